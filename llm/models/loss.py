@@ -1,0 +1,76 @@
+"""The head and its cross-entropy in one, a slice of rows at a time, so that logits never pile up.
+
+With a vocabulary of 32,768 the logits of 4,096 tokens take half a gigabyte in float32, and their
+gradients as much; a slice takes some megabytes and stays in the processor's cache. The backward
+pass would need the logits again, so gradients are made while they are there: that is possible
+because the result is a plain sum, whose gradient is the same constant for every row.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SLICE_ELEMENTS = 1 << 21  # logits in one slice (4 MiB in bfloat16)
+
+
+def slices(rows: int, vocabulary: int) -> Iterator[slice]:
+    """Cut `rows` rows so that one slice of logits has about SLICE_ELEMENTS elements."""
+    step = max(16, SLICE_ELEMENTS // vocabulary)
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def log_probabilities(x: Tensor, weight: Tensor) -> Tensor:
+    """log softmax(x W^T) in float32, (n, V): products in the type of x, the sum in float32."""
+    return torch.log_softmax((x @ weight.T).float(), dim=-1)
+
+
+@torch.no_grad()
+def token_losses(x: Tensor, weight: Tensor, targets: Tensor, ignore: int = -100) -> Tensor:
+    """-ln softmax(x W^T)[target] of every row, without gradients.
+
+    x (N, d), weight (V, d), targets (N,) → (N,) float32 in nats; 0 where the target is `ignore`.
+    """
+    low = weight.to(x.dtype)
+    losses = x.new_zeros(len(x), dtype=torch.float32)
+    for rows in slices(len(x), len(weight)):
+        counted = targets[rows] != ignore
+        picked = log_probabilities(x[rows], low).gather(1, targets[rows].where(counted, 0)[:, None])
+        losses[rows] = -picked[:, 0] * counted
+    return losses
+
+
+def summed_loss(x: Tensor, weight: Tensor, targets: Tensor, ignore: int = -100) -> Tensor:
+    """The sum of `token_losses`, a float32 scalar, with gradients for x and weight."""
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        return _SummedLoss.apply(x, weight, targets, ignore)
+    return token_losses(x, weight, targets, ignore).sum()
+
+
+class _SummedLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, ignore: int) -> Tensor:
+        low = weight.to(x.dtype)
+        grad_x = torch.zeros_like(x)
+        grad_weight = torch.zeros_like(weight)  # float32 whatever x is: slices add up in it
+        total = x.new_zeros((), dtype=torch.float32)
+        for rows in slices(len(x), len(weight)):
+            counted = (targets[rows] != ignore)[:, None]
+            wanted = targets[rows][:, None].where(counted, 0)
+            logs = log_probabilities(x[rows], low)  # (n, V)
+            total -= (logs.gather(1, wanted) * counted).sum()
+            # d loss / d logits = softmax - one-hot, nothing for rows that do not count.
+            slope = logs.exp_()
+            slope.scatter_add_(1, wanted, slope.new_full(wanted.shape, -1.0))
+            slope = slope.mul_(counted).to(x.dtype)
+            grad_x[rows] = slope @ low
+            grad_weight += slope.T @ x[rows]
+        ctx.save_for_backward(grad_x, grad_weight)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (upstream,) = gradients
+        grad_x, grad_weight = ctx.saved_tensors
+        return grad_x * upstream.to(grad_x.dtype), grad_weight * upstream, None, None
