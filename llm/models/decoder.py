@@ -84,11 +84,14 @@ class Decoder(nn.Module):
             if config.tie_embeddings
             else nn.Parameter(torch.empty(config.vocabulary, config.d_model))
         )
-        self.register_buffer(
-            "rotary",
-            rotary_table(config.context_length, config.head_dim, config.rope_theta),
-            persistent=False,
-        )
+        self.register_buffer("rotary", torch.empty(0), persistent=False)
+        self.set_rotary()
+
+    def set_rotary(self) -> None:
+        """Work out the table of rotary positions, on the parameters' device."""
+        config = self.config
+        table = rotary_table(config.context_length, config.head_dim, config.rope_theta)
+        self.rotary = table.to(self.embedding.device)
 
     def initialise(self, seed: int) -> None:
         """Set every parameter, the same for the same seed on every machine.

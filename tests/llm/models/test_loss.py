@@ -1,0 +1,67 @@
+"""The sliced loss against torch's cross_entropy on all logits at once."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from llm.models import loss
+
+
+@pytest.fixture
+def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(70, 24, generator=generator)
+    weight = torch.randn(50, 24, generator=generator)
+    targets = torch.randint(50, (70,), generator=generator)
+    targets[5:11] = -100
+    return x.requires_grad_(), weight.requires_grad_(), targets
+
+
+@pytest.mark.parametrize("elements", [1 << 21, 50 * 16])  # one slice; five, the last not full
+def test_loss_and_gradients_equal_cross_entropy(
+    problem: tuple[torch.Tensor, ...], elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss, "SLICE_ELEMENTS", elements)
+    x, weight, targets = problem
+    expected = F.cross_entropy(x @ weight.T, targets, reduction="sum")
+    found = loss.summed_loss(x, weight, targets)
+    torch.testing.assert_close(found, expected)
+    wanted = torch.autograd.grad(expected / 7, (x, weight))
+    torch.testing.assert_close(torch.autograd.grad(found / 7, (x, weight)), wanted)
+
+
+def test_token_losses_equal_cross_entropy_row_by_row(problem: tuple[torch.Tensor, ...]) -> None:
+    x, weight, targets = problem
+    expected = F.cross_entropy(x @ weight.T, targets, reduction="none")
+    torch.testing.assert_close(loss.token_losses(x, weight, targets), expected.detach())
+
+
+def test_a_batch_without_targets_has_no_loss_and_no_gradient(
+    problem: tuple[torch.Tensor, ...],
+) -> None:
+    x, weight, targets = problem
+    found = loss.summed_loss(x, weight, torch.full_like(targets, -100))
+    assert found.item() == 0
+    for gradient in torch.autograd.grad(found, (x, weight)):
+        assert not gradient.any()
+
+
+def test_bfloat16_activations_give_float32_sums_near_the_exact_ones(
+    problem: tuple[torch.Tensor, ...],
+) -> None:
+    x, weight, targets = problem
+    low = x.detach().bfloat16().requires_grad_()
+    found = loss.summed_loss(low, weight, targets)
+    expected = F.cross_entropy(x @ weight.T, targets, reduction="sum")
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(expected.item(), rel=0.01)
+    (gradient,) = torch.autograd.grad(found, weight)
+    (wanted,) = torch.autograd.grad(expected, weight)
+    assert gradient.dtype == torch.float32
+    assert (gradient - wanted).norm() < 0.01 * wanted.norm()
+
+
+def test_all_logits_are_never_held_at_once() -> None:
+    x, weight = torch.randn(512, 8), torch.randn(32_768, 8)
+    largest = max(len(x[rows]) * len(weight) for rows in loss.slices(len(x), len(weight)))
+    assert largest <= loss.SLICE_ELEMENTS < len(x) * len(weight)
