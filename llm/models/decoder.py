@@ -153,6 +153,11 @@ class Decoder(nn.Module):
         x = self.hidden_states(tokens, segments, cache)
         return F.linear(x, self.output_matrix().to(x.dtype)).float()
 
+    def last_logits(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """tokens (B, T) that follow what the cache holds → logits after the last, (B, vocabulary)."""
+        x = self.hidden_states(tokens, cache=cache)[:, -1]
+        return F.linear(x, self.output_matrix().to(x.dtype)).float()
+
     def loss(
         self, tokens: Tensor, targets: Tensor, segments: Tensor | None = None, ignore: int = -100
     ) -> Tensor:
