@@ -45,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(handle)
         finally:
             os.close(handle)
-        os.replace(aside, path)
+        aside.replace(path)
         sync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
@@ -70,7 +70,7 @@ def commit_folder(source: Path, target: Path) -> None:
     """
     sync_tree(source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.rename(source, target)
+    source.rename(target)
     sync_folder(target.parent)
 
 
@@ -85,6 +85,4 @@ def empty_folder(folder: Path) -> Path:
 def file_digest(path: Path) -> str:
     """Hex digest (BLAKE2b, 32 bytes) of a file's bytes."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(
-            stream, lambda: hashlib.blake2b(digest_size=32)
-        ).hexdigest()
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=32)).hexdigest()

@@ -1,0 +1,39 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test setup ui lint test-slow clean
+
+demo: setup
+	@$(BIN)/penstock run demo
+
+ui: setup
+	@$(BIN)/penstock ui
+
+test: setup lint
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+
+test-slow: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+setup: .venv/.installed
+
+# Where pip would fetch gigabytes of CUDA that the machine cannot use: set TORCH_INDEX to the address
+# of the index that has the CPU builds of torch.
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Penstock needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (some minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet "torch>=2.11,<2.14" --index-url $(TORCH_INDEX))
+	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+clean:
+	rm -rf .venv .penstock

@@ -1,0 +1,238 @@
+"""`penstock`: run recipes and look at what they made, from the command line.
+
+Exit codes: 0 done, 1 the run failed, 2 the recipe or the arguments are wrong, 3 `verify` found
+damage, 130 interrupted.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows import cli_models, cli_store
+from flows.environment import HOME
+from flows.server import ServerError, prefect_api
+from llm.step import BadInput
+
+app = typer.Typer(
+    name="penstock",
+    help="Text that keeps changing, turned into language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
+
+RECIPE = typer.Argument("demo", help="Path of a recipe, or the name of one in recipes/.")
+SET = typer.Option(
+    [], "--set", help="Override a value: pretrain.tokens=6_000_000, machine.workers=4."
+)
+SNAPSHOT = typer.Option(None, help="Which crawl to work on; default: the recipe's, or today.")
+FROM = typer.Option(None, "--from", help="Take the stages before this one from the newest run.")
+UNTIL = typer.Option(None, help="The last stage to run.")
+ONLY = typer.Option(None, help="Run one stage, on what the newest run left.")
+FORCE = typer.Option([], help="Run this stage although its artifacts are there (repeatable).")
+KEEP = typer.Option([], help="Keep this stage's artifacts although its code changed (repeatable).")
+JSON = typer.Option(False, "--json", help="Print JSON instead of tables.")
+
+
+@app.command()
+def run(
+    recipe: str = RECIPE,
+    overrides: list[str] = SET,
+    snapshot: str | None = SNAPSHOT,
+    from_stage: str | None = FROM,
+    until: str | None = UNTIL,
+    only: str | None = ONLY,
+    force: list[str] = FORCE,
+    keep: list[str] = KEEP,
+    as_json: bool = JSON,
+) -> None:
+    """Run a recipe: what is done already comes from the cache."""
+    values, machine = _split(overrides)
+
+    def check() -> None:
+        # Wrong input is told before a server is waited for.
+        from flows.pipeline import select
+        from llm.recipe import load_recipe
+
+        load_recipe(recipe, values)
+        select(from_stage, until, only)
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    with prefect_api(HOME, check) as address:
+        from flows.pipeline import pipeline
+        from flows.watch import close_crashed
+        from tasks import reporting
+
+        close_crashed(HOME, with_api=True)
+        if address:
+            console.print(f"Watch it at {address}", highlight=False)
+        reporting.terminal = reporting.Terminal(console)
+        try:
+            done = pipeline(
+                recipe=recipe,
+                overrides=values,
+                snapshot=snapshot,
+                from_stage=from_stage,
+                until=until,
+                only=only,
+                force=force,
+                keep=keep,
+                machine=machine,
+            )
+        finally:
+            reporting.terminal.close()
+    from flows.summary import print_summary, summarize
+
+    summary = summarize(HOME, done["run"])
+    if as_json:
+        print(json.dumps(summary, indent=1))
+    else:
+        print_summary(summary, Console())
+
+
+def _split(overrides: list[str]) -> tuple[list[str], list[str]]:
+    """Overrides of the recipe, and those of the machine (`machine.workers=4`)."""
+    machine = [item.removeprefix("machine.") for item in overrides if item.startswith("machine.")]
+    return [item for item in overrides if not item.startswith("machine.")], machine
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@app.command()
+def plan(
+    recipe: str = RECIPE,
+    overrides: list[str] = SET,
+    snapshot: str | None = SNAPSHOT,
+    from_stage: str | None = FROM,
+    until: str | None = UNTIL,
+    only: str | None = ONLY,
+    force: list[str] = FORCE,
+    keep: list[str] = KEEP,
+    as_json: bool = JSON,
+) -> None:
+    """Tell what a run would do, and why, without doing anything."""
+    from flows.planning import make_plan
+
+    values, machine = _split(overrides)
+    planned = make_plan(
+        HOME, recipe, values, snapshot, from_stage, until, only, force, keep, machine
+    )
+    if as_json:
+        print(json.dumps([item.to_json() for item in planned], indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("stage", "step", "will", "last took", "why"):
+        table.add_column(column, overflow="fold")
+    for item in planned:
+        took = "" if item.seconds is None else f"{item.seconds:,.1f} s"
+        table.add_row(item.stage, item.call, item.action, took, escape("; ".join(item.why)))
+    Console().print(table)
+
+
+@app.command()
+def why(
+    stage: str = typer.Argument(help="The stage to explain."),
+    recipe: str = typer.Option("demo", help="Path or name of the recipe."),
+    overrides: list[str] = SET,
+    as_json: bool = JSON,
+) -> None:
+    """Tell why a stage would run again: which value, module, library or input changed."""
+    from flows.planning import make_plan
+
+    values, machine = _split(overrides)
+    planned = make_plan(HOME, recipe, values, None, None, stage, None, [], [], machine)
+    own = [item for item in planned if item.stage == stage]
+    if as_json:
+        print(json.dumps([item.to_json() for item in own], indent=1))
+        return
+    for item in own:
+        reason = "; ".join(item.why) or "nothing that it depends on has changed"
+        Console().print(f"{item.call}: {item.action}: {reason}", highlight=False, markup=False)
+
+
+@app.command()
+def schema(as_json: bool = JSON) -> None:
+    """List every field of a recipe with its type, default, unit and meaning."""
+    from llm.recipe import Recipe, fields
+
+    if as_json:
+        print(json.dumps(Recipe.model_json_schema(), indent=1))
+        return
+    for field in fields():
+        default = f" = {field.default}" if field.default else ""
+        Console().print(
+            f"[bold]{escape(field.path)}[/bold]: {escape(field.type + default)}", highlight=False
+        )
+        if field.description:
+            Console().print(f"    {escape(field.description)}", highlight=False)
+
+
+@app.command()
+def ui(
+    port: int = typer.Option(4200, help="Port of the web page (on this machine only)."),
+    workers: int = typer.Option(2, help="Runs at the same time (count)."),
+) -> None:
+    """Start the Prefect server, a worker and the deployments; Ctrl-C stops them."""
+    from flows.ui import serve
+
+    serve(HOME, port, workers, console)
+
+
+cli_store.register(app)
+cli_models.register(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: errors are one clear line, the traceback comes with --debug."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given or bool(os.environ.get("PENSTOCK_DEBUG"))
+    try:
+        code: Any = app([item for item in given if item != "--debug"], standalone_mode=False)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except KeyboardInterrupt:
+        console.print("interrupted: what is finished is kept; run again to go on")
+        code = INTERRUPTED
+    except BaseException as error:
+        code = _explain(error, debug)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: BaseException, debug: bool) -> int:
+    import click
+
+    if isinstance(error, SystemExit):
+        raise error
+    if isinstance(error, click.exceptions.Abort):
+        return INTERRUPTED
+    if type(error).__name__ == "TerminationSignal":
+        console.print("terminated: what is finished is kept; run again to go on")
+        return INTERRUPTED
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, click.exceptions.ClickException):
+        error.show()
+        return WRONG
+    clear = isinstance(error, BadInput | ServerError)
+    message = str(error) if clear else f"{type(error).__name__}: {error}"
+    console.print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if not clear and not debug:
+        console.print("(--debug shows the traceback)", highlight=False)
+    return WRONG if isinstance(error, BadInput) else FAILED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Commands that use a model: generate, chat."""
+
+import json
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from flows.environment import HOME
+from llm.step import BadInput
+from llm.store import Reference
+
+MODEL = typer.Option(None, help="A model folder; default: the champion, or the newest run's model.")
+TOKENS = typer.Option(200, help="Tokens to generate at most (count).", min=1)
+TEMPERATURE = typer.Option(0.8, help="0 takes the likeliest token each time.", min=0.0)
+SEED = typer.Option(0, help="The same seed gives the same text.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(generate)
+    app.command()(chat)
+
+
+def generate(
+    prompt: str = typer.Argument(help="The beginning of the text."),
+    model: Path | None = MODEL,
+    tokens: int = TOKENS,
+    temperature: float = TEMPERATURE,
+    seed: int = SEED,
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Continue a text with the base model."""
+    from llm.serving.writing import Writer
+
+    writer = Writer(find_model("base", model))
+    pieces = []
+    if not as_json:
+        print(prompt, end="", flush=True)
+    for piece in writer.complete(prompt, tokens, temperature, seed):
+        pieces.append(piece)
+        if not as_json:
+            print(piece, end="", flush=True)
+    print(json.dumps({"prompt": prompt, "text": "".join(pieces)}) if as_json else "")
+
+
+def chat(
+    model: Path | None = MODEL,
+    tokens: int = TOKENS,
+    temperature: float = typer.Option(0.0, help="0 takes the likeliest token each time.", min=0.0),
+    seed: int = SEED,
+) -> None:
+    """Ask the fine-tuned model, line by line; an empty line or Ctrl-D ends it."""
+    from llm.serving.writing import Writer
+
+    writer = Writer(find_model("tuned", model))
+    console = Console()
+    asks = sys.stdin.isatty()
+    while True:
+        try:
+            question = console.input("[bold]> [/bold]") if asks else input()
+        except EOFError:
+            break
+        if not question.strip():
+            break
+        # Each question stands alone: the model was tuned on single questions.
+        for piece in writer.answer(
+            [{"role": "user", "content": question}], tokens, temperature, seed
+        ):
+            print(piece, end="", flush=True)
+        print()
+
+
+def find_model(kind: str, given: Path | None) -> Path:
+    """A model's folder: as given, the champion's, or that of the newest run. Raises BadInput."""
+    if given is not None:
+        if not (given / "config.json").is_file():
+            raise BadInput(f"{given} is no model folder: it has no config.json")
+        return given
+    champion = HOME.runs.pointer("champion")
+    if champion is not None and champion.get(kind):
+        return HOME.store.local(Reference.from_json(champion[kind])) / "model"
+    stage = "pretrain" if kind == "base" else "finetune"
+    for record in HOME.runs.all():
+        outputs = record.outputs(stage)
+        if outputs and outputs["model"]:
+            return HOME.store.local(next(iter(outputs["model"].values()))) / "model"
+    raise BadInput("no model yet: run `penstock run demo`, or name a folder with --model")

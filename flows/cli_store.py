@@ -1,0 +1,196 @@
+"""Commands that look at the store: status, show, verify, gc."""
+
+import datetime
+import json
+import os
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.environment import HOME
+from flows.server import announced
+from llm.runs import RunRecord, collect, find_garbage
+from llm.step import BadInput
+from llm.store import Artifact, Reference
+
+JSON = typer.Option(False, "--json", help="Print JSON instead of tables.")
+DAMAGED = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (status, show, verify, gc):
+        app.command()(command)
+
+
+def status(
+    count: int = typer.Option(10, help="How many runs (count)."), as_json: bool = JSON
+) -> None:
+    """Show the newest runs: what came of them, and which stages finished."""
+    given = os.environ.get("PREFECT_API_URL")
+    address = announced(HOME)
+    if address and not given:
+        os.environ["PREFECT_API_URL"] = f"{address}/api"
+    from flows.watch import close_crashed
+
+    close_crashed(HOME, with_api=bool(given or address))
+    runs = HOME.runs.all()[:count]
+    if as_json:
+        rows = [_row(run) for run in runs]
+        print(json.dumps({"runs": rows, "pointers": HOME.runs.pointers(), "ui": address}, indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "snapshot", "outcome", "started", "seconds", "stages"):
+        table.add_column(column, overflow="fold")
+    for run in runs:
+        row = _row(run)
+        ran = [f"{name}*" if stage["ran"] else name for name, stage in run.stages.items()]
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:,.0f}"
+        table.add_row(run.id, run.snapshot, run.outcome, row["started"], seconds, " ".join(ran))
+    console = Console()
+    console.print(table)
+    console.print(
+        "* ran; the others came from the cache" if runs else "no runs yet: penstock run demo"
+    )
+    champion = HOME.runs.pointer("champion")
+    if champion:
+        console.print(
+            f"champion: {champion['metric']} {champion['value']:.4f} (run {champion['run']})",
+            highlight=False,
+        )
+    for run in runs:
+        if run.message:
+            console.print(f"{run.id}: {run.message}", highlight=False, markup=False)
+
+
+def _row(run: RunRecord) -> dict[str, Any]:
+    started = datetime.datetime.fromtimestamp(run.started_at, datetime.UTC)
+    return {
+        "id": run.id,
+        "recipe": run.recipe,
+        "snapshot": run.snapshot,
+        "outcome": run.outcome,
+        "message": run.message,
+        "started": f"{started:%Y-%m-%d %H:%M:%S} UTC",
+        "seconds": None if run.ended_at is None else round(run.ended_at - run.started_at, 1),
+        "stages": {name: stage["ran"] for name, stage in run.stages.items()},
+    }
+
+
+def resolve(name: str) -> list[Artifact]:
+    """Artifacts by STEP/KEY (a key's first letters suffice), or a stage's, of its newest run.
+
+    Raises BadInput.
+    """
+    store = HOME.store
+    step, _, prefix = name.partition("/")
+    if prefix:
+        found = [item for item in store.artifacts(step) if item.reference.key.startswith(prefix)]
+    else:
+        record = next((run for run in HOME.runs.all() if name in run.stages), None)
+        references = (
+            []
+            if record is None
+            else [Reference.from_json(item["reference"]) for item in record.stages[name]["steps"]]
+        )
+        found = [item for ref in references if (item := store.read(ref.step, ref.key)) is not None]
+    if not found:
+        raise BadInput(
+            f"no artifact {name!r}: give a stage, or STEP/KEY as `penstock show STAGE` prints them"
+        )
+    return found
+
+
+def show(
+    artifact: str = typer.Argument(help="STEP/KEY, or a stage: its artifacts in the newest run."),
+    as_json: bool = JSON,
+) -> None:
+    """Show what an artifact is made of: values, inputs, code, files, counts, time."""
+    found = resolve(artifact)
+    if as_json:
+        print(json.dumps([dict(item.manifest) for item in found], indent=1))
+        return
+    console = Console()
+    for item in found:
+        manifest = item.manifest
+        ref = item.reference
+        console.print(
+            f"[bold]{ref.step}/{ref.key[:16]}[/bold]  {manifest['label']}  {manifest['summary']}",
+            highlight=False,
+        )
+        made = datetime.datetime.fromtimestamp(manifest["made"]["at"], datetime.UTC)
+        console.print(
+            f"  made {made:%Y-%m-%d %H:%M} UTC in {manifest['seconds']:,.1f} s, {item.bytes:,} bytes at {HOME.store.local(ref)}",
+            highlight=False,
+        )
+        if len(found) == 1:
+            keep = ("values", "identity", "inputs", "counts", "files", "fingerprint")
+            console.print_json(json.dumps({name: manifest[name] for name in keep}))
+
+
+def verify(
+    artifacts: list[str] = typer.Argument(None, help="STEP/KEY or stages; default: everything."),
+    as_json: bool = JSON,
+) -> None:
+    """Compare every file with its digest; damaged artifacts are set aside. Exit code 3 then."""
+    store = HOME.store
+    found = (
+        [item for name in artifacts for item in resolve(name)]
+        if artifacts
+        else list(store.artifacts())
+    )
+    damaged = []
+    for item in found:
+        problems = store.verify(item)
+        if problems:
+            ref = item.reference
+            store.set_aside(ref.step, ref.key, "; ".join(problems))
+            damaged.append({"artifact": f"{ref.step}/{ref.key}", "problems": problems})
+    if as_json:
+        print(json.dumps({"checked": len(found), "damaged": damaged}, indent=1))
+    else:
+        for bad in damaged:
+            Console().print(
+                f"damaged, set aside: {bad['artifact']}: {'; '.join(bad['problems'])}",
+                highlight=False,
+            )
+        Console().print(f"{len(found)} artifacts checked, {len(damaged)} damaged", highlight=False)
+    if damaged:
+        raise typer.Exit(DAMAGED)
+
+
+def gc(
+    keep_runs: int = typer.Option(
+        14, "--keep-runs", help="Newest completed runs of each recipe that are kept (count).", min=1
+    ),
+    yes: bool = typer.Option(False, "--yes", help="Do not ask."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only tell."),
+    as_json: bool = JSON,
+) -> None:
+    """Remove artifacts that no kept run and no pointer refers to; says how much first."""
+    store, runs = HOME.store, HOME.runs
+    runs.close_crashed()
+    garbage = find_garbage(store, runs, keep_runs)
+    said = {
+        "bytes": garbage.bytes,
+        "artifacts": len(garbage.artifacts),
+        "work_folders": len(garbage.folders),
+        "runs": len(garbage.records),
+    }
+    console = Console()
+    if not as_json:
+        console.print(
+            f"{said['bytes']:,} bytes in {said['artifacts']} artifacts and {said['work_folders']} "
+            f"folders that no kept run refers to; {said['runs']} old run records",
+            highlight=False,
+        )
+    nothing = not (garbage.artifacts or garbage.folders or garbage.records)
+    removed = not nothing and not dry_run and (yes or typer.confirm("Remove them?", default=False))
+    if removed:
+        collect(store, runs, garbage)
+    if as_json:
+        print(json.dumps({**said, "removed": removed}, indent=1))
+    elif removed:
+        console.print("removed")

@@ -1,0 +1,34 @@
+"""Prefect's settings for this project; imported before Prefect is.
+
+The project keeps a Prefect home of its own, so that a server, profile or database that the user
+has for something else is left alone. `PREFECT_API_URL` in the environment is respected.
+"""
+
+import os
+
+from tasks.home import Home
+
+DEFAULTS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # The run's log is in the UI; on the terminal, only what a person must see.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "llm,tasks",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+}
+
+
+def prepare() -> Home:
+    """Set what is not set yet; returns the project's home."""
+    home = Home.find()
+    home.prefect.mkdir(parents=True, exist_ok=True)
+    os.environ["PENSTOCK_HOME"] = str(home.folder)
+    os.environ["PREFECT_HOME"] = str(home.prefect)
+    os.environ["PREFECT_PROFILES_PATH"] = str(home.prefect / "profiles.toml")
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    return home
+
+
+HOME = prepare()

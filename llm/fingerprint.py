@@ -1,0 +1,202 @@
+"""The identity of code and values: what, if it changes, makes a step run again.
+
+A step's fingerprint covers the syntax trees of every `llm` module that its module reaches by
+import, without comments, docstrings and field descriptions, the package data that these modules
+name in `DATA`, and the versions of the libraries that they name in `LIBRARIES`. Reformatting
+changes nothing; editing a helper changes each step that reaches it, and no other.
+"""
+
+import ast
+import dataclasses
+import functools
+import json
+import math
+import platform
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from llm.step import digest_of
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "llm"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """What a step's code is made of: module → digest, library → version."""
+
+    modules: Mapping[str, str]
+    libraries: Mapping[str, str]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hex digest over modules and libraries."""
+        return digest_values({"modules": dict(self.modules), "libraries": dict(self.libraries)})
+
+    def changes(self, before: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """Say in words what differs from `before` (a manifest's record of a fingerprint)."""
+        said = []
+        for kind, now in (("module", self.modules), ("library", self.libraries)):
+            then = before.get("modules" if kind == "module" else "libraries", {})
+            for name in sorted(set(now) | set(then)):
+                if now.get(name) == then.get(name):
+                    continue
+                if kind == "library":
+                    said.append(f"{name} {then.get(name, 'none')} → {now.get(name, 'none')}")
+                else:
+                    verb = "added" if name not in then else "gone" if name not in now else "edited"
+                    said.append(f"{name.replace('.', '/')}.py {verb}")
+        return said
+
+
+def fingerprint(module: str, root: Path | None = None) -> Fingerprint:
+    """The fingerprint of the step that `module` (such as "llm.corpus.extract") defines.
+
+    Raises ValueError for a module that does not exist below `root`.
+    """
+    base = root or ROOT
+    digests: dict[str, str] = {}
+    libraries: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in digests:
+            continue
+        part = _module(name, base)
+        digests[name] = part.digest
+        for library in part.libraries:
+            libraries[library] = library_version(library)
+        waiting.extend(part.imports)
+    return Fingerprint(
+        modules=dict(sorted(digests.items())), libraries=dict(sorted(libraries.items()))
+    )
+
+
+def library_version(name: str) -> str:
+    """The installed version of a distribution; "python" is the interpreter's own.
+
+    Raises ValueError where it is not installed, since the step that names it could not run.
+    """
+    if name == "python":
+        return platform.python_version()
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        raise ValueError(f"the library {name!r} is not installed: run `make setup`") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Module:
+    digest: str
+    imports: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+
+def _module(name: str, root: Path) -> _Module:
+    path = root.joinpath(*name.split(".")).with_suffix(".py")
+    if not path.is_file():
+        raise ValueError(f"no module {name} at {path}")
+    stat = path.stat()
+    return _read(name, path, root, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(name: str, path: Path, root: Path, mtime: int, size: int) -> _Module:
+    tree = ast.parse(path.read_text("utf8"), filename=str(path))
+    named = {"LIBRARIES": (), "DATA": ()} | dict(_constants(tree))
+    data = [path.parent.joinpath(item) for item in named["DATA"]]
+    parts = ["".join(_canonical(tree)), *(item.read_bytes() for item in data)]
+    imports = tuple(sorted({found for found in _imports(tree, root) if found != name}))
+    return _Module(digest_of(parts), imports, tuple(named["LIBRARIES"]))
+
+
+def _constants(tree: ast.Module) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            target = node.targets[0].id
+            if target in ("LIBRARIES", "DATA"):
+                yield target, tuple(ast.literal_eval(node.value))
+
+
+def _imports(tree: ast.Module, root: Path) -> Iterator[str]:
+    """The `llm` modules that a module imports, wherever in it the import stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] != PACKAGE:
+                continue
+            # `from llm.corpus import urls` names a module, `from llm.corpus.urls import normalise`
+            # something in one.
+            for candidate in (name, name.rpartition(".")[0]):
+                if root.joinpath(*candidate.split(".")).with_suffix(".py").is_file():
+                    yield candidate
+                    break
+
+
+def _canonical(node: Any) -> Iterator[str]:
+    """Serialise a syntax tree without what cannot change a result.
+
+    Not `ast.dump`: its form differs between Python versions.
+    """
+    if isinstance(node, ast.AST):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return
+        yield f"({type(node).__name__}"
+        for field, value in ast.iter_fields(_without_description(node)):
+            if value is None or value == [] or field in ("type_comment", "kind", "type_params"):
+                continue
+            yield f" {field}="
+            yield from _canonical(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for item in node:
+            yield from _canonical(item)
+        yield "]"
+    else:
+        yield repr(node)
+
+
+def _without_description(node: ast.AST) -> ast.AST:
+    """`setting(800, "Pages to fetch.", gt=0)` → `setting(800, gt=0)`."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        return node
+    if node.func.id != "setting":
+        return node
+    keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
+    return ast.Call(func=node.func, args=node.args[:1], keywords=keywords)
+
+
+def plain(value: Any) -> Any:
+    """Turn validated values into plain JSON types.
+
+    Raises TypeError for anything without one stable serialisation (a set, an object, NaN).
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError(f"keys must be strings: {list(value)!r}")
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise TypeError(f"no stable serialisation for {value!r} ({type(value).__name__})")
+
+
+def digest_values(value: Any) -> str:
+    """Hex digest of values: the same for the same content, whatever the order of mappings."""
+    text = json.dumps(plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return digest_of([text])

@@ -1,0 +1,304 @@
+"""Artifacts: immutable, content-addressed folders on a local disk or an object store.
+
+    artifacts/<step>/<key>/   the files and manifest.json; no manifest, no artifact
+    alike/<base>              the newest key with the same step, values and inputs, whatever the code
+    work/<step>/<key>/        unfinished state, under a lock that kill -9 frees
+    aside/                    damaged artifacts, kept for a look until `penstock gc`
+
+On a disk an artifact is committed by one rename; on an object store, which has none, its files
+are uploaded first and the manifest goes last.
+"""
+
+import dataclasses
+import fcntl
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+
+from llm import durable
+from llm.step import digest_of
+
+log = logging.getLogger(__name__)
+MANIFEST = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What names an artifact, or one part of it, for a later step. Plain data."""
+
+    step: str
+    key: str
+    content: str
+    part: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, for run records and flow parameters."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Reference":
+        """The inverse of `to_json`."""
+        return cls(**value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """A finished artifact: its manifest, read."""
+
+    manifest: Mapping[str, Any]
+
+    @property
+    def reference(self) -> Reference:
+        """The name of the whole artifact."""
+        return Reference(self.manifest["step"], self.manifest["key"], self.manifest["content"])
+
+    @property
+    def parts(self) -> dict[str, Reference]:
+        """The names of its parts, in order."""
+        whole = self.reference
+        return {
+            part: Reference(whole.step, whole.key, content, part)
+            for part, content in sorted(self.manifest["parts"].items())
+        }
+
+    @property
+    def bytes(self) -> int:
+        """Size of its files."""
+        return sum(item["bytes"] for item in self.manifest["files"].values())
+
+
+class Store:
+    """A store at a path or an fsspec URL (`s3://bucket/penstock`, `memory://x`).
+
+    scratch: where work folders and local copies live; on a local store, the store itself.
+    """
+
+    def __init__(
+        self, url: str | Path, scratch: Path | None = None, cache_bytes: int = 100_000_000_000
+    ) -> None:
+        self.fs, self.root = fsspec.core.url_to_fs(str(url))
+        self.is_local = "file" in (
+            self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
+        )
+        if not self.is_local and scratch is None:
+            raise ValueError(f"a store at {url} needs a local scratch folder")
+        self.scratch = scratch or Path(self.root)
+        self.cache_bytes = cache_bytes
+
+    def _path(self, *parts: str) -> str:
+        return str(PurePosixPath(self.root, *parts))
+
+    # Reading
+
+    def read(self, step: str, key: str) -> Artifact | None:
+        """The artifact as its manifest tells, unchecked; None without a manifest.
+
+        A manifest that cannot be read counts as damage: it is set aside.
+        """
+        try:
+            manifest = json.loads(self.fs.cat_file(self._path("artifacts", step, key, MANIFEST)))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            self.set_aside(step, key, f"its manifest is unreadable ({error})")
+            return None
+        return Artifact(manifest)
+
+    def find(self, step: str, key: str) -> Artifact | None:
+        """The artifact, if every file is there with its size; a damaged one is set aside.
+
+        One listing, no file is read: `verify` compares digests.
+        """
+        artifact = self.read(step, key)
+        if artifact is None:
+            return None
+        problems = self._missing(artifact)
+        if problems:
+            self.set_aside(step, key, "; ".join(problems[:3]))
+            return None
+        return artifact
+
+    def _missing(self, artifact: Artifact) -> list[str]:
+        reference = artifact.reference
+        folder = self._path("artifacts", reference.step, reference.key)
+        sizes = {
+            str(PurePosixPath(path).relative_to(folder)): info["size"]
+            for path, info in self.fs.find(folder, detail=True).items()
+        }
+        problems = []
+        for name, expected in artifact.manifest["files"].items():
+            if name not in sizes:
+                problems.append(f"{name} is missing")
+            elif sizes[name] != expected["bytes"]:
+                problems.append(f"{name} has {sizes[name]} bytes instead of {expected['bytes']}")
+        return problems
+
+    def verify(self, artifact: Artifact) -> list[str]:
+        """Compare every file with its digest; a list of what is wrong, empty when intact."""
+        problems = self._missing(artifact)
+        if problems:
+            return problems
+        folder = self.local(artifact.reference)
+        for name, expected in artifact.manifest["files"].items():
+            if durable.file_digest(folder / name) != expected["digest"]:
+                problems.append(f"{name} does not match its digest")
+        return problems
+
+    def local(self, reference: Reference) -> Path:
+        """A local folder with the artifact's files: itself, or a verified copy.
+
+        Raises FileNotFoundError when the artifact is gone.
+        """
+        if self.is_local:
+            folder = Path(self._path("artifacts", reference.step, reference.key))
+            if not (folder / MANIFEST).is_file():
+                raise FileNotFoundError(f"the artifact {reference.step}/{reference.key} is gone")
+            return folder
+        copy = self.scratch / "cache" / reference.step / reference.key
+        if not copy.exists():
+            self._download(reference, copy)
+        os.utime(copy)
+        return copy
+
+    def _download(self, reference: Reference, copy: Path) -> None:
+        artifact = self.read(reference.step, reference.key)
+        if artifact is None:
+            raise FileNotFoundError(f"the artifact {reference.step}/{reference.key} is gone")
+        aside = durable.empty_folder(copy.with_name(f".{copy.name}.{os.getpid()}"))
+        for name, expected in artifact.manifest["files"].items():
+            target = aside / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.fs.get_file(
+                self._path("artifacts", reference.step, reference.key, name), str(target)
+            )
+            if durable.file_digest(target) != expected["digest"]:
+                raise OSError(f"{reference.step}/{reference.key}/{name} arrived damaged")
+        durable.write_json(aside / MANIFEST, dict(artifact.manifest))
+        self._make_room(artifact.bytes)
+        durable.commit_folder(aside, copy)
+
+    def _make_room(self, needed: int) -> None:
+        """Drop the least recently used copies until `needed` bytes fit into the cache."""
+        copies = sorted(
+            (self.scratch / "cache").glob("*/[0-9a-f]*"), key=lambda at: at.stat().st_mtime
+        )
+        sizes = {copy: folder_bytes(copy) for copy in copies}
+        total = sum(sizes.values()) + needed
+        for copy in copies:
+            if total <= self.cache_bytes:
+                return
+            shutil.rmtree(copy)
+            total -= sizes[copy]
+
+    def artifacts(self, step: str = "*") -> Iterator[Artifact]:
+        """Every artifact (of a step), by step and key."""
+        for path in sorted(self.fs.glob(self._path("artifacts", step, "*", MANIFEST))):
+            artifact = self.read(*PurePosixPath(path).parts[-3:-1])
+            if artifact is not None:
+                yield artifact
+
+    def alike(self, base: str) -> Artifact | None:
+        """The newest intact artifact with the same step, values and inputs, whatever the code."""
+        try:
+            step, key = json.loads(self.fs.cat_file(self._path("alike", base)))
+        except FileNotFoundError:
+            return None
+        return self.find(step, key)
+
+    # Writing
+
+    @contextmanager
+    def work(self, step: str, key: str) -> Iterator[Path]:
+        """Hold the work folder of a key: state left by a killed try is still in it.
+
+        Waits while another process holds it. The lock is the operating system's: kill -9 frees it.
+        """
+        folder = self.scratch / "work" / step / key
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("another run is making %s/%s: waiting for it", step, key[:12])
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            # The one before may have finished and removed the folder while this one waited.
+            try:
+                if os.fstat(handle).st_ino == (folder / "lock").stat().st_ino:
+                    break
+            except FileNotFoundError:
+                pass
+            os.close(handle)
+        try:
+            yield folder
+        finally:
+            os.close(handle)
+
+    def commit(self, source: Path, manifest: Mapping[str, Any], base: str) -> Artifact:
+        """Make the folder `source` the artifact that `manifest` names; all or nothing.
+
+        `manifest` has step, key, content (None: computed from the files) and what else is known.
+        An artifact of the same key (a forced run) is replaced, unless its content is the same.
+        Raises OSError, such as no space left on the device, with nothing changed.
+        """
+        files = {
+            str(path.relative_to(source)): {
+                "bytes": path.stat().st_size,
+                "digest": durable.file_digest(path),
+            }
+            for path in sorted(source.rglob("*"))
+            if path.is_file()
+        }
+        content = manifest["content"] or digest_of(
+            item for name in files for item in (name, files[name]["digest"])
+        )
+        whole = {**manifest, "content": content, "files": files}
+        step, key = whole["step"], whole["key"]
+        before = self.find(step, key)
+        if before is not None and before.manifest["content"] == content:
+            shutil.rmtree(source)
+            return before
+        if before is not None:
+            self._remove(step, key)
+        durable.write_json(source / MANIFEST, whole)
+        if self.is_local:
+            durable.commit_folder(source, Path(self._path("artifacts", step, key)))
+            durable.write_json(Path(self._path("alike", base)), [step, key])
+        else:
+            folder = self._path("artifacts", step, key)
+            for name in files:
+                self.fs.put_file(str(source / name), f"{folder}/{name}")
+            self.fs.put_file(str(source / MANIFEST), f"{folder}/{MANIFEST}")
+            self.fs.pipe_file(self._path("alike", base), json.dumps([step, key]).encode())
+        return Artifact(whole)
+
+    def set_aside(self, step: str, key: str, why: str) -> None:
+        """Take a damaged artifact out of use, with a warning; the step will make it again."""
+        target = self._path("aside", f"{step}-{key}-{time.time_ns()}")
+        log.warning(
+            "the artifact %s/%s is damaged: %s. It is set aside at %s", step, key[:12], why, target
+        )
+        self.fs.makedirs(self._path("aside"), exist_ok=True)
+        self.fs.mv(self._path("artifacts", step, key), target, recursive=True)
+
+    def _remove(self, step: str, key: str) -> None:
+        # The manifest first: without it, what is left is no artifact.
+        self.fs.rm_file(self._path("artifacts", step, key, MANIFEST))
+        self.fs.rm(self._path("artifacts", step, key), recursive=True)
+
+    def remove(self, artifact: Artifact) -> None:
+        """Delete an artifact for good."""
+        self._remove(artifact.reference.step, artifact.reference.key)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,27 @@
+"""Crawl: every source of the recipe → its pages, as WARC."""
+
+from llm.corpus.sources import builtin, files, warc, web
+from llm.corpus.sources.files import FilesSource
+from llm.corpus.sources.web import WebSource
+from llm.runs import Outputs
+from tasks.run import Run, Stages
+from tasks.step import Call, Outside, Step
+
+WEB = Step("crawl", web.crawl, retries=3, resumes_across_code=True)
+BUILTIN = Step("crawl", builtin.crawl, retries=3, resumes_across_code=True)
+FILES = Step("crawl", files.read)
+WARC = Step("crawl", warc.read)
+
+
+def crawl(run: Run, stages: Stages) -> Outputs:
+    """One call a source. Web sources are crawled once a snapshot, the others when files change."""
+    calls = []
+    for name, source in run.recipe.crawl.sources.items():
+        if isinstance(source, WebSource):
+            step = BUILTIN if any(seed.startswith("builtin:") for seed in source.seeds) else WEB
+            calls.append(Call(step, source, {}, name, {"snapshot": run.snapshot}))
+        else:
+            step = FILES if isinstance(source, FilesSource) else WARC
+            found = Outside.files(files.expand(source.path))
+            calls.append(Call(step, source, {"files": [found]}, name))
+    return {"pages": dict(zip((call.label for call in calls), run.map(calls), strict=True))}

@@ -1,0 +1,93 @@
+"""Making an artifact: hold its work folder, run the step into it, commit."""
+
+import errno
+import os
+import platform
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from llm import durable
+from llm.step import BadInput, Context, Machine, Reporter
+from llm.store import Artifact, Reference, Store
+from tasks.step import Call
+
+
+def make(
+    store: Store, call: Call, machine: Machine, report: Reporter, *, forced: bool = False
+) -> tuple[Artifact, bool]:
+    """Run a call's step and commit its artifact; returns it and whether it was made here.
+
+    Another process may be making the same key: this one waits for it and takes its artifact. What
+    a killed try left in the work folder is handed to the step.
+    """
+    work_key = call.base if call.step.resumes_across_code else call.key
+    with store.work(call.step.name, work_key) as folder:
+        found = None if forced else store.find(call.step.name, call.key)
+        if found is not None:
+            shutil.rmtree(folder)
+            return found, False
+        if forced:
+            _forget(folder)
+        out = durable.empty_folder(folder / "out")
+        work = folder / "work"
+        work.mkdir(exist_ok=True)
+        context = Context(out=out, work=work, report=report, machine=machine)
+        started = time.monotonic()
+        try:
+            result = call.step.function(call.values, _folders(store, call), context)
+            manifest = {
+                **call.describe(),
+                "content": result.content,
+                "parts": dict(result.parts),
+                "counts": dict(result.counts),
+                "summary": result.summary,
+                "seconds": round(time.monotonic() - started, 3),
+                "made": {
+                    "at": time.time(),
+                    "host": socket.gethostname(),
+                    "python": platform.python_version(),
+                },
+            }
+            artifact = store.commit(out, manifest, call.base)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise BadInput(_no_space(store, call, error)) from error
+            raise
+        shutil.rmtree(folder)
+        return artifact, True
+
+
+def _forget(folder: Path) -> None:
+    """Forced means from the start: nothing that an earlier try left is used."""
+    shutil.rmtree(folder / "work", ignore_errors=True)
+
+
+def _folders(store: Store, call: Call) -> dict[str, Sequence[Path]]:
+    """Local folders (or the user's files) for every input and hint."""
+    folders: dict[str, list[Path]] = {}
+    for name, items in [*call.inputs.items(), *call.hints.items()]:
+        paths = folders.setdefault(name, [])
+        for item in items:
+            paths.extend([store.local(item)] if isinstance(item, Reference) else item.paths)
+    return dict(folders)
+
+
+def _no_space(store: Store, call: Call, error: OSError) -> str:
+    free = shutil.disk_usage(store.scratch).free
+    return (
+        f"{call.name}: the disk is full ({free:,} bytes free at {store.scratch}: {os.strerror(error.errno or 0)}). "
+        "Nothing finished is lost: make room (`penstock gc` tells what can go) and run again."
+    )
+
+
+def worth_retrying(error: BaseException) -> bool:
+    """Whether trying again can help: the network or a worker failed, not the data or the recipe."""
+    return isinstance(error, OSError) and error.errno not in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EACCES,
+        errno.EROFS,
+    )

@@ -1,0 +1,36 @@
+"""Finetune: the base model and conversations → a model that answers, one for each task."""
+
+from llm.corpus import questions
+from llm.corpus.questions import QuestionSettings
+from llm.corpus.sources.files import expand
+from llm.runs import Outputs
+from llm.training import finetune as training
+from llm.training.finetune import FinetuneSettings
+from tasks.run import Run, Stages
+from tasks.step import Call, Outside, Step
+
+DERIVE = Step("questions", questions.derive)
+READ = Step("questions", questions.read)
+FINETUNE = Step("finetune", training.finetune, own_processes=True)
+
+
+def finetune(run: Run, stages: Stages) -> Outputs:
+    """For each task of the recipe: its data, then the training."""
+    base = list(stages["pretrain"]["model"].values())
+    outputs: Outputs = {"model": {}, "data": {}}
+    for task in run.recipe.finetune:
+        data = run.step(_data(run, task))
+        outputs["data"][task.name] = data
+        outputs["model"][task.name] = run.step(
+            Call(FINETUNE, task, {"model": base, "data": [data]}, task.name)
+        )
+    return outputs
+
+
+def _data(run: Run, task: FinetuneSettings) -> Call:
+    values = QuestionSettings(
+        data=task.data, validation_fraction=run.recipe.tokenize.validation.fraction
+    )
+    if task.data.startswith("builtin:"):
+        return Call(DERIVE, values, {}, task.name)
+    return Call(READ, values, {"files": [Outside.files(expand(task.data))]}, task.name)

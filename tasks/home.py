@@ -1,0 +1,48 @@
+"""Where a project keeps its things: store, run records, Prefect's own home, the machine file."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from llm.runs import Runs
+from llm.store import Store
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Home:
+    """The project's folder of state: `.penstock`, or `PENSTOCK_HOME`.
+
+    `PENSTOCK_STORE` puts the artifacts elsewhere: another disk, or an fsspec URL.
+    """
+
+    folder: Path
+
+    @classmethod
+    def find(cls) -> "Home":
+        """The home that the environment names, or the checkout's own."""
+        return cls(Path(os.environ.get("PENSTOCK_HOME", PROJECT / ".penstock")).absolute())
+
+    @property
+    def store(self) -> Store:
+        """The artifacts."""
+        scratch = self.folder / "store"
+        url = os.environ.get("PENSTOCK_STORE")
+        scratch.mkdir(parents=True, exist_ok=True)
+        return Store(url, scratch=scratch) if url else Store(scratch)
+
+    @property
+    def runs(self) -> Runs:
+        """Run records and pointers."""
+        return Runs(self.folder)
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's database, profiles and results."""
+        return self.folder / "prefect"
+
+    @property
+    def machine_file(self) -> Path:
+        """How to use this machine."""
+        return self.folder / "machine.yaml"

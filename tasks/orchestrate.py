@@ -1,0 +1,132 @@
+"""A run whose calls are Prefect tasks: retried, shown in the UI, cached by the store alone."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+from prefect.tasks import Task
+from rich.prompt import Confirm
+
+from llm.store import Artifact, Reference
+from tasks import reporting
+from tasks.execute import make, worth_retrying
+from tasks.reporting import Page, StepReporter
+from tasks.run import Done, Run
+from tasks.step import Call
+from tasks.verdict import Verdict, judge
+
+
+class PrefectRun(Run):
+    """Each call is a task run. One that the store has already shows as Cached."""
+
+    def step(self, call: Call) -> Reference:
+        """Carry out one call from this thread, so that cancelling reaches its processes."""
+        return _task(call)(self, call, _upstream(call))
+
+    def map(self, calls: Sequence[Call]) -> list[Reference]:
+        """Carry out calls at the same time, as many as the machine has workers."""
+        if len(calls) == 1 or any(call.step.own_processes for call in calls):
+            return [self.step(call) for call in calls]
+        futures = [_task(call).submit(self, call, _upstream(call)) for call in calls]
+        return [future.result() for future in futures]
+
+    def table(self, name: str, rows: Sequence[Any], description: str = "") -> None:
+        """A table on the flow run's page."""
+        context = FlowRunContext.get()
+        if context is None or context.flow_run is None:
+            return
+        page = Page(context.flow_run.id, None, get_run_logger())
+        page.table(name, rows, description)
+        page.close()
+
+
+def _task(call: Call) -> Task[[PrefectRun, Call, list[Reference]], Any]:
+    return carry_out.with_options(
+        name=call.step.name,
+        task_run_name=call.name,
+        retries=call.step.retries,
+        retry_delay_seconds=[2, 10, 30][: max(1, call.step.retries)],
+    )
+
+
+def _upstream(call: Call) -> list[Reference]:
+    """The artifacts that a call reads: Prefect draws its arrows from them."""
+    return [item for items in call.inputs.values() for item in items if isinstance(item, Reference)]
+
+
+def _can_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and worth_retrying(error)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_can_help)
+def carry_out(run: PrefectRun, call: Call, upstream: list[Reference]) -> Any:
+    """Ask the store for a call's artifact; run the step when it is not there."""
+    logger = get_run_logger()
+    context = TaskRunContext.get()
+    forced = run.stage in run.options.force
+    verdict = judge(
+        run.store,
+        call,
+        run.recipe.policy,
+        forced=forced,
+        kept=run.stage in run.options.keep,
+        previous=run.previous(call),
+    )
+    if verdict.action == "ask":
+        verdict = _ask(call, verdict, logger)
+    if verdict.action in ("cached", "kept") and verdict.artifact is not None:
+        if verdict.action == "kept":
+            _say_kept(call, verdict, logger)
+        _note(run, call, verdict.action, 0.0, verdict.artifact)
+        return Completed(
+            name="Cached", message="; ".join(verdict.why) or None, data=verdict.artifact.reference
+        )
+    logger.info("%s runs: %s", call.name, "; ".join(verdict.why))
+    ids = (None, None) if context is None else (context.task_run.flow_run_id, context.task_run.id)
+    reporter = StepReporter(call.name, logger, *ids)
+    started = time.monotonic()
+    try:
+        artifact, made = make(run.store, call, run.machine, reporter, forced=forced)
+    finally:
+        reporter.close()
+    _note(run, call, "run" if made else "cached", time.monotonic() - started, artifact)
+    return artifact.reference
+
+
+def _note(run: Run, call: Call, action: str, seconds: float, artifact: Artifact) -> None:
+    summary = artifact.manifest["summary"]
+    run.done.append(
+        Done(call.name, call.step.name, action, round(seconds, 2), summary, artifact.reference)
+    )
+    if reporting.terminal is not None:
+        took = f"{seconds:6.1f} s" if action == "run" else f"{action:>8}"
+        reporting.terminal.line(f"  {call.name:<28} {took}  {summary}")
+
+
+def _ask(call: Call, verdict: Verdict, logger: Any) -> Verdict:
+    """At a terminal, ask whether an expensive step runs again; unattended, keep its artifact."""
+    if not (sys.stdin.isatty() and reporting.terminal is not None):
+        return Verdict("kept", verdict.why, verdict.artifact)
+    reporting.terminal.bars.stop()
+    question = f"{call.name}: {'; '.join(verdict.why)}. Run it again?"
+    again = Confirm.ask(question, console=reporting.terminal.console, default=False)
+    reporting.terminal.bars.start()
+    return Verdict("run" if again else "kept", verdict.why, verdict.artifact)
+
+
+def _say_kept(call: Call, verdict: Verdict, logger: Any) -> None:
+    message = (
+        f"{call.name} KEEPS its artifact although its code changed ({'; '.join(verdict.why)}). "
+        f"To make it anew: penstock run --force {call.step.name}"
+    )
+    logger.warning(message)
+    if reporting.terminal is not None:
+        reporting.terminal.line(f"  ! {message}")

@@ -1,0 +1,75 @@
+"""A run that only tells what would run, and why."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from llm.store import Reference
+from tasks.run import Run
+from tasks.step import UNKNOWN, Call
+from tasks.verdict import Verdict, judge
+
+
+class NotYet(Exception):
+    """What comes next depends on an artifact that nobody has made yet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """What a plan says of one call. seconds: of its last run, where it ran before."""
+
+    stage: str
+    call: str
+    action: str
+    why: tuple[str, ...]
+    seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return dataclasses.asdict(self)
+
+
+class PlanRun(Run):
+    """Asks the store about each call and makes nothing."""
+
+    planned: list[Planned]
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.planned = []
+
+    def step(self, call: Call) -> Reference:
+        """What would happen to a call; the reference is unknown where it would run."""
+        previous = self.previous(call)
+        verdict = judge(
+            self.store,
+            call,
+            self.recipe.policy,
+            forced=self.stage in self.options.force,
+            kept=self.stage in self.options.keep,
+            previous=previous,
+        )
+        self.planned.append(self._planned(call, verdict, previous))
+        if verdict.artifact is not None:
+            return verdict.artifact.reference
+        return Reference(call.step.name, UNKNOWN, UNKNOWN)
+
+    def _planned(self, call: Call, verdict: Verdict, previous: Mapping[str, Any] | None) -> Planned:
+        seconds = None if previous is None else previous["seconds"]
+        return Planned(self.stage, call.name, verdict.action, verdict.why, seconds)
+
+    def parts(self, reference: Reference) -> dict[str, Reference]:
+        """The parts of an artifact; the plan of this stage ends where it is not there."""
+        if reference.key == UNKNOWN:
+            raise NotYet
+        return super().parts(reference)
+
+    def counts(self, reference: Reference) -> Mapping[str, Any]:
+        """The numbers of an artifact; none where it is not there."""
+        return {} if reference.key == UNKNOWN else super().counts(reference)
+
+    def move_pointer(
+        self, name: str, expected: Mapping[str, Any] | None, new: Mapping[str, Any]
+    ) -> bool:
+        """A plan moves nothing."""
+        return False

@@ -1,0 +1,111 @@
+"""A stage being run or planned: the one interface through which the stages' wiring works.
+
+The wiring of a stage (`tasks/clean.py` and so on) says which steps there are and what feeds them.
+Who carries a call out is up to the `Run`: Prefect tasks (`tasks/orchestrate.py`), or nobody, in a
+plan (`tasks/plan.py`).
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llm.recipe import Recipe
+from llm.runs import Outputs, Runs
+from llm.step import Machine
+from llm.store import Reference, Store
+from tasks.step import Call
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a run is steered.
+
+    force: stages that run although their artifacts are there.
+    keep: stages that keep artifacts of older code.
+    machine: overrides of the machine file.
+    """
+
+    force: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    machine: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass
+class Done:
+    """One call of a stage, as it ended."""
+
+    name: str
+    step: str
+    action: str
+    seconds: float
+    summary: str
+    reference: Reference
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, for the run record."""
+        return {**dataclasses.asdict(self), "reference": self.reference.to_json()}
+
+
+class Run:
+    """What a stage's wiring is given."""
+
+    def __init__(
+        self,
+        stage: str,
+        recipe: Recipe,
+        snapshot: str,
+        store: Store,
+        runs: Runs,
+        machine: Machine,
+        options: Options,
+    ) -> None:
+        self.stage, self.recipe, self.snapshot = stage, recipe, snapshot
+        self.store, self.runs, self.machine, self.options = store, runs, machine, options
+        self.done: list[Done] = []
+        self.before = runs.newest(recipe.name, stage)
+
+    def step(self, call: Call) -> Reference:
+        """Carry out one call, or find its artifact."""
+        raise AssertionError("a Run carries calls out in its own way")
+
+    def map(self, calls: Sequence[Call]) -> list[Reference]:
+        """Carry out calls that do not depend on each other; results in the same order."""
+        return [self.step(call) for call in calls]
+
+    def parts(self, reference: Reference) -> dict[str, Reference]:
+        """The parts of an artifact, each of which a later step may read alone."""
+        artifact = self.store.read(reference.step, reference.key)
+        if artifact is None:
+            raise FileNotFoundError(
+                f"the artifact {reference.step}/{reference.key} is gone: run again"
+            )
+        return artifact.parts
+
+    def counts(self, reference: Reference) -> Mapping[str, Any]:
+        """The numbers in an artifact's manifest."""
+        artifact = self.store.read(reference.step, reference.key)
+        return {} if artifact is None else artifact.manifest["counts"]
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]], description: str = "") -> None:
+        """Show a table on the run's page."""
+
+    def move_pointer(
+        self, name: str, expected: Mapping[str, Any] | None, new: Mapping[str, Any]
+    ) -> bool:
+        """Move a pointer, if it still names `expected`."""
+        return self.runs.move_pointer(name, expected, new)
+
+    def previous(self, call: Call) -> Mapping[str, Any] | None:
+        """The manifest of the same call in the run before, to tell what changed."""
+        if self.before is None:
+            return None
+        for item in self.before.stages[self.stage]["steps"]:
+            if item["name"] == call.name:
+                reference = Reference.from_json(item["reference"])
+                artifact = self.store.read(reference.step, reference.key)
+                return None if artifact is None else artifact.manifest
+        return None
+
+
+Stages = Mapping[str, Outputs]
+"""What the stages before put out, by stage."""

@@ -1,0 +1,148 @@
+"""A step and a call of it: what decides whether it has been done already."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llm.durable import file_digest
+from llm.fingerprint import Fingerprint, digest_values, fingerprint, plain
+from llm.step import Step as StepFunction
+from llm.step import digest_of
+from llm.store import Reference
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One function of `llm` as a unit of retry and caching.
+
+    resumes_across_code: its unfinished work stays valid when the code changes (a crawl's frontier).
+    own_processes: it starts and guards processes itself, so it is called from the main thread.
+    """
+
+    name: str
+    function: StepFunction
+    retries: int = 2
+    resumes_across_code: bool = False
+    own_processes: bool = False
+
+    @property
+    def module(self) -> str:
+        """The module whose reach is the step's code."""
+        return self.function.__module__
+
+
+@dataclasses.dataclass(frozen=True)
+class Outside:
+    """Files that the user brought: named by path, identified by content."""
+
+    paths: tuple[Path, ...]
+    content: str
+
+    @classmethod
+    def files(cls, paths: Sequence[Path]) -> "Outside":
+        """Read the files' digests."""
+        return cls(tuple(paths), digest_of(x for path in paths for x in (path.name, _digest(path))))
+
+    @classmethod
+    def folder(cls, path: Path) -> "Outside":
+        """Read the digests of all files below a folder; the step is given the folder."""
+        inner = sorted(item for item in path.rglob("*") if item.is_file())
+        parts = (x for item in inner for x in (str(item.relative_to(path)), _digest(item)))
+        return cls((path,), digest_of(parts))
+
+
+def _digest(path: Path) -> str:
+    stat = path.stat()
+    return _cached_digest(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _cached_digest(path: Path, mtime: int, size: int) -> str:
+    return file_digest(path)
+
+
+UNKNOWN = "unknown"
+"""Content of an artifact that a plan foresees and nobody has made yet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of a step: with these values, on these inputs.
+
+    label: which of several calls of the step in a stage ("docs-00000"), for people.
+    identity: what else names the result (the snapshot of a crawl).
+    hints: inputs that save work and cannot change the result, so they are no part of the key.
+    """
+
+    step: Step
+    values: Any
+    inputs: Mapping[str, Sequence[Reference | Outside]]
+    label: str = ""
+    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    hints: Mapping[str, Sequence[Reference]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Step and label, for people."""
+        return f"{self.step.name} {self.label}".strip()
+
+    @functools.cached_property
+    def fingerprint(self) -> Fingerprint:
+        """The step's code and libraries as they are now."""
+        return fingerprint(self.step.module)
+
+    @functools.cached_property
+    def contents(self) -> dict[str, list[str]]:
+        """Content digests of the inputs."""
+        return {
+            name: [item.content for item in items] for name, items in sorted(self.inputs.items())
+        }
+
+    @property
+    def is_known(self) -> bool:
+        """Whether every input has been made, so that there is a key."""
+        return all(UNKNOWN not in contents for contents in self.contents.values())
+
+    @functools.cached_property
+    def base(self) -> str:
+        """Digest of step, values and inputs: the key, but for the code."""
+        return digest_values(
+            {
+                "step": self.step.name,
+                "values": plain(self.values),
+                "identity": dict(self.identity),
+                "inputs": self.contents,
+            }
+        )
+
+    @functools.cached_property
+    def key(self) -> str:
+        """What names the artifact: step, values, inputs and code."""
+        return digest_of([self.base, self.fingerprint.digest])
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest records of the call, so that a later one can say what changed."""
+        return {
+            "step": self.step.name,
+            "label": self.label,
+            "key": self.key,
+            "base": self.base,
+            "values": plain(self.values),
+            "identity": dict(self.identity),
+            "inputs": {
+                name: [
+                    item.to_json()
+                    if isinstance(item, Reference)
+                    else {"files": [p.name for p in item.paths], "content": item.content}
+                    for item in items
+                ]
+                for name, items in self.inputs.items()
+            },
+            "contents": self.contents,
+            "fingerprint": {
+                "modules": dict(self.fingerprint.modules),
+                "libraries": dict(self.fingerprint.libraries),
+            },
+        }
