@@ -1,0 +1,131 @@
+"""Checkpoints: a folder a step, written aside, synced and renamed; the last two are kept.
+
+state.safetensors holds the flat buffers, checkpoint.json what else there is to know, with the size
+and digest of the former. A folder that does not match its own description is never used.
+"""
+
+import errno
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from llm.durable import commit_folder, empty_folder, file_digest, sync_folder, write_json
+
+STATE, NOTE = "state.safetensors", "checkpoint.json"
+KEPT = 2
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was found whole. note: step, tokens, identity, environment, layout."""
+
+    folder: Path
+    note: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Steps done when it was written."""
+        return int(self.note["step"])
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Copy the saved buffers into `tensors`, which have the same names and sizes."""
+        with safe_open(str(self.folder / STATE), framework="pt") as state:
+            for name, target in tensors.items():
+                target.copy_(state.get_tensor(name))
+
+
+def save(folder: Path, tensors: Mapping[str, torch.Tensor], note: Mapping[str, Any]) -> None:
+    """Write a checkpoint to `folder`, in place of one that may be there.
+
+    Raises OSError with what is whole and what to do when the disk is full; nothing half-written
+    stays under the final name.
+    """
+    aside = folder.with_name(f".{folder.name}.tmp")
+    try:
+        empty_folder(aside)
+        save_file({name: tensor.cpu() for name, tensor in tensors.items()}, aside / STATE)
+        size, digest = (aside / STATE).stat().st_size, file_digest(aside / STATE)
+        write_json(aside / NOTE, {**note, "bytes": size, "digest": digest})
+        if folder.exists():
+            remove(folder)
+        commit_folder(aside, folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise _explained(error, folder, tensors) from error
+
+
+def _explained(
+    error: Exception, folder: Path, tensors: Mapping[str, torch.Tensor]
+) -> OSError | RuntimeError:
+    """The error of a failed checkpoint, with what to do; safetensors tells ENOSPC as text only."""
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    text = str(error)
+    code = error.errno if isinstance(error, OSError) else None
+    full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    full = full or any(f"os error {number}" in text for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+    if not full:
+        return RuntimeError(f"checkpoint {folder} could not be written: {error}")
+    return OSError(
+        errno.ENOSPC,
+        f"no space for checkpoint {folder.name} ({size:,} bytes) in {folder.parent}; the one before "
+        f"is whole: free at least {(KEPT + 1) * size:,} bytes and run again to go on from it ({text})",
+    )
+
+
+def remove(folder: Path) -> None:
+    """Take a checkpoint away: out of sight first, so that a crash leaves no torn one."""
+    doomed = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(doomed, ignore_errors=True)
+    folder.rename(doomed)
+    sync_folder(folder.parent)
+    shutil.rmtree(doomed)
+
+
+def read(folder: Path) -> Checkpoint:
+    """The checkpoint in `folder`. Raises ValueError telling what is torn or damaged."""
+    try:
+        note = json.loads((folder / NOTE).read_bytes())
+        size, digest, step = note["bytes"], note["digest"], int(note["step"])
+        found = (folder / STATE).stat().st_size
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"checkpoint {folder} is unreadable: {error!r}") from error
+    if found != size:
+        raise ValueError(f"checkpoint {folder} of step {step} has {found} bytes, not {size}")
+    if file_digest(folder / STATE) != digest:
+        raise ValueError(f"checkpoint {folder} of step {step} does not match its digest")
+    return Checkpoint(folder, note)
+
+
+def step_folder(root: Path, step: int) -> Path:
+    """Where the checkpoint of `step` lies."""
+    return root / f"step-{step:09d}"
+
+
+def newest(root: Path, identity: str, warn: Warn) -> Checkpoint | None:
+    """The newest whole checkpoint under `root` of the run `identity`; others are named to `warn`."""
+    for folder in sorted(root.glob("step-*"), reverse=True):
+        try:
+            checkpoint = read(folder)
+        except ValueError as error:
+            warn(f"{error}; the one before it is used")
+            continue
+        if checkpoint.note.get("identity") == identity:
+            return checkpoint
+        warn(f"checkpoint {folder} belongs to other settings or data: not used")
+    return None
+
+
+def prune(root: Path) -> None:
+    """Remove all but the newest checkpoints, and what crashes left half-written or half-removed."""
+    for folder in sorted(root.glob("step-*"))[:-KEPT]:
+        remove(folder)
+    for left in (*root.glob(".step-*.tmp"), *root.glob(".step-*.old")):
+        shutil.rmtree(left)

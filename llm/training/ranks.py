@@ -1,0 +1,114 @@
+"""One training process among those that torchrun started: who it is, and how it ends.
+
+Ranks of one machine share memory and meet at barriers; nothing but barriers goes over a socket, and
+that over loopback.
+"""
+
+import ctypes
+import datetime
+import os
+import signal
+import sys
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+STOPPED = 75  # exit status "try again later" (EX_TEMPFAIL): stopped on request, after a checkpoint
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when its parent dies, kill -9 included (Linux only).
+
+    parent: the process id that the parent should have; if it is gone already, exit at once.
+    """
+    if sys.platform.startswith("linux"):
+        if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+        if parent is not None and os.getppid() != parent:
+            sys.exit(STOPPED)
+
+
+@dataclass
+class Group:
+    """The processes that train together. Made plain, it is a group of one (notebooks, tests).
+
+    stopping: whether this process was asked to stop (SIGTERM); the others learn it at a barrier.
+    scratch: where shared memory goes when /dev/shm is too small.
+    """
+
+    rank: int = 0
+    size: int = 1
+    scratch: Path | None = None
+    stopping: bool = False
+    _shared: list[Tensor] = field(default_factory=list)
+
+    def barrier(self) -> None:
+        """Wait for all. Raises RuntimeError when another process has died."""
+        if self.size > 1:
+            dist.barrier()
+
+    def share(self, size: int) -> Tensor:
+        """(size,) bytes of zeros that all ranks see, gone with the last of them."""
+        if self.size == 1:
+            return torch.zeros(size, dtype=torch.uint8)
+        names: list[str | None] = [None]
+        if self.rank == 0:
+            names = [str(self._reserve(size))]
+        dist.broadcast_object_list(names)
+        path = Path(str(names[0]))
+        shared = torch.from_file(str(path), shared=True, size=size, dtype=torch.uint8)
+        self.barrier()
+        if self.rank == 0:
+            path.unlink()  # the memory lives as long as it is mapped, and no crash leaves it behind
+        return shared
+
+    def _reserve(self, size: int) -> Path:
+        """A file of `size` zeros in shared memory, or in the work folder where that is too small."""
+        folders = [SHARED_MEMORY] if SHARED_MEMORY.is_dir() else []
+        folders += [self.scratch] if self.scratch else []
+        problem: OSError | None = None
+        for folder in folders:
+            path = folder / f"penstock-{uuid.uuid4().hex}"
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                # Room is claimed now: a full tmpfs would otherwise kill the process with SIGBUS.
+                os.posix_fallocate(handle, 0, size)
+                return path
+            except OSError as error:
+                problem = error
+                path.unlink()
+                print(f"{folder} has no room for {size:,} bytes of shared memory", file=sys.stderr)
+            finally:
+                os.close(handle)
+        raise OSError(
+            f"no room for {size:,} bytes that the training processes share in "
+            f"{' or '.join(map(str, folders))}: enlarge /dev/shm, free disk space, or set "
+            "processes to 1 for this machine"
+        ) from problem
+
+
+def join(scratch: Path) -> Group:
+    """Become one of the ranks that torchrun started: one thread, guarded, SIGTERM noted."""
+    die_with_parent()
+    torch.set_num_threads(1)
+    group = Group(
+        rank=int(os.environ.get("RANK", "0")),
+        size=int(os.environ.get("WORLD_SIZE", "1")),
+        scratch=scratch,
+    )
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        group.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if group.size > 1:
+        dist.init_process_group("gloo", timeout=datetime.timedelta(hours=1))
+    return group

@@ -1,0 +1,49 @@
+"""The learning rate by step: warm-up, stable, decay (WSD).
+
+Hu et al., MiniCPM (arXiv 2404.06395), section 4. Before the decay nothing depends on how long the
+run is going to be: a longer run shares its warm-up and stable phase, and can go on from there.
+"""
+
+from typing import Literal
+
+from llm.settings import section, setting
+
+
+@section
+class ScheduleSettings:
+    """How the learning rate moves."""
+
+    type: Literal["wsd"] = setting("wsd", "Shape: wsd is warm-up, stable, linear decay.")
+    peak_lr: float = setting(0.004, "Learning rate of the stable phase (no unit).", gt=0)
+    warmup_tokens: int = setting(200_000, "Linear warm-up from zero over the first (tokens).", ge=0)
+    decay_fraction: float = setting(
+        0.3, "Share of all steps, at the end, with linear decay (fraction).", ge=0, le=1
+    )
+    final_lr_fraction: float = setting(
+        0.0, "Learning rate after the last step, as a share of peak_lr (fraction).", ge=0, le=1
+    )
+
+
+def decay_start(settings: ScheduleSettings, steps: int) -> int:
+    """How many of `steps` steps are made before the decay begins."""
+    return steps - round(steps * settings.decay_fraction)
+
+
+def learning_rate(
+    settings: ScheduleSettings, step: int, steps: int, tokens_per_step: int
+) -> float:
+    """The learning rate of step `step` (from 0) of `steps`.
+
+    Warm-up: peak * tokens after this step / warmup_tokens. Decay: linear in steps, so that a step
+    after the last one would have peak * final_lr_fraction. The smaller of both, so that a run
+    shorter than its warm-up is well defined.
+    """
+    warm = 1.0
+    if settings.warmup_tokens:
+        warm = min(1.0, (step + 1) * tokens_per_step / settings.warmup_tokens)
+    start = decay_start(settings, steps)
+    cool = 1.0
+    if step >= start:
+        done = (step - start) / (steps - start)
+        cool = 1.0 - done * (1.0 - settings.final_lr_fraction)
+    return settings.peak_lr * min(warm, cool)
