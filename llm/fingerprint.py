@@ -89,9 +89,14 @@ def library_version(name: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Module:
-    digest: str
+    code: str
+    data: tuple[Path, ...]
     imports: tuple[str, ...]
     libraries: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        return digest_of([self.code, *(path.read_bytes() for path in self.data)])
 
 
 def _module(name: str, root: Path) -> _Module:
@@ -106,10 +111,12 @@ def _module(name: str, root: Path) -> _Module:
 def _read(name: str, path: Path, root: Path, mtime: int, size: int) -> _Module:
     tree = ast.parse(path.read_text("utf8"), filename=str(path))
     named = {"LIBRARIES": (), "DATA": ()} | dict(_constants(tree))
-    data = [path.parent.joinpath(item) for item in named["DATA"]]
-    parts = ["".join(_canonical(tree)), *(item.read_bytes() for item in data)]
-    imports = tuple(sorted({found for found in _imports(tree, root) if found != name}))
-    return _Module(digest_of(parts), imports, tuple(named["LIBRARIES"]))
+    return _Module(
+        code="".join(_canonical(tree)),
+        data=tuple(path.parent.joinpath(item) for item in named["DATA"]),
+        imports=tuple(sorted({found for found in _imports(tree, root) if found != name})),
+        libraries=tuple(named["LIBRARIES"]),
+    )
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -1,0 +1,116 @@
+"""What changes a step's identity, and what must not."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from llm import fingerprint as fp
+from llm.fingerprint import digest_values, fingerprint
+
+PACKAGE = Path(fp.__file__).parent
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small package: a reaches b and (lazily) c; d stands apart."""
+    files = {
+        "a.py": '"""Doc."""\nfrom llm.b import helper\nLIBRARIES = ("numpy",)\n\ndef step():\n    """Doc."""\n    from llm import c\n    return helper() + c.VALUE\n',
+        "b.py": "def helper():\n    return 1\n",
+        "c.py": 'from llm.settings import setting\nDATA = ("words.txt",)\nVALUE = 1\nSIZE = setting(3, "How many.", gt=0)\n',
+        "d.py": "VALUE = 2\n",
+        "settings.py": "def setting(default, description='', **bounds):\n    return default\n",
+        "words.txt": "one\n",
+    }
+    (tmp_path / "llm").mkdir()
+    for name, text in files.items():
+        (tmp_path / "llm" / name).write_text(text)
+    return tmp_path
+
+
+def edit(tree: Path, name: str, old: str, new: str) -> None:
+    path = tree / "llm" / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_reaches_every_module_that_is_imported_wherever_the_import_stands(tree: Path) -> None:
+    found = fingerprint("llm.a", tree)
+    assert set(found.modules) == {"llm.a", "llm.b", "llm.c", "llm.settings"}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("a.py", '"""Doc."""', '"""Another text."""'),
+        ("b.py", "return 1", "return 1  # why not"),
+        ("b.py", "return 1", "return (\n        1\n    )"),
+        ("c.py", '"How many."', '"How many of them (count)."'),
+        ("d.py", "VALUE = 2", "VALUE = 3"),
+    ],
+)
+def test_comments_docstrings_descriptions_layout_and_unreached_modules_change_nothing(
+    tree: Path, name: str, old: str, new: str
+) -> None:
+    before = fingerprint("llm.a", tree).digest
+    edit(tree, name, old, new)
+    assert fingerprint("llm.a", tree).digest == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("b.py", "return 1", "return 2"),
+        ("c.py", "gt=0", "gt=1"),
+        ("c.py", "setting(3,", "setting(4,"),
+        ("words.txt", "one", "two"),
+    ],
+)
+def test_code_defaults_and_package_data_change_it(
+    tree: Path, name: str, old: str, new: str
+) -> None:
+    before = fingerprint("llm.a", tree)
+    edit(tree, name, old, new)
+    after = fingerprint("llm.a", tree)
+    assert after.digest != before.digest
+    assert after.changes({"modules": before.modules, "libraries": before.libraries})
+
+
+def test_a_library_that_a_module_names_counts_with_its_version(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint("llm.a", tree)
+    monkeypatch.setattr(fp.metadata, "version", lambda name: "99.0")
+    after = fingerprint("llm.a", tree)
+    assert after.digest != before.digest
+    assert after.changes({"modules": before.modules, "libraries": before.libraries}) == [
+        f"numpy {before.libraries['numpy']} → 99.0"
+    ]
+
+
+def test_values_without_a_stable_serialisation_are_refused() -> None:
+    for value in ({1, 2}, object(), float("nan"), {1: 2}):
+        with pytest.raises(TypeError):
+            digest_values({"field": value} if not isinstance(value, dict) else value)
+
+
+def test_the_order_of_a_mapping_does_not_matter_but_types_do() -> None:
+    assert digest_values({"a": 1, "b": 2}) == digest_values({"b": 2, "a": 1})
+    assert digest_values({"a": 1}) != digest_values({"a": 1.5})
+    assert digest_values({"a": 1}) != digest_values({"a": "1"})
+    assert digest_values({"a": None}) != digest_values({})
+
+
+def test_packages_are_empty_and_nothing_is_imported_by_name() -> None:
+    """Re-exports would make every step reach everything; dynamic imports would hide what it reaches."""
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        if path.name == "__init__.py":
+            assert text == "", path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+            if isinstance(node, ast.Name | ast.Attribute):
+                name = node.id if isinstance(node, ast.Name) else node.attr
+                assert name not in ("import_module", "__import__"), path
