@@ -1,0 +1,137 @@
+"""Training batches from memory-mapped token shards, as a pure function of (seed, step).
+
+The shards' streams are read as if they lay end to end and cut into windows of `context_length`
+tokens, each read with the one token that follows it: window i of N tokens and length T is
+`stream[i*T : i*T + T + 1]`, there are (N - 1) // T of them, and every token but the first is
+predicted exactly once. An epoch is all windows in an order of its own. Nothing is remembered
+from step to step, so resuming at a step is asking for that step.
+
+Worked example: 11 tokens 0..10, T = 4 gives the windows [0 1 2 3 4] and [4 5 6 7 8]; with 3
+sequences a batch, step 0 holds both windows of epoch 0 and the first of epoch 1.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from llm.step import BadInput
+from llm.tokens.shards import Shard
+
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+ROUNDS = 6  # Feistel rounds; four already mix fully, two more cost nothing next to the gather
+BLOCK = 1 << 14  # positions of the order that are worked out at once
+
+
+def _mix(values: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): every input bit reaches all others."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def permuted(positions: Integers, size: int, seed: int, epoch: int) -> Integers:
+    """Where `positions` (all < size) go in the permutation of range(size) of this seed and epoch.
+
+    A Feistel network over the next even number of bits, walked until it falls inside the range
+    (Black and Rogaway 2002): no table of `size` numbers in every process, and the order does not
+    hang on a library's random generator.
+    """
+    half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
+    mask = np.uint64((1 << int(half)) - 1)
+    start = np.array([seed % (1 << 64), epoch], dtype=np.uint64)
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    root = _mix(start[1:] + _mix(start[:1] + golden))
+    keys = _mix(root + golden * np.arange(1, ROUNDS + 1, dtype=np.uint64))
+    result = positions.astype(np.uint64)
+    outside = np.arange(len(result))
+    while len(outside):
+        left, right = result[outside] >> half, result[outside] & mask
+        for key in keys:
+            left, right = right, left ^ (_mix(right + key) & mask)
+        result[outside] = (left << half) | right
+        outside = outside[result[outside] >= size]
+    return result.astype(np.int64)
+
+
+class Batches:
+    """Batches of windows over the train shards at `paths`, in the order given.
+
+    tokens: tokens in all shards; windows: windows an epoch;
+    steps_per_epoch: windows / sequences, fractional: a batch runs on into the next epoch.
+    Raises BadInput when the shards hold less than one window.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], context_length: int, sequences: int, seed: int
+    ) -> None:
+        shards = [Shard.open(path) for path in paths]
+        self._streams = [shard.tokens for shard in shards if len(shard.tokens)]
+        self._starts = np.cumsum([0, *(len(stream) for stream in self._streams)])
+        self.tokens = int(self._starts[-1])
+        self.context_length, self.sequences, self.seed = context_length, sequences, seed
+        self.windows = max(0, self.tokens - 1) // context_length
+        if not self.windows:
+            raise BadInput(
+                f"the training split has {self.tokens} tokens, fewer than one window of "
+                f"{context_length + 1}: crawl more, lower model.context_length, or loosen clean.filters"
+            )
+        self.steps_per_epoch = self.windows / sequences
+        width = context_length + 1
+        self._views = [
+            sliding_window_view(stream, width) if len(stream) >= width else None
+            for stream in self._streams
+        ]
+        self._block: tuple[tuple[int, int], Integers] | None = None
+
+    def windows_of(self, step: int, start: int = 0, stop: int | None = None) -> Integers:
+        """Which windows rows start to stop of a step read (all rows by default), as indices."""
+        first = step * self.sequences
+        rows = range(first + start, first + (self.sequences if stop is None else stop))
+        found: list[Integers] = []
+        position = rows.start
+        while position < rows.stop:  # one turn for each block of an epoch's order that is touched
+            epoch, inside = divmod(position, self.windows)
+            number, offset = divmod(inside, BLOCK)
+            order = self._order(epoch, number)
+            taken = order[offset : offset + rows.stop - position]
+            found.append(taken)
+            position += len(taken)
+        return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+    def batch(self, step: int, start: int = 0, stop: int | None = None) -> Integers:
+        """Rows start to stop of a step's batch (all by default): (rows, context_length + 1) int64.
+
+        Inputs are `[:, :-1]`, targets `[:, 1:]`.
+        """
+        begins = self.windows_of(step, start, stop) * self.context_length
+        width = self.context_length + 1
+        result = np.empty((len(begins), width), dtype=np.int64)
+        shard_of = np.searchsorted(self._starts, begins, side="right") - 1
+        whole = begins + width <= self._starts[shard_of + 1]
+        for shard in np.unique(shard_of[whole]):
+            rows = np.flatnonzero(whole & (shard_of == shard))
+            result[rows] = self._views[shard][begins[rows] - self._starts[shard]]
+        for row in np.flatnonzero(~whole):
+            self._read_across(int(begins[row]), int(shard_of[row]), result[row])
+        return result
+
+    def _order(self, epoch: int, number: int) -> Integers:
+        """Block `number` of an epoch's order; the last one asked for is kept."""
+        if self._block is None or self._block[0] != (epoch, number):
+            positions = np.arange(number * BLOCK, min((number + 1) * BLOCK, self.windows))
+            order = permuted(positions, self.windows, self.seed, epoch)
+            self._block = ((epoch, number), order)
+        return self._block[1]
+
+    def _read_across(self, begin: int, shard: int, row: Integers) -> None:
+        """Fill one window that starts in `shard` and goes on into the shards that follow."""
+        filled = 0
+        while filled < len(row):
+            local = begin + filled - int(self._starts[shard])
+            piece = self._streams[shard][local : local + len(row) - filled]
+            row[filled : filled + len(piece)] = piece
+            filled += len(piece)
+            shard += 1
