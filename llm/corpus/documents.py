@@ -69,6 +69,9 @@ CLUSTERS = pa.schema(
     ]
 )
 
+# Verified pairs inside clusters: a document may be in several.
+PAIRS = pa.schema([("doc_id", DOC_ID), ("of", DOC_ID), ("similarity", pa.float64())])
+
 # What became of each document: `reason` is "kept" or why it was dropped.
 DECISIONS = pa.schema(
     [
@@ -114,7 +117,11 @@ def write_table(path: Path, table: pa.Table) -> None:
 
     Raises ValueError where a doc_id comes twice: every document is in a table once.
     """
-    table = by_identity(table)
+    write_rows(path, by_identity(table))
+
+
+def write_rows(path: Path, table: pa.Table) -> None:
+    """Write a table's rows as they stand as Parquet (zstd); all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
         pq.write_table(table, aside, compression="zstd", row_group_size=GROUP_ROWS)

@@ -1,0 +1,27 @@
+"""The recipe's section on cleaning: how pages become the documents that are trained on.
+
+The steps, each in a module of its own: extract (a shard), signals (a shard), dedup (all at once),
+decide (all at once), write (a shard).
+"""
+
+from typing import Literal
+
+from llm.corpus.dedup import DedupSettings
+from llm.corpus.extract import ExtractSettings
+from llm.corpus.filters import FilterSettings
+from llm.corpus.funnel import funnel_rows
+from llm.settings import section, setting
+
+__all__ = ["CleanSettings", "funnel_rows"]
+
+
+@section
+class CleanSettings:
+    """From pages to documents."""
+
+    extract: ExtractSettings = setting(ExtractSettings, "How the text of a page is read.")
+    filters: FilterSettings = setting(FilterSettings, "Which documents are kept.")
+    dedup: DedupSettings = setting(DedupSettings, "Which duplicates are removed.")
+    pii: tuple[Literal["email", "ip"], ...] = setting(
+        ("email", "ip"), "Personal data to mask, by kind; empty: none."
+    )
