@@ -19,6 +19,7 @@ from llm.step import Context, Inputs, StepResult
 LIBRARIES = ("numpy",)
 
 Baseline = Literal["uniform", "bigram", "ngram5", "xz", "xz_primed"]
+ALL_BASELINES: tuple[Baseline, ...] = ("uniform", "bigram", "ngram5", "xz", "xz_primed")
 ORDERS = {"bigram": 2, "ngram5": 5}
 MEBIBYTE = 1 << 20
 # liblzma's largest dictionary.
@@ -26,31 +27,23 @@ LARGEST_DICTIONARY = 1536 * MEBIBYTE
 
 
 @section
-class BaselineSettings:
-    """Which simple methods stand beside the model."""
+class MeasureBaselines:
+    """Which simple methods stand beside the model, and on what."""
 
     baselines: tuple[Baseline, ...] = setting(
-        ("uniform", "bigram", "ngram5", "xz", "xz_primed"),
-        "Methods measured on the bytes that the model is measured on.",
+        ALL_BASELINES, "Methods measured on the bytes that the model is measured on."
+    )
+    validation_fraction: float = setting(
+        description="Share of documents that are held out (0 to 1).", gt=0, le=1
+    )
+    documents_limit_bytes: int | None = setting(
+        None, "Validation text that is scored, at most (bytes); none: all of it.", gt=0
     )
     primed_bytes: int = setting(
         128_000_000,
         "Training text that xz_primed is given, at most (bytes): the last of it counts. "
         "Compressing takes about a second and 11 MB of memory per MB.",
         gt=0,
-    )
-
-
-@section
-class MeasureBaselines:
-    """What the step is given: the settings, and how the split was made."""
-
-    settings: BaselineSettings = setting(BaselineSettings, "Which methods.")
-    validation_fraction: float = setting(
-        description="Share of documents that are held out (0 to 1).", gt=0, le=1
-    )
-    documents_limit_bytes: int | None = setting(
-        None, "Validation text that is scored, at most (bytes); none: all of it.", gt=0
     )
 
 
@@ -64,13 +57,13 @@ def measure(values: MeasureBaselines, inputs: Inputs, context: Context) -> StepR
     )
     total_bytes = sum(len(document.text) for document in documents)
     training = list(training_texts(inputs["documents"], values.validation_fraction))
-    methods = values.settings.baselines
+    methods = values.baselines
     bits: dict[str, float] = {}
     context.report.progress(0, len(methods), "baselines")
     with ThreadPoolExecutor(context.machine.workers) as pool:
         # liblzma works outside the interpreter lock: xz runs beside the n-grams.
         compressed: dict[str, Future[float]] = {
-            name: pool.submit(_xz_bits, name, documents, training, values.settings.primed_bytes)
+            name: pool.submit(_xz_bits, name, documents, training, values.primed_bytes)
             for name in methods
             if name in ("xz", "xz_primed")
         }
@@ -134,6 +127,6 @@ def _protocol(documents: Sequence[HeldOut], total_bytes: int, values: MeasureBas
         f"bits per byte over the {len(documents)} validation documents ({total_bytes} UTF-8 bytes); "
         f"byte n-grams with Witten-Bell smoothing trained on the training documents, each document "
         f"scored from its own start; xz -9e of the validation documents one after the other, alone "
-        f"or (xz_primed) as what they add to that of the last {values.settings.primed_bytes} bytes "
+        f"or (xz_primed) as what they add to that of the last {values.primed_bytes} bytes "
         f"of training text"
     )

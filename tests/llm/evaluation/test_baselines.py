@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm.corpus.documents import hash64, validation
-from llm.evaluation.baselines import BaselineSettings, MeasureBaselines, measure, xz_bytes
+from llm.evaluation.baselines import MeasureBaselines, measure, xz_bytes
 from llm.evaluation.texts import held_out, training_texts
 from llm.step import BadInput, Context
 from tests.llm.evaluation.corpus import write_documents
@@ -52,9 +52,7 @@ def test_all_baselines_are_measured_on_the_same_bytes(tmp_path: Path, context: C
 
 def test_only_the_named_baselines_are_measured(tmp_path: Path, context: Context) -> None:
     folder = write_documents(tmp_path / "a", TEXTS)
-    values = MeasureBaselines(
-        settings=BaselineSettings(baselines=("bigram",)), validation_fraction=0.3
-    )
+    values = MeasureBaselines(baselines=("bigram",), validation_fraction=0.3)
     measure(values, {"documents": [folder]}, context)
     result = json.loads((context.out / "metrics.json").read_text())
     assert set(result["bits_per_byte"]) == {"bigram"}

@@ -1,0 +1,199 @@
+"""Bits per byte of the validation text: how many bits the model needs for each byte of it.
+
+Unlike loss per token it does not depend on the tokenizer, so models, n-grams and compressors stand
+on one axis. Each document is encoded alone, after <|endoftext|>, which is context and not scored;
+special tokens that stand in the text are read as plain characters, so every byte is paid for.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tokenizers import Tokenizer
+
+from llm.corpus.documents import DOC_ID, by_identity, content_digest, write_table
+from llm.durable import write_json
+from llm.evaluation.scoring import device_of, score
+from llm.evaluation.texts import HeldOut, held_out
+from llm.models import folder as model_folder
+from llm.models.decoder import Decoder
+from llm.settings import section, setting
+from llm.step import BadInput, Context, Inputs, StepResult, digest_of
+from llm.tokens.special import END_OF_TEXT, read_special_tokens_as_text
+
+LIBRARIES = ("torch", "tokenizers")
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+# What was measured of each document. tokens: scored ones. bits: -log2 p of the whole text.
+MEASURED = pa.schema(
+    [
+        ("doc_id", DOC_ID),
+        ("source", pa.string()),
+        ("bytes", pa.int64()),
+        ("tokens", pa.int64()),
+        ("bits", pa.float64()),
+    ]
+)
+
+
+@section
+class PerplexitySettings:
+    """How validation text is scored. Every field is part of the metric's protocol."""
+
+    context_length: int | None = setting(
+        None, "Tokens that the model sees at once (count); none: its own context length.", ge=2
+    )
+    stride: int | None = setting(
+        None, "Tokens between the starts of windows (count); none: half the context.", ge=1
+    )
+    documents_limit_bytes: int | None = setting(
+        None, "Validation text that is scored, at most (bytes); none: all of it.", gt=0
+    )
+    precision: Literal["fp32", "bf16"] = setting("fp32", "Number format of the activations.")
+
+    def __post_init__(self) -> None:
+        if self.stride and self.context_length and self.stride > self.context_length:
+            raise ValueError(
+                f"stride {self.stride} is more than context_length {self.context_length}: tokens "
+                f"between two windows would not be scored"
+            )
+
+
+@section
+class MeasurePerplexity:
+    """What the step is given: the settings, and how the split was made."""
+
+    settings: PerplexitySettings = setting(PerplexitySettings, "How text is scored.")
+    validation_fraction: float = setting(
+        description="Share of documents that are held out (0 to 1).", gt=0, le=1
+    )
+
+
+def measure(values: MeasurePerplexity, inputs: Inputs, context: Context) -> StepResult:
+    """Score the validation documents: documents.parquet (MEASURED) and metrics.json.
+
+    inputs: model (one artifact with model/), documents (all written shards). Raises BadInput where
+    no document is held out or the context is longer than the model's.
+    """
+    settings = values.settings
+    documents = held_out(
+        inputs["documents"], values.validation_fraction, settings.documents_limit_bytes
+    )
+    folder = inputs["model"][0] / "model"
+    model, tokenizer = model_folder.load(
+        folder, device_of(context.machine), PRECISIONS[settings.precision]
+    )
+    length, stride = window_of(model, settings, folder)
+    texts = encode(tokenizer, [document.text.decode() for document in documents])
+
+    def progress(done: int, total: int) -> None:
+        context.report.progress(done, total, "tokens")
+
+    nats = score(model, texts, length, stride, progress=progress)
+    table = by_identity(_table(documents, nats))
+    write_table(context.out / "documents.parquet", table)
+    protocol = _protocol(documents, length, stride, settings.precision)
+    metrics = _metrics(table)
+    write_json(
+        context.out / "metrics.json",
+        {**metrics, "context_length": length, "stride": stride, "protocol": protocol},
+    )
+    context.report.table("perplexity", _rows(metrics), protocol)
+    return StepResult(
+        counts={key: metrics[key] for key in ("bits_per_byte", "documents", "bytes", "tokens")},
+        content=digest_of([content_digest(table), protocol]),
+        summary=f"{metrics['bits_per_byte']:.3f} bits/byte on {metrics['documents']} documents",
+    )
+
+
+def window_of(model: Decoder, settings: PerplexitySettings, folder: Path) -> tuple[int, int]:
+    """Context length and stride in tokens, resolved. Raises BadInput for more than the model has."""
+    longest = model.config.context_length
+    length = settings.context_length or longest
+    if length > longest:
+        raise BadInput(
+            f"evaluate.perplexity.context_length {length} is more than the {longest} tokens of "
+            f"{folder}: lower it, or leave it out"
+        )
+    stride = settings.stride or max(1, length // 2)
+    if stride > length:
+        raise BadInput(
+            f"evaluate.perplexity.stride {stride} is more than the context of {length} tokens of "
+            f"{folder}: lower it, or leave it out"
+        )
+    return length, stride
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
+    """Ids of each text after <|endoftext|>: (1 + tokens,) int64."""
+    read_special_tokens_as_text(tokenizer)
+    start = tokenizer.token_to_id(END_OF_TEXT)
+    if start is None:
+        raise BadInput(f"the model's tokenizer has no {END_OF_TEXT}, which starts every document")
+    encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return [np.array([start, *encoding.ids], dtype=np.int64) for encoding in encoded]
+
+
+def _table(documents: Sequence[HeldOut], nats: Sequence[np.ndarray]) -> pa.Table:
+    return pa.table(
+        {
+            "doc_id": [document.doc_id for document in documents],
+            "source": [document.source for document in documents],
+            "bytes": [len(document.text) for document in documents],
+            "tokens": [len(each) for each in nats],
+            "bits": [float(each.sum()) / math.log(2) for each in nats],
+        },
+        schema=MEASURED,
+    )
+
+
+def _metrics(table: pa.Table) -> dict[str, Any]:
+    sources = sorted(set(table["source"].to_pylist()))
+    by_source = {
+        source: _totals(table.filter(pa.array([s == source for s in table["source"].to_pylist()])))
+        for source in sources
+    }
+    return {**_totals(table), "by_source": by_source}
+
+
+def _totals(table: pa.Table) -> dict[str, float]:
+    bits, tokens, size = (
+        float(np.sum(table["bits"].to_numpy())),
+        int(np.sum(table["tokens"].to_numpy())),
+        int(np.sum(table["bytes"].to_numpy())),
+    )
+    return {
+        "bits_per_byte": bits / size,
+        "nats_per_token": bits * math.log(2) / tokens,
+        "documents": len(table),
+        "bytes": size,
+        "tokens": tokens,
+    }
+
+
+def _rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    every = {"all": metrics, **metrics["by_source"]}
+    return [
+        {
+            "source": source,
+            "bits per byte": round(totals["bits_per_byte"], 4),
+            "documents": totals["documents"],
+            "bytes": totals["bytes"],
+            "tokens": totals["tokens"],
+        }
+        for source, totals in every.items()
+    ]
+
+
+def _protocol(documents: Sequence[HeldOut], length: int, stride: int, precision: str) -> str:
+    size = sum(len(document.text) for document in documents)
+    return (
+        f"bits per byte over {len(documents)} validation documents; bytes are the {size} bytes of "
+        f"their UTF-8 text; each document alone after {END_OF_TEXT}, which is context and not "
+        f"counted; context of {length} tokens in windows {stride} tokens apart; {precision}"
+    )

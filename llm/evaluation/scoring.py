@@ -1,0 +1,128 @@
+"""How surprised a model is by each token of texts of any length: sliding windows, batched.
+
+A text longer than the context is read in windows that start `stride` tokens apart, and a token is
+scored in the first window that reaches it. With context 8 and stride 4:
+
+    tokens    0  1  2  3  4  5  6  7  8  9 10 11 12 13
+    window 1 [reads 0..7       scores 1..8]
+    window 2             [reads 4..11      scores 9..12]
+    window 3                         [reads 8..12, scores 13]
+
+so every token but the first is scored once, given at least context - stride + 1 tokens, or all
+there are. A smaller stride costs more and flatters more: it belongs to the metric's name.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from llm.models.decoder import Decoder
+from llm.models.loss import token_losses
+from llm.step import Machine
+
+# Tokens in one forward pass: enough to keep the device busy, few enough to stay in the caches.
+CPU_BATCH_TOKENS = 4096
+CUDA_BATCH_TOKENS = 131_072
+
+
+class Window(NamedTuple):
+    """Reads tokens begin..end-1 of a text and scores the tokens first..end (first > begin)."""
+
+    text: int
+    begin: int
+    first: int
+    end: int
+
+
+def device_of(machine: Machine) -> torch.device:
+    """Where evaluation runs: the machine's device, `auto` being a GPU if there is one."""
+    if machine.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(machine.device)
+
+
+def windows(text: int, tokens: int, context_length: int, stride: int) -> Iterator[Window]:
+    """The windows of one text of `tokens` tokens, of which the first is not scored."""
+    if not 1 <= stride <= context_length:
+        raise ValueError(
+            f"a stride of {stride} tokens leaves gaps or stands still: it must be 1 to the context "
+            f"length, {context_length}"
+        )
+    scored = 1
+    for begin in range(0, tokens, stride):
+        end = min(begin + context_length, tokens - 1)
+        if end < scored:
+            return
+        yield Window(text, begin, scored, end)
+        scored = end + 1
+
+
+def score(
+    model: Decoder,
+    texts: Sequence[np.ndarray],
+    context_length: int,
+    stride: int,
+    batch_tokens: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[np.ndarray]:
+    """-ln p of every token of each text but its first, given those before it: float64, nats.
+
+    texts: arrays of ids (n,), n >= 1; the answers are (n - 1,). progress(done, total): tokens.
+    """
+    nats = [np.zeros(len(text) - 1) for text in texts]
+    device = model.embedding.device
+    if batch_tokens is None:
+        batch_tokens = CUDA_BATCH_TOKENS if device.type == "cuda" else CPU_BATCH_TOKENS
+    plan = [
+        window
+        for index, text in enumerate(texts)
+        for window in windows(index, len(text), context_length, stride)
+    ]
+    # Windows of like length share a batch, so that hardly anything is padding.
+    plan.sort(key=lambda window: window.begin - window.end)
+    total, done = sum(len(text) - 1 for text in texts), 0
+    for batch in _batches(plan, batch_tokens):
+        losses = _window_losses(model, texts, batch, device)
+        taken = 0
+        for window in batch:
+            count = window.end - window.first + 1
+            nats[window.text][window.first - 1 : window.end] = losses[taken : taken + count]
+            taken += count
+        done += taken
+        progress(done, total)
+    return nats
+
+
+def _batches(plan: Sequence[Window], batch_tokens: int) -> Iterator[Sequence[Window]]:
+    """Cut the plan, longest windows first, so that rows times the longest is <= batch_tokens."""
+    start = 0
+    while start < len(plan):
+        longest = plan[start].end - plan[start].begin
+        rows = max(1, batch_tokens // longest)
+        yield plan[start : start + rows]
+        start += rows
+
+
+@torch.inference_mode()
+def _window_losses(
+    model: Decoder, texts: Sequence[np.ndarray], batch: Sequence[Window], device: torch.device
+) -> np.ndarray:
+    """-ln p of the scored tokens of all windows, one window after the other (S,) float64."""
+    longest = batch[0].end - batch[0].begin
+    tokens = np.zeros((len(batch), longest), dtype=np.int64)
+    scored = np.zeros((len(batch), longest), dtype=bool)
+    targets = []
+    for row, window in enumerate(batch):
+        text = texts[window.text]
+        length = window.end - window.begin
+        # What follows the row's end is padding: a causal model never sees it.
+        tokens[row, :length] = text[window.begin : window.end]
+        scored[row, window.first - 1 - window.begin : length] = True
+        targets.append(text[window.first : window.end + 1].astype(np.int64))
+    x = model.hidden_states(torch.from_numpy(tokens).to(device))  # (B, T, d_model)
+    # Only scored positions go through the head: with a stride of half the context that is half.
+    x = x[torch.from_numpy(scored).to(device)]  # (S, d_model)
+    wanted = torch.from_numpy(np.concatenate(targets)).to(device)
+    return token_losses(x, model.output_matrix(), wanted).double().cpu().numpy()

@@ -1,0 +1,126 @@
+"""Bits per byte by sliding windows: against one token at a time, and a model known in advance."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from llm.evaluation.perplexity import MeasurePerplexity, PerplexitySettings, encode, measure
+from llm.evaluation.scoring import score, windows
+from llm.evaluation.texts import held_out
+from llm.models import folder as model_folder
+from llm.step import BadInput, Context
+from tests.llm.evaluation.corpus import write_documents
+from tests.llm.evaluation.models import CONTEXT, write_model
+
+TEXTS = {f"http://x.test/{n}": f"pägé {n} in the thing. " * (1 + n % 5) for n in range(12)}
+EVERYTHING = 1.0
+
+
+def test_the_worked_example_of_the_docstring() -> None:
+    assert [window[1:] for window in windows(0, 14, 8, 4)] == [(0, 1, 8), (4, 9, 12), (8, 13, 13)]
+
+
+@pytest.mark.parametrize(("length", "stride"), [(8, 4), (8, 8), (8, 1), (8, 3), (7, 5)])
+def test_each_token_but_the_first_is_scored_once_with_enough_context(
+    length: int, stride: int
+) -> None:
+    for tokens in range(1, 40):
+        scored = []
+        for window in windows(0, tokens, length, stride):
+            assert 0 < window.end - window.begin <= length
+            for target in range(window.first, window.end + 1):
+                scored.append(target)
+                assert target - window.begin >= min(target, length - stride + 1)
+        assert scored == list(range(1, tokens))
+
+
+def test_equals_scoring_one_token_at_a_time(tmp_path: Path) -> None:
+    model = write_model(tmp_path)
+    random = np.random.default_rng(0)
+    texts = [random.integers(0, 200, size) for size in (1, 2, 16, 17, 33, 90)]
+    answers = score(model, texts, context_length=16, stride=6, batch_tokens=50)
+    for text, nats in zip(texts, answers, strict=True):
+        assert len(nats) == len(text) - 1
+        for window in windows(0, len(text), 16, 6):
+            for target in range(window.first, window.end + 1):
+                with torch.no_grad():
+                    logits = model(torch.from_numpy(text[None, window.begin : target]))[0, -1]
+                expected = -torch.log_softmax(logits.double(), -1)[text[target]].item()
+                assert nats[target - 1] == pytest.approx(expected, abs=2e-5)
+
+
+def test_a_uniform_model_needs_log2_of_the_vocabulary_per_token(
+    tmp_path: Path, context: Context
+) -> None:
+    model = write_model(tmp_path / "model", zero=True)
+    folder = write_documents(tmp_path / "documents", TEXTS)
+    values = MeasurePerplexity(validation_fraction=EVERYTHING)
+    measure(values, {"model": [tmp_path / "model"], "documents": [folder]}, context)
+    metrics = json.loads((context.out / "metrics.json").read_text())
+    size = sum(len(text.encode()) for text in TEXTS.values())
+    assert metrics["bytes"] == size
+    expected = math.log2(model.config.vocabulary) * metrics["tokens"] / size
+    assert metrics["bits_per_byte"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_documents_add_up_by_source_and_the_protocol_names_everything(
+    tmp_path: Path, context: Context
+) -> None:
+    write_model(tmp_path / "model")
+    folders = [
+        write_documents(tmp_path / "a", TEXTS),
+        write_documents(tmp_path / "b", TEXTS, source="wiki"),
+    ]
+    values = MeasurePerplexity(
+        settings=PerplexitySettings(stride=5), validation_fraction=EVERYTHING
+    )
+    measure(values, {"model": [tmp_path / "model"], "documents": folders}, context)
+    metrics = json.loads((context.out / "metrics.json").read_text())
+    table = pq.read_table(context.out / "documents.parquet").to_pylist()
+    assert len(table) == metrics["documents"] == 2 * len(TEXTS)
+    for source, totals in metrics["by_source"].items():
+        rows = [row for row in table if row["source"] == source]
+        bits = sum(row["bits"] for row in rows) / sum(row["bytes"] for row in rows)
+        assert totals["bits_per_byte"] == pytest.approx(bits, rel=1e-12)
+    assert set(metrics["by_source"]) == {"docs", "wiki"}
+    for fact in ("24 validation documents", "UTF-8", "<|endoftext|>", f"{CONTEXT} tokens", " 5 "):
+        assert fact in metrics["protocol"]
+
+
+def test_measuring_twice_gives_the_same_files(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    inputs = {
+        "model": [tmp_path / "model"],
+        "documents": [write_documents(tmp_path / "documents", TEXTS)],
+    }
+    contents = []
+    for name in ("one", "two"):
+        context = Context(out=tmp_path / name, work=tmp_path / "work")
+        context.out.mkdir()
+        result = measure(MeasurePerplexity(validation_fraction=EVERYTHING), inputs, context)
+        files = {path.name: path.read_bytes() for path in context.out.iterdir()}
+        contents.append((result.content, files))
+    assert contents[0] == contents[1]
+
+
+def test_special_tokens_in_a_text_are_paid_for_as_characters(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    _, tokenizer = model_folder.load(tmp_path / "model")
+    text = "<|endoftext|>"
+    assert len(encode(tokenizer, [text])[0]) == 1 + len(text)
+
+
+def test_a_context_longer_than_the_models_is_refused(tmp_path: Path, context: Context) -> None:
+    write_model(tmp_path / "model")
+    folder = write_documents(tmp_path / "documents", TEXTS)
+    assert held_out([folder], EVERYTHING)
+    values = MeasurePerplexity(
+        settings=PerplexitySettings(context_length=CONTEXT + 1), validation_fraction=EVERYTHING
+    )
+    with pytest.raises(BadInput, match=rf"context_length {CONTEXT + 1} is more than"):
+        measure(values, {"model": [tmp_path / "model"], "documents": [folder]}, context)
