@@ -16,6 +16,9 @@ from llm.corpus.minhash import jaccard
 # Of the representatives that share a band with a document, as many are compared with it, those
 # that share most bands first: pages made from one template must not cost the square of their number.
 MOST_COMPARED = 64
+# Representatives that a band remembers for one key. Such crowds come from templates, and what is
+# truly alike in them meets in other bands.
+MOST_IN_BAND = 256
 # Of a cluster, as many documents are compared with all its others, so that one of them can stand
 # in where filters drop the representative.
 STAND_INS = 16
@@ -63,7 +66,8 @@ def cluster(
         best, similarity = _most_similar(sets, index, met, threshold)
         if best is None:
             for table, key in slots:
-                table[key].append(index)
+                if len(table[key]) < MOST_IN_BAND:
+                    table[key].append(index)
             members[index] = [index]
         else:
             result.representative[index], result.similarity[index] = best, similarity
