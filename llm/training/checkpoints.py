@@ -70,7 +70,9 @@ def _explained(
     text = str(error)
     code = error.errno if isinstance(error, OSError) else None
     full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    full = full or any(f"os error {number}" in text for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+    full = full or any(
+        f"os error {number}" in text for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    )
     if not full:
         return RuntimeError(f"checkpoint {folder} could not be written: {error}")
     return OSError(

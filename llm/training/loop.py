@@ -7,9 +7,7 @@ One step, on every rank:
 Nothing random is kept from step to step: what a step reads and draws hangs on (seed, step, part).
 """
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,14 +18,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from llm.durable import replacing, write_json
+from llm.durable import write_json
 from llm.training import checkpoints
-from llm.training.optimizer import FlatAdamW, OptimizerSettings
+from llm.training.adamw import FlatAdamW
+from llm.training.optimizer import OptimizerSettings
 from llm.training.ranks import Group
 from llm.training.reduce import Flat
+from llm.training.work import (
+    CHECKPOINTS,
+    METRICS,
+    SEEN,
+    STARTED,
+    TRUNK,
+    append,
+    cut_back,
+    sync_file,
+)
 
-METRICS, SEEN, STARTED = "metrics.jsonl", "seen.jsonl", "started.json"
-CHECKPOINTS, TRUNK = "checkpoints", "trunk"
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -51,13 +58,6 @@ class BatchSource(Protocol):
 
     def seen(self, step: int) -> Any:
         """What the step reads, for seen.jsonl (JSON): such as the numbers of its windows."""
-
-
-class Learner(Protocol):
-    """What the loop asks of a model (an nn.Module)."""
-
-    def loss(self, tokens: Tensor, targets: Tensor, segments: Tensor | None = None) -> Tensor:
-        """Nats summed over targets (B, T) that are not -100: a float32 scalar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +85,16 @@ class Plan:
 
 
 def train(
-    model: nn.Module, batches: BatchSource, plan: Plan, group: Group, work: Path, start: Path | None = None
+    model: nn.Module,
+    batches: BatchSource,
+    plan: Plan,
+    group: Group,
+    work: Path,
+    start: Path | None = None,
 ) -> int:
     """Train `model` in place; returns the steps done: plan.steps, or fewer when asked to stop.
+
+    model.loss(tokens, targets[, segments]) gives the nats summed over targets that are not -100.
 
     Goes on from the newest whole checkpoint in `work`, else from the checkpoint folder `start`.
     Writes metrics.jsonl, seen.jsonl, checkpoints/ and trunk/ into `work`; the last state is a
@@ -102,20 +109,20 @@ def train(
         for part in range(group.rank, plan.parts, group.size):
             torch.manual_seed(plan.seed + done * plan.parts + part)
             run.flat.collect(part)
-            nats, count = gradients(model, batches.part(done, part, plan.parts), plan, device, group)
+            nats, count = gradients(
+                model, batches.part(done, part, plan.parts), plan, device, group
+            )
             run.flat.losses[part], run.flat.counts[part] = nats, count
         run.flat.stops[group.rank] = float(group.stopping)
         group.barrier()
         if run.flat.stops.any():
             break  # the step is made again after the restart: half a gradient is worth nothing
-        norm = run.step(done)
+        loss, norm = run.step(done)
         done += 1
         if group.rank == 0:
-            run.note(done, norm, batches.seen(done - 1), time.monotonic() - began)
+            run.note(done, loss, norm, batches.seen(done - 1), time.monotonic() - began)
         if done % plan.checkpoint_every == 0 or done in (plan.steps, plan.trunk_at):
             run.checkpoint(done)
-    else:
-        return done
     run.checkpoint(done)
     return done
 
@@ -143,7 +150,7 @@ def gradients(
         else:
             segments = torch.from_numpy(rows.segments[span]).to(device)
             loss = model.loss(tokens, targets, segments)  # type: ignore[operator]
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nats += float(loss.detach())
         count += counted
     return nats, count
@@ -157,9 +164,20 @@ class Run:
         self.flat = Flat(model, plan.parts, group)
         self.environment = environment(next(model.parameters()).device, plan, model)
         self.optimizer: FlatAdamW
+        self.saved = 0  # the step of the newest checkpoint
 
     def resume(self, start: Path | None) -> int:
         """Load the newest checkpoint, if any, and cut the logs back to it; the steps done."""
+        if self.group.rank == 0:
+            self.flat.counts[0] = self._restore(start)
+        self.group.barrier()
+        self.saved = int(self.flat.counts[0])
+        self.optimizer = FlatAdamW(self.plan.optimizer, self.flat, self.saved)
+        self.group.barrier()  # every rank has read the step before the first one writes its count
+        return self.saved
+
+    def _restore(self, start: Path | None) -> int:
+        """Bring back buffers and logs (rank 0); the steps done."""
         warnings: list[str] = []
         root = self.work / CHECKPOINTS
         root.mkdir(parents=True, exist_ok=True)
@@ -172,18 +190,17 @@ class Run:
                 f"{found.note['environment']}): the result is equivalent, not bitwise the same"
             )
         done = found.step if found else 0
-        if self.group.rank == 0:
-            if found:
-                found.restore(self._tensors())
-            for name in (METRICS, SEEN):
-                cut_back(self.work / name, done)
-            write_json(self.work / STARTED, {"step": done, "warnings": warnings})
-        self.group.barrier()
-        self.optimizer = FlatAdamW(self.plan.optimizer, self.flat, done)
+        if found:
+            found.restore(self._tensors())
+        for name in (METRICS, SEEN):
+            cut_back(self.work / name, done)
+        if done == self.plan.trunk_at and not (self.work / TRUNK).exists():
+            checkpoints.save(self.work / TRUNK, self._tensors(), self._note(done))
+        write_json(self.work / STARTED, {"step": done, "warnings": warnings})
         return done
 
-    def step(self, done: int) -> float:
-        """Phases 2 and 3 of step `done` (from 0), after the first barrier; the gradient's norm."""
+    def step(self, done: int) -> tuple[float, float]:
+        """Phases 2 and 3 of step `done` (from 0), after the first barrier: loss, gradient norm."""
         self.flat.reduce()
         self.group.barrier()
         norm, loss = self.flat.norm(), self.flat.loss()
@@ -198,42 +215,46 @@ class Run:
             self.flat.scale_gradient(self.plan.clip / norm)
         self.optimizer.step(rate)
         self.group.barrier()
-        return norm
+        return loss, norm
 
-    def note(self, done: int, norm: float, seen: Any, seconds: float) -> None:
+    def note(self, done: int, loss: float, norm: float, seen: Any, seconds: float) -> None:
         """Append what happened in the step to the logs (rank 0)."""
         tokens = done * self.plan.tokens_per_step
         line = {
             "step": done,
             "tokens": tokens,
-            "loss": self.flat.loss(),
+            "loss": loss,
             "lr": self.plan.learning_rate(done - 1),
             "grad_norm": norm,
             "tokens_per_second": round(self.plan.tokens_per_step / seconds, 1),
         }
         for name, value in ((METRICS, line), (SEEN, {"step": done, "windows": seen})):
-            with (self.work / name).open("a") as log:
-                log.write(json.dumps(value) + "\n")
+            append(self.work / name, value)
 
     def checkpoint(self, done: int) -> None:
-        """Keep the state after `done` steps (rank 0 writes, the others wait)."""
+        """Keep the state after `done` steps, unless it is kept (rank 0 writes, the others wait)."""
+        if done == self.saved:
+            return
+        self.saved = done
         if self.group.rank == 0:
             for name in (METRICS, SEEN):
                 sync_file(self.work / name)  # no step of a checkpoint is missing in the logs
-            note = {
-                "step": done,
-                "tokens": done * self.plan.tokens_per_step,
-                "identity": self.plan.identity,
-                "environment": self.environment,
-                "random": {"seed": self.plan.seed, "derived_from": ["seed", "step", "part"]},
-                "layout": [[name, list(shape), at] for name, shape, at in self.flat.layout.places],
-            }
+            if done == self.plan.trunk_at:  # first, so that no resume can pass over it
+                checkpoints.save(self.work / TRUNK, self._tensors(), self._note(done))
             root = self.work / CHECKPOINTS
-            checkpoints.save(checkpoints.step_folder(root, done), self._tensors(), note)
+            checkpoints.save(checkpoints.step_folder(root, done), self._tensors(), self._note(done))
             checkpoints.prune(root)
-            if done == self.plan.trunk_at:
-                checkpoints.save(self.work / TRUNK, self._tensors(), note)
         self.group.barrier()
+
+    def _note(self, done: int) -> dict[str, Any]:
+        return {
+            "step": done,
+            "tokens": done * self.plan.tokens_per_step,
+            "identity": self.plan.identity,
+            "environment": self.environment,
+            "random": {"seed": self.plan.seed, "derived_from": ["seed", "step", "part"]},
+            "layout": [[name, list(shape), at] for name, shape, at in self.flat.layout.places],
+        }
 
     def _tensors(self) -> dict[str, Tensor]:
         flat = self.flat
@@ -253,24 +274,3 @@ def environment(device: torch.device, plan: Plan, model: nn.Module) -> dict[str,
         "precision": str(getattr(model, "compute_dtype", torch.float32)).removeprefix("torch."),
         "micro_batch": plan.micro_batch,
     }
-
-
-def cut_back(path: Path, done: int) -> None:
-    """Keep a log's lines up to step `done`; later ones, and a torn last one, are made again."""
-    if not path.exists():
-        return
-    with path.open() as log, replacing(path) as aside, aside.open("w") as kept:
-        for line in log:
-            if not line.endswith("\n") or json.loads(line)["step"] > done:
-                break
-            kept.write(line)
-
-
-def sync_file(path: Path) -> None:
-    """fsync a file that is appended to, where there is one."""
-    if path.exists():
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

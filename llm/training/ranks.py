@@ -4,35 +4,31 @@ Ranks of one machine share memory and meet at barriers; nothing but barriers goe
 that over loopback.
 """
 
-import ctypes
 import datetime
+import json
 import os
 import signal
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-STOPPED = 75  # exit status "try again later" (EX_TEMPFAIL): stopped on request, after a checkpoint
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from llm.durable import write_json
+from llm.training.guard import STOPPED, die_with_parent
+from llm.training.work import FAILURE
+
 SHARED_MEMORY = Path("/dev/shm")
 
 
-def die_with_parent(parent: int | None = None) -> None:
-    """Have the kernel kill this process when its parent dies, kill -9 included (Linux only).
-
-    parent: the process id that the parent should have; if it is gone already, exit at once.
-    """
-    if sys.platform.startswith("linux"):
-        if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-        if parent is not None and os.getppid() != parent:
-            sys.exit(STOPPED)
+class PeerLost(RuntimeError):
+    """Another rank has died; the reason is its own to tell."""
 
 
 @dataclass
@@ -50,9 +46,12 @@ class Group:
     _shared: list[Tensor] = field(default_factory=list)
 
     def barrier(self) -> None:
-        """Wait for all. Raises RuntimeError when another process has died."""
+        """Wait for all. Raises PeerLost when another process has died."""
         if self.size > 1:
-            dist.barrier()
+            try:
+                dist.barrier()
+            except RuntimeError as error:
+                raise PeerLost(f"rank {self.rank} lost another rank: {error}") from error
 
     def share(self, size: int) -> Tensor:
         """(size,) bytes of zeros that all ranks see, gone with the last of them."""
@@ -112,3 +111,25 @@ def join(scratch: Path) -> Group:
     if group.size > 1:
         dist.init_process_group("gloo", timeout=datetime.timedelta(hours=1))
     return group
+
+
+def run(train: Callable[[dict[str, Any], Group, Path], bool], arguments: list[str]) -> int:
+    """The main program of a rank: `train(job, group, work)` with the job file's contents.
+
+    `train` says whether it came to the end. The exit status is 0, or STOPPED if it did not; an
+    exception's reason is left in the work folder for the parent.
+    """
+    job_file = Path(arguments[0])
+    work = job_file.parent
+    group = join(work)
+    try:
+        finished = train(json.loads(job_file.read_bytes()), group, work)
+        group.barrier()
+    except PeerLost:
+        raise
+    except Exception as error:
+        write_json(work / FAILURE, {"type": type(error).__name__, "message": str(error)})
+        raise
+    if group.size > 1:
+        dist.destroy_process_group()
+    return 0 if finished else STOPPED

@@ -29,9 +29,7 @@ def decay_start(settings: ScheduleSettings, steps: int) -> int:
     return steps - round(steps * settings.decay_fraction)
 
 
-def learning_rate(
-    settings: ScheduleSettings, step: int, steps: int, tokens_per_step: int
-) -> float:
+def learning_rate(settings: ScheduleSettings, step: int, steps: int, tokens_per_step: int) -> float:
     """The learning rate of step `step` (from 0) of `steps`.
 
     Warm-up: peak * tokens after this step / warmup_tokens. Decay: linear in steps, so that a step

@@ -1,0 +1,170 @@
+"""Training as a guarded process group: started with torchrun, watched, and never left behind.
+
+The parent's cancellation ends in SIGTERM for the group and a checkpoint; the parent's death, kill -9
+included, ends the group within moments (every process asks the kernel for it).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from llm.durable import write_json
+from llm.step import BadInput, Context, Machine, Reporter
+from llm.training.guard import STOPPED
+from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
+
+STOP_SECONDS = 25  # from SIGTERM to SIGKILL: a checkpoint takes less, Prefect waits for 30
+POLL_SECONDS = 0.2
+TAIL_LINES = 30
+
+
+class TrainingError(RuntimeError):
+    """Training failed for a reason that may not come back; the message ends with the log's tail."""
+
+
+def processes_for(machine: Machine, parts: int) -> int:
+    """How many processes train: at most one a part, one a core when the machine does not say."""
+    wanted = machine.processes or len(os.sched_getaffinity(0))
+    return min(wanted, parts)
+
+
+def run(module: str, job: Mapping[str, Any], context: Context, processes: int, steps: int) -> None:
+    """Train: `module`'s `main` on `processes` ranks, each given a file with `job` as JSON.
+
+    Returns when all ended well. Raises BadInput or TrainingError. On any exception here (such as a
+    cancellation) the ranks are asked to stop, write a checkpoint, and are gone before it goes on.
+    """
+    work = context.work
+    work.mkdir(parents=True, exist_ok=True)
+    for name in (STARTED, FAILURE):
+        (work / name).unlink(missing_ok=True)
+    write_json(work / JOB, job)
+    with (work / LOG).open("wb") as log, guarded(module, work, processes, log.fileno()) as agent:
+        watch(agent, work, context.report, steps)
+    if agent.returncode != 0:
+        raise failure(work, agent.returncode)
+
+
+@contextmanager
+def guarded(
+    module: str, work: Path, processes: int, log: int
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """torchrun in a session of its own, gone (after SIGTERM, then SIGKILL) when the block is left."""
+    command = [sys.executable, "-m", "llm.training.agent", str(os.getpid())]
+    command += ["--nnodes=1", f"--nproc-per-node={processes}", "--rdzv-backend=c10d"]
+    command += ["--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--max-restarts=0"]
+    command += ["--module", module, str(work / JOB)]
+    checkout = str(Path(__file__).resolve().parents[2])
+    paths = os.environ.get("PYTHONPATH")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{checkout}{os.pathsep}{paths}" if paths else checkout,
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+    agent = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        yield agent
+    finally:
+        stop(agent)
+
+
+def stop(agent: "subprocess.Popen[bytes]") -> None:
+    """End the agent and its ranks: SIGTERM (they write a checkpoint), SIGKILL after STOP_SECONDS."""
+    if agent.poll() is not None:
+        return
+    os.killpg(agent.pid, signal.SIGTERM)
+    try:
+        agent.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass  # it had its time; what follows needs no consent
+    finally:
+        if agent.poll() is None:
+            os.killpg(agent.pid, signal.SIGKILL)  # the ranks follow by PR_SET_PDEATHSIG
+            agent.wait()
+
+
+def watch(agent: "subprocess.Popen[bytes]", work: Path, report: Reporter, steps: int) -> None:
+    """Turn the growing log of metrics into progress and a curve, until the agent has ended."""
+    follower = Follower(work, report, steps)
+    while agent.poll() is None:
+        follower.look()
+        time.sleep(POLL_SECONDS)
+    follower.look()
+
+
+class Follower:
+    """Reads metrics.jsonl as it grows and tells a reporter each step once."""
+
+    def __init__(self, work: Path, report: Reporter, steps: int) -> None:
+        self.work, self.report, self.steps = work, report, steps
+        self.position = -1  # before the ranks have cut the log back to their checkpoint
+        self.told = 0.0
+
+    def look(self) -> None:
+        """Report what is new."""
+        if self.position < 0:
+            started = self.work / STARTED
+            if not started.exists():
+                return
+            note = json.loads(started.read_bytes())
+            for warning in note["warnings"]:
+                self.report.warning(warning)
+            if note["step"]:
+                self.report.info(f"training goes on from step {note['step']} of {self.steps}")
+            self.position = 0
+        path = self.work / METRICS
+        if not path.exists():
+            return
+        with path.open("rb") as log:
+            log.seek(self.position)
+            lines = log.readlines()
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            self.position += len(line)
+            self._tell(json.loads(line))
+
+    def _tell(self, point: dict[str, float]) -> None:
+        total = point["tokens"] / point["step"] * self.steps
+        self.report.progress(point["tokens"], total, "tokens")
+        self.report.series("loss", point)
+        if point["step"] in (1, self.steps) or time.monotonic() - self.told > 10:
+            self.told = time.monotonic()
+            self.report.info(
+                f"step {point['step']:.0f} of {self.steps}: loss {point['loss']:.4f}, "
+                f"{point['tokens_per_second']:,.0f} tokens/s, learning rate {point['lr']:.2e}"
+            )
+
+
+def failure(work: Path, status: int) -> Exception:
+    """Why training ended without finishing, as an exception to raise."""
+    log = (work / LOG).read_text(errors="replace").splitlines() if (work / LOG).exists() else []
+    if (work / FAILURE).exists():
+        note = json.loads((work / FAILURE).read_bytes())
+        if note["type"] == "BadInput":
+            return BadInput(note["message"])
+        return TrainingError(f"{note['message']}\nFull log: {work / LOG}")
+    if status == STOPPED:
+        return TrainingError("training was stopped from outside after a checkpoint; run it again")
+    tail = "\n".join(log[-TAIL_LINES:])
+    return TrainingError(
+        f"training ended with status {status} (killed, or out of memory?). Run it again to go on "
+        f"from the last checkpoint. The end of {work / LOG}:\n{tail}"
+    )

@@ -1,0 +1,299 @@
+"""The pretrain step: token shards in, a model folder out.
+
+The step has torchrun start this module's `train` on every rank and waits. Ranks import torch, the
+step does not: the commands that only plan or look stay quick.
+"""
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tokenizers import Tokenizer
+
+from llm.durable import file_digest
+from llm.models.config import DecoderConfig, ModelSettings
+from llm.settings import section, setting
+from llm.step import BadInput, Context, Inputs, Machine, StepResult, digest_of
+from llm.tokens.batches import Batches
+from llm.training import launch
+from llm.training.optimizer import OptimizerSettings
+from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
+from llm.training.work import METRICS, MODEL, SEEN, TRUNK, last_line
+
+if TYPE_CHECKING:
+    from llm.training.loop import Rows
+    from llm.training.ranks import Group
+
+LIBRARIES = ("torch", "numpy", "safetensors")
+MICRO_BATCH_TOKENS = 4096  # of one forward pass, when the machine does not say
+
+
+@section
+class PretrainSettings:
+    """How the base model is trained."""
+
+    model: ModelSettings = setting(ModelSettings, "The decoder's shape.")
+    tokens: int = setting(
+        3_000_000,
+        "How much to train on, repeating the corpus as needed (tokens, rounded up to whole steps). "
+        "Raise it later: training goes on, it does not start again.",
+        gt=0,
+    )
+    batch_tokens: int = setting(
+        4096, "Tokens of one optimizer step; a multiple of model.context_length.", gt=0
+    )
+    schedule: ScheduleSettings = setting(ScheduleSettings, "The learning rate by step.")
+    optimizer: OptimizerSettings = setting(OptimizerSettings, "AdamW's constants.")
+    clip: float | None = setting(
+        1.0, "Largest norm of the gradient (no unit); longer ones are scaled. none: no limit.", gt=0
+    )
+    precision: Literal["auto", "bf16", "fp32"] = setting(
+        "auto",
+        "Type of activations; auto: bf16 where the hardware multiplies it, else fp32. Parameters "
+        "and optimizer are fp32 always.",
+    )
+    data_parallel: int = setting(
+        2,
+        "Partial gradients of a step, added in a fixed order (count): the most processes that can "
+        "share the work. Fewer processes give the same bits, another number here does not.",
+        ge=1,
+    )
+    seed: int = setting(1, "Seed of the first weights and of the order of windows.", ge=0)
+    checkpoint_every: int = setting(
+        200, "A checkpoint after every so many steps; the last two are kept (steps).", ge=1
+    )
+    init: str | None = setting(
+        None,
+        "Model folder (as Penstock or transformers writes it) to start from; none: random weights.",
+    )
+
+    def __post_init__(self) -> None:
+        rows, rest = divmod(self.batch_tokens, self.model.context_length)
+        if rest or rows < self.data_parallel:
+            raise ValueError(
+                f"batch_tokens {self.batch_tokens} must be a multiple of model.context_length "
+                f"{self.model.context_length}, and at least data_parallel {self.data_parallel} "
+                "times that"
+            )
+
+    @property
+    def rows(self) -> int:
+        """Windows of one step."""
+        return self.batch_tokens // self.model.context_length
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return -(-self.tokens // self.batch_tokens)
+
+
+def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> StepResult:
+    """Train on `inputs["tokens"]` (tokenize artifacts) with `inputs["tokenizer"]`'s vocabulary.
+
+    inputs["init"]: a model folder to start from, when values.init names one. inputs["trunk"]: an
+    earlier run's artifact; when it shares all that decides the steps before its decay, training goes
+    on from there, to the bits that a run from scratch would give. Writes model/, trunk/,
+    metrics.jsonl and seen.jsonl. Raises BadInput, launch.TrainingError.
+    """
+    tokenizer = inputs["tokenizer"][0] / "tokenizer.json"
+    shards = [folder / "train.arrow" for folder in inputs["tokens"]]
+    init = inputs["init"][0] if inputs.get("init") else None
+    data = Batches(shards, values.model.context_length, values.rows, values.seed)
+    config = resolve(values, tokenizer, init)
+    identity = identify(values, config, shards, init)
+    start = adopt_trunk(values, inputs.get("trunk", ()), identity, context)
+    job = {
+        "values": dataclasses.asdict(values),
+        "config": dataclasses.asdict(config),
+        "shards": [str(path.resolve()) for path in shards],
+        "tokenizer": str(tokenizer.resolve()),
+        "init": str(init.resolve()) if init else None,
+        "start": str(start.resolve()) if start else None,
+        "identity": identity,
+        "device": context.machine.device,
+        "micro_batch": micro_batch(context.machine, values.model.context_length),
+    }
+    processes = launch.processes_for(context.machine, values.data_parallel)
+    launch.run(__name__, job, context, processes, values.steps)
+    for name in (MODEL, TRUNK, METRICS, SEEN):
+        if (context.work / name).exists():
+            shutil.move(context.work / name, context.out / name)
+    files = sorted(path for path in (context.out / MODEL).iterdir() if path.is_file())
+    content = digest_of(text for path in files for text in (path.name, file_digest(path)))
+    tokens = values.steps * values.batch_tokens
+    loss = last_line(context.out / METRICS)["loss"]
+    counts = {
+        "steps": values.steps,
+        "tokens": tokens,
+        "corpus_tokens": data.tokens,
+        "epochs": round(values.steps / data.steps_per_epoch, 2),
+        "matrix_parameters": config.matrix_parameters,
+        "loss": round(loss, 4),
+    }
+    summary = f"{tokens / 1e6:.1f}M tokens in {values.steps:,} steps, loss {loss:.3f}"
+    return StepResult(counts=counts, content=content, summary=summary)
+
+
+def micro_batch(machine: Machine, context_length: int) -> int:
+    """Rows of one forward pass: the machine's, else as many as MICRO_BATCH_TOKENS allow.
+
+    It decides how float sums are bracketed, so another one gives equivalent results, not the same
+    bits: without a machine setting it hangs on the recipe alone.
+    """
+    return machine.micro_batch or max(1, MICRO_BATCH_TOKENS // context_length)
+
+
+def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> DecoderConfig:
+    """The model's sizes. Raises BadInput when `init` fits neither the recipe nor the tokenizer."""
+    vocabulary = Tokenizer.from_file(str(tokenizer))
+    config = values.model.resolve(vocabulary.get_vocab_size())
+    if init is None:
+        return config
+    from llm.models.folder import read_config  # imports torch, which this process else does without
+
+    found = read_config(init)
+    own = init / "tokenizer.json"
+    if not own.is_file():
+        raise BadInput(f"pretrain.init: {init} has no tokenizer.json, so its words are unknown")
+    if Tokenizer.from_file(str(own)).get_vocab() != vocabulary.get_vocab():
+        raise BadInput(
+            f"pretrain.init: {init} was trained with another tokenizer than {tokenizer}; use its "
+            "tokenizer for this recipe too, or drop init"
+        )
+    for field in dataclasses.fields(config):
+        wanted, has = getattr(config, field.name), getattr(found, field.name)
+        # A table of positions is made anew for any length; a padded vocabulary is kept.
+        padded = field.name == "vocabulary" and has >= wanted
+        if has != wanted and not padded and field.name != "context_length":
+            raise BadInput(
+                f"pretrain.init: {init} has {field.name} {has}, the recipe's pretrain.model makes it "
+                f"{wanted}; set pretrain.model.{field.name} to {has}"
+            )
+    return dataclasses.replace(config, vocabulary=found.vocabulary)
+
+
+def identify(
+    values: PretrainSettings, config: DecoderConfig, shards: Sequence[Path], init: Path | None
+) -> str:
+    """Digest of all that decides the weights before the decay: not how long the run is to be."""
+    recipe = dataclasses.asdict(values)
+    for name in ("tokens", "checkpoint_every", "init"):
+        del recipe[name]
+    for name in ("decay_fraction", "final_lr_fraction"):
+        del recipe["schedule"][name]
+    first = [file_digest(path) for path in sorted(init.glob("*.safetensors"))] if init else []
+    return digest_of(
+        [repr(recipe), repr(config), *first, "shards", *(file_digest(path) for path in shards)]
+    )
+
+
+def adopt_trunk(
+    values: PretrainSettings, trunks: Sequence[Path], identity: str, context: Context
+) -> Path | None:
+    """The checkpoint folder of an earlier run to go on from, its logs copied; None: from scratch.
+
+    Where it does not fit, the reason is a warning: a run from scratch gives the same result.
+    """
+    if not trunks:
+        return None
+    from llm.training import checkpoints  # imports torch
+
+    for artifact in trunks:
+        try:
+            found = checkpoints.read(artifact / TRUNK)
+        except ValueError as error:
+            context.report.warning(f"{error}; training starts from scratch")
+            continue
+        last = decay_start(values.schedule, values.steps)
+        if found.note["identity"] != identity or found.step > last:
+            context.report.warning(
+                f"the earlier run in {artifact} has other settings or data, or began to decay after "
+                f"step {last}: training starts from scratch"
+            )
+            continue
+        for name in (METRICS, SEEN):
+            if not (context.work / name).exists():
+                shutil.copyfile(artifact / name, context.work / name)
+        return found.folder
+    return None
+
+
+class Windows:
+    """The loop's source of rows: windows of the token stream, dealt to the parts in order."""
+
+    def __init__(self, data: Batches) -> None:
+        self.data = data
+
+    def part(self, step: int, part: int, parts: int) -> "Rows":
+        """Rows part/parts to (part + 1)/parts of the step's batch."""
+        from llm.training.loop import Rows
+
+        rows = self.data.sequences
+        batch = self.data.batch(step, part * rows // parts, (part + 1) * rows // parts)
+        return Rows(tokens=batch[:, :-1], targets=batch[:, 1:])
+
+    def seen(self, step: int) -> list[int]:
+        """The numbers of the step's windows in the token stream."""
+        return [int(window) for window in self.data.windows_of(step)]
+
+
+def settings_from(values: dict[str, Any]) -> PretrainSettings:
+    """The settings as they were before they were written as JSON."""
+    optimizer = values["optimizer"]
+    return PretrainSettings(
+        **{
+            **values,
+            "model": ModelSettings(**values["model"]),
+            "schedule": ScheduleSettings(**values["schedule"]),
+            "optimizer": OptimizerSettings(**{**optimizer, "betas": tuple(optimizer["betas"])}),
+        }
+    )
+
+
+def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
+    """What every rank does; whether it came to the end."""
+    from llm.models.decoder import Decoder
+    from llm.models.folder import load_decoder, save
+    from llm.training import devices, loop
+
+    values = settings_from(job["values"])
+    device = devices.choose(job["device"])
+    compute_type = devices.compute_type(values.precision, device)
+    config = DecoderConfig(**job["config"])
+    model = Decoder(config, compute_type)
+    if job["init"]:
+        model.load_state_dict(load_decoder(Path(job["init"])).state_dict())
+    elif group.rank == 0:  # the others get its weights by sharing them
+        model.initialise(values.seed)
+    data = Batches(
+        [Path(path) for path in job["shards"]], config.context_length, values.rows, values.seed
+    )
+    plan = loop.Plan(
+        steps=values.steps,
+        tokens_per_step=values.batch_tokens,
+        parts=values.data_parallel,
+        learning_rate=lambda step: learning_rate(
+            values.schedule, step, values.steps, values.batch_tokens
+        ),
+        optimizer=values.optimizer,
+        seed=values.seed,
+        identity=job["identity"],
+        clip=values.clip,
+        micro_batch=job["micro_batch"],
+        checkpoint_every=values.checkpoint_every,
+        trunk_at=decay_start(values.schedule, values.steps),
+    )
+    start = Path(job["start"]) if job["start"] else None
+    done = loop.train(model.to(device), Windows(data), plan, group, work, start)
+    if done == plan.steps and group.rank == 0:
+        save(model, work / MODEL, Path(job["tokenizer"]))
+    return done == plan.steps
+
+
+if __name__ == "__main__":
+    from llm.training import ranks
+
+    sys.exit(ranks.run(train, sys.argv[1:]))
