@@ -1,5 +1,6 @@
 """The tokens that no text produces: their spelling and their ids, the same in every vocabulary."""
 
+from collections.abc import Sequence
 from typing import Any
 
 END_OF_TEXT = "<|endoftext|>"
@@ -11,14 +12,16 @@ SPECIAL_TOKENS = (END_OF_TEXT, MESSAGE_START, MESSAGE_END, PADDING)
 END_OF_TEXT_ID, MESSAGE_START_ID, MESSAGE_END_ID, PADDING_ID = range(len(SPECIAL_TOKENS))
 
 
-def require_special_tokens(tokenizer: Any) -> None:
-    """Check that a `tokenizers.Tokenizer` has the special tokens; ValueError names what it lacks."""
-    missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
+def special_ids(tokenizer: Any, names: Sequence[str] = SPECIAL_TOKENS) -> dict[str, int]:
+    """The ids of special tokens in a `tokenizers.Tokenizer`; ValueError names those it lacks."""
+    found = {name: tokenizer.token_to_id(name) for name in names}
+    missing = [name for name, number in found.items() if number is None]
     if missing:
         raise ValueError(
-            f"the tokenizer has no token {', '.join(missing)}: add them to its special tokens, "
-            f"or train one with `tokenizer: {{type: bpe}}`"
+            f"the tokenizer has no token {', '.join(missing)}: add it as a special token, "
+            f"or train a tokenizer with `tokenizer: {{type: bpe}}`"
         )
+    return found
 
 
 def read_special_tokens_as_text(tokenizer: Any) -> None:
