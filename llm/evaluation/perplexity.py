@@ -15,8 +15,9 @@ import pyarrow as pa
 import torch
 from tokenizers import Tokenizer
 
-from llm.corpus.documents import DOC_ID, by_identity, content_digest, write_table
+from llm.corpus.documents import by_identity, content_digest, write_table
 from llm.durable import write_json
+from llm.evaluation.measured import MEASURED, by_source, totals
 from llm.evaluation.scoring import device_of, score
 from llm.evaluation.texts import HeldOut, held_out
 from llm.models import folder as model_folder
@@ -28,17 +29,6 @@ from llm.tokens.special import END_OF_TEXT, read_special_tokens_as_text
 LIBRARIES = ("torch", "tokenizers")
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-# What was measured of each document. tokens: scored ones. bits: -log2 p of the whole text.
-MEASURED = pa.schema(
-    [
-        ("doc_id", DOC_ID),
-        ("source", pa.string()),
-        ("bytes", pa.int64()),
-        ("tokens", pa.int64()),
-        ("bits", pa.float64()),
-    ]
-)
 
 
 @section
@@ -98,7 +88,7 @@ def measure(values: MeasurePerplexity, inputs: Inputs, context: Context) -> Step
     table = by_identity(_table(documents, nats))
     write_table(context.out / "documents.parquet", table)
     protocol = _protocol(documents, length, stride, settings.precision)
-    metrics = _metrics(table)
+    metrics = {**totals(table), "by_source": by_source(table)}
     write_json(
         context.out / "metrics.json",
         {**metrics, "context_length": length, "stride": stride, "protocol": protocol},
@@ -150,30 +140,6 @@ def _table(documents: Sequence[HeldOut], nats: Sequence[np.ndarray]) -> pa.Table
         },
         schema=MEASURED,
     )
-
-
-def _metrics(table: pa.Table) -> dict[str, Any]:
-    sources = sorted(set(table["source"].to_pylist()))
-    by_source = {
-        source: _totals(table.filter(pa.array([s == source for s in table["source"].to_pylist()])))
-        for source in sources
-    }
-    return {**_totals(table), "by_source": by_source}
-
-
-def _totals(table: pa.Table) -> dict[str, float]:
-    bits, tokens, size = (
-        float(np.sum(table["bits"].to_numpy())),
-        int(np.sum(table["tokens"].to_numpy())),
-        int(np.sum(table["bytes"].to_numpy())),
-    )
-    return {
-        "bits_per_byte": bits / size,
-        "nats_per_token": bits * math.log(2) / tokens,
-        "documents": len(table),
-        "bytes": size,
-        "tokens": tokens,
-    }
 
 
 def _rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
