@@ -1,0 +1,169 @@
+"""Conversations as training rows: encoded, packed several to a row, in an order of every epoch's own.
+
+A conversation of n tokens fills n - 1 positions (each predicts the token after it). Rows of T
+positions are filled best fit, longest first, and conversations in a row do not see each other
+(segments). Worked example, T = 8, conversations of 6, 4 and 3 tokens:
+
+    positions   a a a a a - - -        b b b c c - - -
+    segments    1 1 1 1 1 0 0 0        1 1 1 2 2 0 0 0
+
+Targets are -100 (nothing is learned) but where the next token is part of an answer.
+"""
+
+import bisect
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from llm.step import BadInput
+from llm.tokens.batches import permuted
+from llm.tokens.chat import encode_messages
+from llm.tokens.special import PADDING
+
+if TYPE_CHECKING:
+    from llm.training.loop import Rows
+
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+IGNORE = -100
+
+
+@dataclass(frozen=True)
+class Example:
+    """One conversation: ids (n,), and which of them are learned (n,)."""
+
+    ids: Sequence[int]
+    learn: Sequence[bool]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows of several conversations each, all (rows, T) int64; see the module's example."""
+
+    tokens: Integers
+    targets: Integers
+    segments: Integers
+
+    @property
+    def answer_tokens(self) -> int:
+        """How many tokens are learned, once each."""
+        return int((self.targets != IGNORE).sum())
+
+    def save(self, path: Path) -> None:
+        """Write one array of (3, rows, T) to an .npy file."""
+        with path.open("wb") as file:
+            np.save(file, np.stack([self.tokens, self.targets, self.segments]))
+
+    @classmethod
+    def open(cls, path: Path) -> "Packed":
+        """Map what `save` wrote; the processes of a machine share its memory."""
+        return cls(*np.load(path, mmap_mode="r"))
+
+
+def read(path: Path, tokenizer: Tokenizer, context_length: int) -> tuple[list[Example], int]:
+    """The conversations of a JSONL file of {"messages": [...]}, and how many were too long.
+
+    One that is longer than context_length + 1 tokens loses its end, so that the question stays;
+    where no answer is left after that, all of it. Raises BadInput naming file and line.
+    """
+    examples: list[Example] = []
+    long = 0
+    for place, messages in _messages(path):
+        try:
+            ids, learn = encode_messages(tokenizer, messages)
+        except ValueError as error:
+            raise BadInput(f"{place}: {error}") from error
+        if len(ids) > context_length + 1:
+            long += 1
+            ids, learn = ids[: context_length + 1], learn[: context_length + 1]
+        if any(learn[1:]):
+            examples.append(Example(ids, learn))
+    return examples, long
+
+
+def _messages(path: Path) -> Iterator[tuple[str, Any]]:
+    if not path.is_file():
+        raise BadInput(f"there is no {path.name} in {path.parent}: it holds the conversations")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            place = f"{path}, line {number}"
+            try:
+                yield place, json.loads(line)["messages"]
+            except (ValueError, TypeError, KeyError) as error:
+                raise BadInput(
+                    f'{place} is not a conversation ({error!r}): it must be {{"messages": '
+                    '[{"role": "user", "content": "..."}, ...]}'
+                ) from error
+
+
+def pack(examples: Iterable[Example], context_length: int, padding: int) -> Packed:
+    """Pack conversations (at most context_length + 1 tokens each) into as few rows as best fit does.
+
+    The same examples in the same order give the same rows.
+    """
+    rows: list[list[Example]] = []
+    room: list[tuple[int, int]] = []  # (free positions, row), sorted
+    for example in sorted(examples, key=lambda one: -len(one.ids)):
+        needed = len(example.ids) - 1
+        place = bisect.bisect_left(room, (needed, 0))
+        if place < len(room):
+            free, row = room.pop(place)
+            rows[row].append(example)
+        else:
+            free, row = context_length, len(rows)
+            rows.append([example])
+        bisect.insort(room, (free - needed, row))
+    shape = (len(rows), context_length)
+    packed = Packed(np.full(shape, padding), np.full(shape, IGNORE), np.zeros(shape, np.int64))
+    for number, members in enumerate(rows):
+        start = 0
+        for segment, example in enumerate(members, start=1):
+            ids, learn = np.array(example.ids), np.array(example.learn[1:], dtype=bool)
+            span = slice(start, start + len(ids) - 1)
+            packed.tokens[number, span] = ids[:-1]
+            packed.targets[number, span] = np.where(learn, ids[1:], IGNORE)
+            packed.segments[number, span] = segment
+            start = span.stop
+    return packed
+
+
+def padding_id(tokenizer: Tokenizer) -> int:
+    """What fills the end of a row; no token sees it, none learns it."""
+    padding = tokenizer.token_to_id(PADDING)
+    assert padding is not None, "conversations are read first, and that needs all special tokens"
+    return padding
+
+
+class Conversations:
+    """The training loop's source of rows: each epoch all of them, in an order of its own."""
+
+    def __init__(self, packed: Packed, rows_per_step: int, seed: int) -> None:
+        self.packed, self.rows_per_step, self.seed = packed, rows_per_step, seed
+
+    def part(self, step: int, part: int, parts: int) -> "Rows":
+        """Share part of parts of a step's rows."""
+        from llm.training.loop import Rows  # imports torch, which reading and packing do without
+
+        first, last = (number * self.rows_per_step // parts for number in (part, part + 1))
+        chosen = self.rows_of(step)[first:last]
+        packed = self.packed
+        return Rows(packed.tokens[chosen], packed.targets[chosen], packed.segments[chosen])
+
+    def seen(self, step: int) -> list[int]:
+        """The numbers of the rows that the step reads."""
+        return [int(row) for row in self.rows_of(step)]
+
+    def rows_of(self, step: int) -> Integers:
+        """Which rows a step reads, (rows_per_step,): it may run on into the next epoch."""
+        rows = len(self.packed.tokens)
+        places = np.arange(step * self.rows_per_step, (step + 1) * self.rows_per_step)
+        epochs, inside = np.divmod(places, rows)
+        found = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            found[here] = permuted(inside[here], rows, self.seed, int(epoch))
+        return found

@@ -1,0 +1,254 @@
+"""The finetune step: a base model and conversations in, a model that answers out.
+
+The same loop, launcher and checkpoints as pretraining; only the rows differ, and the loss, which
+counts the answers alone.
+"""
+
+import dataclasses
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tokenizers import Tokenizer
+
+from llm.durable import file_digest, replacing, write_json
+from llm.settings import section, setting
+from llm.step import BadInput, Context, Inputs, Machine, StepResult, digest_of
+from llm.tokens.chat import CHAT_TEMPLATE
+from llm.training import launch
+from llm.training.conversations import Conversations, Packed, pack, padding_id, read
+from llm.training.optimizer import OptimizerSettings
+from llm.training.work import METRICS, MODEL, SEEN
+
+if TYPE_CHECKING:
+    from llm.models.decoder import Decoder
+    from llm.training.ranks import Group
+
+LIBRARIES = ("torch", "numpy", "safetensors", "tokenizers")
+MICRO_BATCH_TOKENS = 4096  # of one forward pass, when the machine does not say
+SPLITS = ("train", "validation")
+MEASURED = {"before": "validation-before.json", "after": "validation-after.json"}
+
+
+@section
+class FinetuneSettings:
+    """How a base model is taught a task."""
+
+    name: str = setting(
+        description="Name of the tuned model, unlike the others': lowercase letters, digits, dashes.",
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+    )
+    task: Literal["instruct"] = setting("instruct", "Kind of task: instruct learns to answer.")
+    data: str = setting(
+        description="Conversations: builtin:python-questions, or JSONL files (a path, * allowed) of "
+        "messages, prompt and response, or instruction, input and output."
+    )
+    epochs: float = setting(1.0, "How often every conversation is seen (count).", gt=0)
+    steps: int | None = setting(
+        None, "Optimizer steps (count) instead of what epochs come to; none: by epochs.", ge=1
+    )
+    batch_tokens: int = setting(
+        4096, "Positions of one optimizer step (tokens, padding included).", gt=0
+    )
+    peak_lr: float = setting(0.001, "Highest learning rate (no unit).", gt=0)
+    warmup_fraction: float = setting(
+        0.1, "Share of the steps with rising rate (fraction); then it falls to zero.", ge=0, le=1
+    )
+    optimizer: OptimizerSettings = setting(
+        lambda: OptimizerSettings(betas=(0.9, 0.95), epsilon=1e-8, weight_decay=0.01),
+        "AdamW's constants.",
+    )
+    clip: float | None = setting(
+        1.0, "Largest norm of the gradient (no unit); longer ones are scaled. none: no limit.", gt=0
+    )
+    precision: Literal["auto", "bf16", "fp32"] = setting(
+        "auto", "Type of activations; auto: bf16 where the hardware multiplies it, else fp32."
+    )
+    data_parallel: int = setting(
+        2, "Partial gradients of a step (count): the most processes that can share the work.", ge=1
+    )
+    validation_rows: int = setting(
+        64, "Rows of held-out conversations on which the loss is measured (count).", ge=0
+    )
+    seed: int = setting(1, "Seed of the order of rows.", ge=0)
+    checkpoint_every: int = setting(200, "A checkpoint after every so many steps (steps).", ge=1)
+
+
+def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> StepResult:
+    """Tune the model in `inputs["model"]` on train.jsonl and validation.jsonl of `inputs["data"]`.
+
+    Writes model/, metrics.jsonl and seen.jsonl. Raises BadInput, launch.TrainingError.
+    """
+    [base], [data] = inputs["model"], inputs["data"]
+    folder = base / MODEL
+    context_length = _context_length(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    packed, counts = _prepare(values, data, tokenizer, context_length, context)
+    rows_per_step = _rows_per_step(values, context_length)
+    steps = values.steps or math.ceil(values.epochs * len(packed["train"].tokens) / rows_per_step)
+    weights = [file_digest(path) for path in sorted(folder.glob("*.safetensors"))]
+    rows = [file_digest(_rows_file(context.work, split)) for split in SPLITS]
+    job = {
+        "values": dataclasses.asdict(values),
+        "base": str(folder.resolve()),
+        "steps": steps,
+        "rows_per_step": rows_per_step,
+        "identity": digest_of([repr(values), *weights, *rows]),
+        "device": context.machine.device,
+        "micro_batch": _micro_batch(context.machine, context_length),
+    }
+    processes = launch.processes_for(context.machine, values.data_parallel)
+    launch.run(__name__, job, context, processes, steps)
+    for name in (MODEL, METRICS, SEEN):
+        shutil.move(context.work / name, context.out / name)
+    losses = {when: _measured(context.work, when) for when in MEASURED}
+    files = sorted(path for path in (context.out / MODEL).iterdir() if path.is_file())
+    return StepResult(
+        counts={**counts, "steps": steps, "validation_loss": losses},
+        content=digest_of(text for path in files for text in (path.name, file_digest(path))),
+        summary=_summary(counts, steps, losses),
+    )
+
+
+def _context_length(folder: Path) -> int:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise BadInput(f"{folder} is not a model folder: it has no config.json")
+    return int(json.loads(path.read_bytes())["max_position_embeddings"])
+
+
+def _rows_per_step(values: FinetuneSettings, context_length: int) -> int:
+    rows = values.batch_tokens // context_length
+    if rows < values.data_parallel:
+        raise BadInput(
+            f"finetune {values.name}: batch_tokens {values.batch_tokens} must be at least "
+            f"data_parallel {values.data_parallel} times the model's context of {context_length}"
+        )
+    return rows
+
+
+def _micro_batch(machine: Machine, context_length: int) -> int:
+    return machine.micro_batch or max(1, MICRO_BATCH_TOKENS // context_length)
+
+
+def _rows_file(work: Path, split: str) -> Path:
+    return work / f"{split}-rows.npy"
+
+
+def _prepare(
+    values: FinetuneSettings,
+    data: Path,
+    tokenizer: Tokenizer,
+    context_length: int,
+    context: Context,
+) -> tuple[dict[str, Packed], dict[str, Any]]:
+    """Encode and pack both splits into the work folder; the rows, and counts for the manifest."""
+    found: dict[str, Packed] = {}
+    counts: dict[str, Any] = {}
+    for split in SPLITS:
+        examples, long = read(data / f"{split}.jsonl", tokenizer, context_length)
+        if split == "train" and not examples:
+            raise BadInput(
+                f"finetune {values.name}: no conversation in {data / 'train.jsonl'} has an answer "
+                f"within the model's context of {context_length} tokens"
+            )
+        if long:
+            context.report.warning(
+                f"finetune {values.name}: {long} conversations for {split} are longer than "
+                f"{context_length} tokens and lost their end"
+            )
+        packed = pack(examples, context_length, padding_id(tokenizer))
+        with replacing(_rows_file(context.work, split)) as aside:
+            packed.save(aside)
+        counts[split] = {
+            "conversations": len(examples),
+            "too_long": long,
+            "rows": len(packed.tokens),
+            "answer_tokens": packed.answer_tokens,
+        }
+        found[split] = packed
+    return found, counts
+
+
+def _measured(work: Path, when: str) -> float | None:
+    loss = json.loads((work / MEASURED[when]).read_bytes())["loss"]
+    return None if loss is None else round(loss, 4)
+
+
+def _summary(counts: dict[str, Any], steps: int, losses: dict[str, float | None]) -> str:
+    text = f"{counts['train']['conversations']:,} conversations, {steps:,} steps"
+    if losses["before"] is None:
+        return f"{text}, none held out"
+    return f"{text}, answer loss {losses['before']:.3f} to {losses['after']:.3f}"
+
+
+def learning_rate(values: FinetuneSettings, step: int, steps: int) -> float:
+    """The rate of step `step` (from 0) of `steps`: up over the warm-up, then straight to zero."""
+    warmup = round(values.warmup_fraction * steps)
+    if step < warmup:
+        return values.peak_lr * (step + 1) / warmup
+    return values.peak_lr * (steps - step) / max(1, steps - warmup)
+
+
+def settings_from(values: dict[str, Any]) -> FinetuneSettings:
+    """The settings as they were before they were written as JSON."""
+    optimizer = values["optimizer"]
+    optimizer = OptimizerSettings(**{**optimizer, "betas": tuple(optimizer["betas"])})
+    return FinetuneSettings(**{**values, "optimizer": optimizer})
+
+
+def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
+    """What every rank does; whether it came to the end."""
+    from llm.models.folder import load_decoder, save
+    from llm.training import devices, loop
+
+    values = settings_from(job["values"])
+    device = devices.choose(job["device"])
+    base = Path(job["base"])
+    model = load_decoder(base, device, devices.compute_type(values.precision, device))
+    plan = loop.Plan(
+        steps=job["steps"],
+        tokens_per_step=job["rows_per_step"] * model.config.context_length,
+        parts=values.data_parallel,
+        learning_rate=lambda step: learning_rate(values, step, job["steps"]),
+        optimizer=values.optimizer,
+        seed=values.seed,
+        identity=job["identity"],
+        clip=values.clip,
+        micro_batch=job["micro_batch"],
+        checkpoint_every=values.checkpoint_every,
+    )
+    rows = Conversations(Packed.open(_rows_file(work, "train")), job["rows_per_step"], values.seed)
+    held_out = Packed.open(_rows_file(work, "validation"))
+    if group.rank == 0:
+        measure(model, held_out, values.validation_rows, work / MEASURED["before"])
+    done = loop.train(model, rows, plan, group, work)
+    if done == plan.steps and group.rank == 0:
+        measure(model, held_out, values.validation_rows, work / MEASURED["after"])
+        save(model, work / MODEL, base / "tokenizer.json", CHAT_TEMPLATE)
+    return done == plan.steps
+
+
+def measure(model: "Decoder", held_out: Packed, rows: int, path: Path) -> None:
+    """Write the mean nats per answer token of the first `rows` held-out rows; null for none."""
+    import torch
+
+    nats, answers = 0.0, 0
+    device = model.embedding.device
+    for row in range(min(rows, len(held_out.tokens))):
+        tokens, targets, segments = (
+            torch.from_numpy(values[row : row + 1].copy()).to(device)
+            for values in (held_out.tokens, held_out.targets, held_out.segments)
+        )
+        nats += float(model.token_losses(tokens, targets, segments).double().sum())
+        answers += int((targets != -100).sum())
+    write_json(path, {"loss": nats / answers if answers else None, "answer_tokens": answers})
+
+
+if __name__ == "__main__":
+    from llm.training import ranks
+
+    sys.exit(ranks.run(train, sys.argv[1:]))

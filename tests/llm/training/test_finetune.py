@@ -1,0 +1,256 @@
+"""Instruction tuning: what is packed, what is learned, and that a kill changes nothing."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from llm.models import folder
+from llm.models.config import ModelSettings
+from llm.models.decoder import Decoder
+from llm.models.generation import generate
+from llm.step import BadInput, Context, Inputs, Machine
+from llm.tokens.chat import encode_messages
+from llm.tokens.special import SPECIAL_TOKENS
+from llm.training.conversations import IGNORE, Conversations, Example, pack, read
+from llm.training.finetune import FinetuneSettings, finetune, learning_rate
+
+CONTEXT = 64
+WORDS = ("open", "join", "split", "read", "write", "close", "walk", "move", "copy", "link")
+
+
+def byte_tokenizer() -> Tokenizer:
+    alphabet = sorted(ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate((*SPECIAL_TOKENS, *alphabet))}
+    tokenizer = Tokenizer(BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = ByteLevelDecoder()
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    return tokenizer
+
+
+def conversation(number: int) -> dict[str, Any]:
+    word = WORDS[number % len(WORDS)]
+    return {
+        "messages": [
+            {"role": "user", "content": f"{word}?"},
+            {"role": "assistant", "content": f"It does {word}."},
+        ]
+    }
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """A small untrained byte model, and the same ten questions for training and held out."""
+    root = tmp_path_factory.mktemp("inputs")
+    tokenizer = byte_tokenizer()
+    tokenizer.save(str(root / "tokenizer.json"))
+    settings = ModelSettings(layers=2, d_model=32, heads=2, context_length=CONTEXT)
+    model = Decoder(settings.resolve(tokenizer.get_vocab_size()))
+    model.initialise(seed=0)
+    folder.save(model, root / "base" / "model", root / "tokenizer.json")
+    (root / "data").mkdir()
+    for split, count in (("train", 40), ("validation", 10)):
+        lines = [json.dumps(conversation(number)) for number in range(count)]
+        (root / "data" / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+    return {"model": [root / "base"], "data": [root / "data"]}
+
+
+def settings(**changes: Any) -> FinetuneSettings:
+    values: dict[str, Any] = {
+        "name": "ask",
+        "data": "test",
+        "steps": 8,
+        "batch_tokens": 4 * CONTEXT,
+        "peak_lr": 0.01,
+        "precision": "fp32",
+        "checkpoint_every": 3,
+    }
+    return FinetuneSettings(**{**values, **changes})
+
+
+def at(base: Path, processes: int = 1) -> Context:
+    for name in ("out", "work"):
+        (base / name).mkdir(parents=True, exist_ok=True)
+    return Context(
+        out=base / "out", work=base / "work", machine=Machine(processes=processes, device="cpu")
+    )
+
+
+def files_of(base: Path) -> dict[str, bytes]:
+    model = {path.name: path.read_bytes() for path in (base / "out" / "model").iterdir()}
+    return {**model, "seen": (base / "out" / "seen.jsonl").read_bytes()}
+
+
+def test_every_conversation_is_packed_once_and_only_answers_are_learned(inputs: Inputs) -> None:
+    tokenizer = byte_tokenizer()
+    examples, long = read(inputs["data"][0] / "train.jsonl", tokenizer, CONTEXT)
+    packed = pack(examples, CONTEXT, padding=3)
+    assert long == 0
+    found, answers = [], []
+    for tokens, targets, segments in zip(
+        packed.tokens, packed.targets, packed.segments, strict=True
+    ):
+        for segment in range(1, segments.max() + 1):
+            span = segments == segment
+            assert np.all(np.diff(np.flatnonzero(span)) == 1)  # one piece
+            found.append(tokens[span].tolist())
+            answers.append(tokenizer.decode(targets[span][targets[span] != IGNORE].tolist(), False))
+        assert np.all(targets[segments == 0] == IGNORE)
+        assert np.all(tokens[segments == 0] == 3)
+    assert sorted(found) == sorted(list(example.ids[:-1]) for example in examples)
+    wanted = [conversation(number)["messages"][1]["content"] for number in range(40)]
+    assert sorted(answers) == sorted(f"{answer}<|im_end|>" for answer in wanted)
+
+
+def test_packing_wastes_little() -> None:
+    random = np.random.default_rng(0)
+    lengths = random.integers(20, 200, 500)
+    examples = [Example(list(range(length)), [True] * length) for length in lengths]
+    packed = pack(examples, 256, padding=3)
+    assert (packed.segments > 0).mean() > 0.95
+    assert packed.answer_tokens == (lengths - 1).sum()
+
+
+def test_conversations_in_a_row_do_not_see_each_other(inputs: Inputs) -> None:
+    tokenizer = byte_tokenizer()
+    examples, _ = read(inputs["data"][0] / "train.jsonl", tokenizer, CONTEXT)
+    packed = pack(examples[:5], 2 * CONTEXT, padding=3)
+    model = Decoder(ModelSettings(layers=2, d_model=32, heads=2, context_length=128).resolve(260))
+    model.initialise(0)
+    torch.nn.init.normal_(model.blocks[0].attention.output.weight, std=0.2)  # zero at first
+    together = model.loss(*(torch.from_numpy(rows) for rows in vars(packed).values()))
+    alone = sum(
+        model.loss(
+            torch.tensor([example.ids[:-1]]),
+            torch.tensor([np.where(example.learn, example.ids, IGNORE)[1:].tolist()]),
+        )
+        for example in examples[:5]
+    )
+    torch.testing.assert_close(together, alone)
+
+
+def test_an_epoch_reads_every_row_once_and_parts_share_a_step() -> None:
+    examples = [Example([1, 2, number], [False, True, True]) for number in range(3, 40)]
+    packed = pack(examples, 2, padding=0)  # a row each
+    source = Conversations(packed, rows_per_step=5, seed=4)
+    rows = [row for step in range(15) for row in source.seen(step)]
+    assert sorted(rows[:37]) == list(range(37))
+    assert sorted(rows[37:74]) == list(range(37))
+    assert rows[:37] != rows[37:74]
+    shares = [source.part(2, part, 2) for part in range(2)]
+    together = np.concatenate([share.tokens for share in shares])
+    assert np.array_equal(together, packed.tokens[source.seen(2)])
+
+
+def test_a_long_conversation_loses_its_end_and_one_without_answer_is_left_out(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "train.jsonl"
+    talks = [
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b" * 100}],
+        [{"role": "user", "content": "a" * 100}, {"role": "assistant", "content": "b"}],
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+    ]
+    path.write_text("".join(json.dumps({"messages": talk}) + "\n" for talk in talks))
+    examples, long = read(path, byte_tokenizer(), CONTEXT)
+    assert [len(example.ids) for example in examples] == [
+        CONTEXT + 1,
+        len(encode_messages(byte_tokenizer(), talks[2])[0]),
+    ]
+    assert long == 2
+
+
+@pytest.mark.parametrize(
+    "line, named",
+    [
+        ("{", "line 2 is not a conversation"),
+        ('{"text": "a"}', "line 2 is not a conversation"),
+        ('{"messages": [{"role": "robot", "content": "a"}]}', "line 2: message 0: role 'robot'"),
+    ],
+)
+def test_a_bad_line_is_named(line: str, named: str, tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps(conversation(0)) + "\n" + line + "\n")
+    with pytest.raises(BadInput, match=named):
+        read(path, byte_tokenizer(), CONTEXT)
+
+
+def test_the_rate_rises_and_falls_to_zero() -> None:
+    values = settings(warmup_fraction=0.25, peak_lr=1.0)
+    rates = [learning_rate(values, step, 8) for step in range(8)]
+    assert rates == pytest.approx([0.5, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+
+
+def test_no_answer_within_the_context_is_bad_input(inputs: Inputs, tmp_path: Path) -> None:
+    shutil.copytree(inputs["data"][0], tmp_path / "data")
+    long = {"role": "user", "content": "a" * 200}
+    line = {"messages": [long, {"role": "assistant", "content": "b"}]}
+    (tmp_path / "data" / "train.jsonl").write_text(json.dumps(line))
+    with pytest.raises(BadInput, match="answer within the model's context of 64"):
+        finetune(settings(), {**inputs, "data": [tmp_path / "data"]}, at(tmp_path))
+
+
+def test_a_tuned_model_answers(inputs: Inputs, tmp_path: Path) -> None:
+    context = at(tmp_path)
+    result = finetune(settings(steps=150), inputs, context)
+    losses = result.counts["validation_loss"]
+    assert losses["before"] == pytest.approx(np.log(260), rel=0.02)  # an untrained model's
+    assert losses["after"] < 0.05
+    model, tokenizer = folder.load(context.out / "model")
+    ids, _ = encode_messages(tokenizer, conversation(3)["messages"][:1], ask=True)
+    answer = list(generate(model, ids, 30, stop_ids={2}))
+    assert tokenizer.decode(answer) == "It does read."
+    theirs = AutoTokenizer.from_pretrained(context.out / "model")
+    prompt = theirs.apply_chat_template(
+        conversation(3)["messages"][:1], add_generation_prompt=True, return_tensors="pt"
+    )
+    hugging_face = AutoModelForCausalLM.from_pretrained(context.out / "model")
+    output = hugging_face.generate(**prompt, do_sample=False, max_new_tokens=30)[0]
+    assert theirs.decode(output[len(ids) :]) == "It does read.<|im_end|>"
+
+
+def test_killed_at_any_step_a_retry_gives_the_same_bytes(inputs: Inputs, tmp_path: Path) -> None:
+    values = settings(steps=40)
+    first = finetune(values, inputs, at(tmp_path / "whole", processes=2))
+    context = at(tmp_path / "killed", processes=2)
+    killer = threading.Thread(target=kill_after_steps, args=(context.work, 10))
+    killer.start()
+    with pytest.raises(RuntimeError):
+        finetune(values, inputs, context)
+    killer.join()
+    second = finetune(values, inputs, replace(context, machine=Machine(processes=1)))
+    assert first.content == second.content
+    assert first.counts == second.counts
+    assert files_of(tmp_path / "whole") == files_of(tmp_path / "killed")
+
+
+def kill_after_steps(work: Path, steps: int) -> None:
+    """SIGKILL to torchrun's process group once `steps` steps stand in the log."""
+    metrics = work / "metrics.jsonl"
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if metrics.exists() and metrics.read_bytes().count(b"\n") >= steps:
+            break
+        time.sleep(0.01)
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue  # it ended meanwhile
+        if b"llm.training.agent" in command and str(work / "job.json").encode() in command:
+            os.killpg(int(process.name), signal.SIGKILL)
