@@ -62,8 +62,8 @@ def run(
 
     def check() -> None:
         # Wrong input is told before a server is waited for.
-        from flows.pipeline import select
         from llm.recipe import load_recipe
+        from tasks.record import select
 
         load_recipe(recipe, values)
         select(from_stage, until, only)

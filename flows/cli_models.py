@@ -10,8 +10,10 @@ from rich.console import Console
 from flows.environment import HOME
 from llm.step import BadInput
 from llm.store import Reference
+from tasks.promote import champion_pointer
 
-MODEL = typer.Option(None, help="A model folder; default: the champion, or the newest run's model.")
+MODEL = typer.Option(None, help="A model folder; default: the champion of the recipe.")
+RECIPE = typer.Option(None, help="Name of the recipe whose champion it is; default: the last run.")
 TOKENS = typer.Option(200, help="Tokens to generate at most (count).", min=1)
 TEMPERATURE = typer.Option(0.8, help="0 takes the likeliest token each time.", min=0.0)
 SEED = typer.Option(0, help="The same seed gives the same text.")
@@ -26,6 +28,7 @@ def register(app: typer.Typer) -> None:
 def generate(
     prompt: str = typer.Argument(help="The beginning of the text."),
     model: Path | None = MODEL,
+    recipe: str | None = RECIPE,
     tokens: int = TOKENS,
     temperature: float = TEMPERATURE,
     seed: int = SEED,
@@ -34,7 +37,7 @@ def generate(
     """Continue a text with the base model."""
     from llm.serving.writing import Writer
 
-    writer = Writer(find_model("base", model))
+    writer = Writer(find_model("base", model, recipe))
     pieces = []
     if not as_json:
         print(prompt, end="", flush=True)
@@ -47,6 +50,7 @@ def generate(
 
 def chat(
     model: Path | None = MODEL,
+    recipe: str | None = RECIPE,
     tokens: int = TOKENS,
     temperature: float = typer.Option(0.0, help="0 takes the likeliest token each time.", min=0.0),
     seed: int = SEED,
@@ -54,7 +58,7 @@ def chat(
     """Ask the fine-tuned model, line by line; an empty line or Ctrl-D ends it."""
     from llm.serving.writing import Writer
 
-    writer = Writer(find_model("tuned", model))
+    writer = Writer(find_model("tuned", model, recipe))
     console = Console()
     asks = sys.stdin.isatty()
     while True:
@@ -72,18 +76,23 @@ def chat(
         print()
 
 
-def find_model(kind: str, given: Path | None) -> Path:
-    """A model's folder: as given, the champion's, or that of the newest run. Raises BadInput."""
+def find_model(kind: str, given: Path | None, recipe: str | None) -> Path:
+    """A model's folder: as given, or the champion of the recipe (or of the one last run).
+
+    Where nothing was promoted yet, the newest run's. Raises BadInput.
+    """
     if given is not None:
         if not (given / "config.json").is_file():
             raise BadInput(f"{given} is no model folder: it has no config.json")
         return given
-    champion = HOME.runs.pointer("champion")
-    if champion is not None and champion.get(kind):
-        return HOME.store.local(Reference.from_json(champion[kind])) / "model"
     stage = "pretrain" if kind == "base" else "finetune"
     for record in HOME.runs.all():
+        if recipe not in (None, record.recipe):
+            continue
+        champion = HOME.runs.pointer(champion_pointer(record.recipe))
+        if champion is not None and champion.get(kind):
+            return HOME.store.local(Reference.from_json(champion[kind])) / "model"
         outputs = record.outputs(stage)
         if outputs and outputs["model"]:
             return HOME.store.local(next(iter(outputs["model"].values()))) / "model"
-    raise BadInput("no model yet: run `penstock run demo`, or name a folder with --model")
+    raise BadInput("no such model yet: run `penstock run demo`, or name a folder with --model")

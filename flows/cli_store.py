@@ -54,12 +54,9 @@ def status(
     console.print(
         "* ran; the others came from the cache" if runs else "no runs yet: penstock run demo"
     )
-    champion = HOME.runs.pointer("champion")
-    if champion:
-        console.print(
-            f"champion: {champion['metric']} {champion['value']:.4f} (run {champion['run']})",
-            highlight=False,
-        )
+    for name, champion in HOME.runs.pointers().items():
+        said = f"{champion['metric']} {champion['value']:.4f}, snapshot {champion['snapshot']}"
+        console.print(f"{name}: {said}", highlight=False)
     for run in runs:
         if run.message:
             console.print(f"{run.id}: {run.message}", highlight=False, markup=False)

@@ -14,7 +14,6 @@ DEFAULTS = {
     # The run's log is in the UI; on the terminal, only what a person must see.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "llm,tasks",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
 }
 

@@ -14,11 +14,10 @@ from flows.evaluate import evaluate
 from flows.finetune import finetune
 from flows.pretrain import pretrain
 from flows.promote import promote
-from flows.stage import newest_snapshot, recorded, resolve_snapshot, take
 from flows.tokenize import tokenize
 from flows.tokenizer import tokenizer
 from llm.recipe import STAGES, load_recipe
-from llm.step import BadInput
+from tasks.record import check_stages, day_of, newest_snapshot, recorded, select, take
 
 FLOWS: Mapping[str, Flow[Any, dict[str, str]]] = {
     "crawl": crawl,
@@ -53,13 +52,13 @@ def pipeline(
     """
     loaded = load_recipe(recipe, overrides or [])
     todo = select(from_stage, until, only)
-    for name in [*(force or []), *(keep or [])]:
-        _check(name)
-    taken = take(loaded, STAGES[: STAGES.index(todo[0])])
-    day = newest_snapshot(loaded) if taken and not snapshot else None
+    check_stages([*(force or []), *(keep or [])])
+    taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])
+    before = newest_snapshot(HOME.runs, loaded) if taken else None
+    day = snapshot or before or day_of(loaded, flow_run.scheduled_start_time)
     with (
         HOME.runs.alive(f"flow-{flow_run.id}"),
-        recorded(loaded, day or resolve_snapshot(loaded, snapshot), taken) as run,
+        recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as run,
     ):
         after: list[dict[str, str]] = []
         for name in todo:
@@ -74,22 +73,3 @@ def pipeline(
             )
             after = [done]
     return {"run": run}
-
-
-def select(from_stage: str | None, until: str | None, only: str | None) -> tuple[str, ...]:
-    """Which stages a run covers, in order. Raises BadInput."""
-    if only is not None and (from_stage or until):
-        raise BadInput("--only goes with neither --from nor --until")
-    for name in (from_stage, until, only):
-        if name is not None:
-            _check(name)
-    first = STAGES.index(only or from_stage or STAGES[0])
-    last = STAGES.index(only or until or STAGES[-1])
-    if first > last:
-        raise BadInput(f"--from {from_stage} comes after --until {until}")
-    return STAGES[first : last + 1]
-
-
-def _check(name: str) -> None:
-    if name not in STAGES:
-        raise BadInput(f"no stage {name!r}; the stages are {', '.join(STAGES)}")

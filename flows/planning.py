@@ -1,29 +1,16 @@
 """What a run would do: the stages' own wiring, carried out by nobody."""
 
-import datetime
 from collections.abc import Sequence
 
-from flows.pipeline import select
-from flows.stage import newest_snapshot, take
 from llm.recipe import STAGES, load_machine, load_recipe
 from llm.runs import Outputs, outputs_from_json
 from llm.store import Reference
-from tasks import clean, crawl, evaluate, finetune, pretrain, promote, tokenize, tokenizer
 from tasks.home import Home
 from tasks.plan import NotYet, Planned, PlanRun
+from tasks.record import day_of, newest_snapshot, select, take
 from tasks.run import Options
+from tasks.stages import WIRING
 from tasks.step import UNKNOWN
-
-WIRING = {
-    "crawl": crawl.crawl,
-    "clean": clean.clean,
-    "tokenizer": tokenizer.tokenizer,
-    "tokenize": tokenize.tokenize,
-    "pretrain": pretrain.pretrain,
-    "finetune": finetune.finetune,
-    "evaluate": evaluate.evaluate,
-    "promote": promote.promote,
-}
 
 
 def make_plan(
@@ -41,15 +28,16 @@ def make_plan(
     """Every call that a run with these parameters would make, in order."""
     loaded = load_recipe(recipe, overrides)
     todo = select(from_stage, until, only)
-    taken = take(loaded, STAGES[: STAGES.index(todo[0])])
-    day = snapshot or loaded.snapshot or (newest_snapshot(loaded) if taken else None)
+    taken = take(home.runs, loaded, STAGES[: STAGES.index(todo[0])])
+    before = newest_snapshot(home.runs, loaded) if taken else None
+    day = snapshot or before or day_of(loaded)
     outputs = {name: outputs_from_json(result["outputs"]) for name, result in taken.items()}
     planned: list[Planned] = []
     for stage in todo:
         run = PlanRun(
             stage,
             loaded,
-            day or f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+            day,
             home.store,
             home.runs,
             load_machine(home.machine_file, machine),

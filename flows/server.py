@@ -163,11 +163,12 @@ def prefect_api(home: Home, meanwhile: Callable[[], None]) -> Iterator[str | Non
     running = announced(home)
     server = None if running else Server(home, free_port(), with_ui=False)
     try:
+        address = server.address if server is not None else running
+        # Before Prefect is imported: it reads its settings once.
+        os.environ["PREFECT_API_URL"] = f"{address}/api"
         meanwhile()
         if server is not None:
             server.wait()
-        address = server.address if server is not None else running
-        os.environ["PREFECT_API_URL"] = f"{address}/api"
         yield running
     finally:
         os.environ.pop("PREFECT_API_URL", None)

@@ -1,7 +1,8 @@
 """Clean: pages → documents worth training on, and a table of why each other one was dropped."""
 
+import json
+
 from llm.corpus import decide, dedup, extract, signals, write
-from llm.corpus.clean import funnel_rows
 from llm.corpus.decide import DecideAll
 from llm.corpus.extract import ExtractShard
 from llm.corpus.write import WriteShard
@@ -37,7 +38,7 @@ def clean(run: Run, stages: Stages) -> Outputs:
     )
     measured = run.map(
         [
-            Call(SIGNALS, settings.signals, {"documents": [document]}, label)
+            Call(SIGNALS, signals.SignalSettings(), {"documents": [document]}, label)
             for label, document in zip(pages, documents, strict=True)
         ]
     )
@@ -50,11 +51,8 @@ def clean(run: Run, stages: Stages) -> Outputs:
         )
     )
     decisions = run.parts(decided)
-    run.table(
-        "corpus-funnel",
-        funnel_rows(run.store.local(decided)),
-        "Documents and bytes: in, kept, dropped by reason",
-    )
+    funnel = json.loads((run.store.local(decided) / "funnel.json").read_text("utf8"))
+    run.table("corpus-funnel", funnel["rows"], "Documents and bytes in, dropped by reason, kept.")
     written = run.map(
         [
             Call(

@@ -1,4 +1,4 @@
-"""Making an artifact: hold its work folder, run the step into it, commit."""
+"""Fulfilling a call: take its artifact from the store, or hold its work folder, run, commit."""
 
 import errno
 import os
@@ -6,13 +6,55 @@ import platform
 import shutil
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm import durable
 from llm.step import BadInput, Context, Machine, Reporter
 from llm.store import Artifact, Reference, Store
+from tasks.run import Done, Run
 from tasks.step import Call
+from tasks.verdict import Verdict, judge
+
+
+def fulfil(
+    run: Run,
+    call: Call,
+    report: Reporter,
+    ask: Callable[[Call, Verdict], bool] = lambda call, verdict: False,
+) -> Done:
+    """Take a call's artifact from the store, or make it; notes how in `run.done`.
+
+    ask: whether an expensive step whose code changed runs again.
+    """
+    forced = run.stage in run.options.force
+    verdict = judge(
+        run.store,
+        call,
+        run.recipe.policy,
+        forced=forced,
+        kept=run.stage in run.options.keep,
+        previous=run.previous(call),
+    )
+    why = "; ".join(verdict.why)
+    if verdict.action == "ask":
+        verdict = Verdict("run" if ask(call, verdict) else "kept", verdict.why, verdict.artifact)
+    if verdict.action == "kept":
+        report.warning(
+            f"KEEPS its artifact although its code changed ({why}). "
+            f"To make it anew: penstock run --force {run.stage}"
+        )
+    if verdict.action in ("cached", "kept") and verdict.artifact is not None:
+        artifact, action, seconds = verdict.artifact, verdict.action, 0.0
+    else:
+        report.info(f"{call.name} runs: {why}")
+        started = time.monotonic()
+        artifact, made = make(run.store, call, run.machine, report, forced=forced)
+        action, seconds = "run" if made else "cached", time.monotonic() - started
+    summary = artifact.manifest["summary"]
+    done = Done(call.name, call.step.name, action, round(seconds, 2), summary, artifact.reference)
+    run.done.append(done)
+    return done
 
 
 def make(

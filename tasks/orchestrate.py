@@ -1,7 +1,6 @@
 """A run whose calls are Prefect tasks: retried, shown in the UI, cached by the store alone."""
 
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,13 +13,13 @@ from prefect.states import Completed
 from prefect.tasks import Task
 from rich.prompt import Confirm
 
-from llm.store import Artifact, Reference
+from llm.store import Reference
 from tasks import reporting
-from tasks.execute import make, worth_retrying
+from tasks.execute import fulfil, worth_retrying
 from tasks.reporting import Page, StepReporter
-from tasks.run import Done, Run
+from tasks.run import Run
 from tasks.step import Call
-from tasks.verdict import Verdict, judge
+from tasks.verdict import Verdict
 
 
 class PrefectRun(Run):
@@ -71,62 +70,26 @@ def carry_out(run: PrefectRun, call: Call, upstream: list[Reference]) -> Any:
     """Ask the store for a call's artifact; run the step when it is not there."""
     logger = get_run_logger()
     context = TaskRunContext.get()
-    forced = run.stage in run.options.force
-    verdict = judge(
-        run.store,
-        call,
-        run.recipe.policy,
-        forced=forced,
-        kept=run.stage in run.options.keep,
-        previous=run.previous(call),
-    )
-    if verdict.action == "ask":
-        verdict = _ask(call, verdict, logger)
-    if verdict.action in ("cached", "kept") and verdict.artifact is not None:
-        if verdict.action == "kept":
-            _say_kept(call, verdict, logger)
-        _note(run, call, verdict.action, 0.0, verdict.artifact)
-        return Completed(
-            name="Cached", message="; ".join(verdict.why) or None, data=verdict.artifact.reference
-        )
-    logger.info("%s runs: %s", call.name, "; ".join(verdict.why))
     ids = (None, None) if context is None else (context.task_run.flow_run_id, context.task_run.id)
     reporter = StepReporter(call.name, logger, *ids)
-    started = time.monotonic()
     try:
-        artifact, made = make(run.store, call, run.machine, reporter, forced=forced)
+        done = fulfil(run, call, reporter, ask=_ask)
     finally:
         reporter.close()
-    _note(run, call, "run" if made else "cached", time.monotonic() - started, artifact)
-    return artifact.reference
-
-
-def _note(run: Run, call: Call, action: str, seconds: float, artifact: Artifact) -> None:
-    summary = artifact.manifest["summary"]
-    run.done.append(
-        Done(call.name, call.step.name, action, round(seconds, 2), summary, artifact.reference)
-    )
     if reporting.terminal is not None:
-        took = f"{seconds:6.1f} s" if action == "run" else f"{action:>8}"
-        reporting.terminal.line(f"  {call.name:<28} {took}  {summary}")
+        took = f"{done.seconds:6.1f} s" if done.action == "run" else f"{done.action:>8}"
+        reporting.terminal.line(f"  {call.name:<28} {took}  {done.summary}")
+    if done.action == "run":
+        return done.reference
+    return Completed(name="Cached", message=done.summary or None, data=done.reference)
 
 
-def _ask(call: Call, verdict: Verdict, logger: Any) -> Verdict:
-    """At a terminal, ask whether an expensive step runs again; unattended, keep its artifact."""
+def _ask(call: Call, verdict: Verdict) -> bool:
+    """At a terminal, ask whether an expensive step runs again; unattended, it does not."""
     if not (sys.stdin.isatty() and reporting.terminal is not None):
-        return Verdict("kept", verdict.why, verdict.artifact)
+        return False
     reporting.terminal.bars.stop()
     question = f"{call.name}: {'; '.join(verdict.why)}. Run it again?"
     again = Confirm.ask(question, console=reporting.terminal.console, default=False)
     reporting.terminal.bars.start()
-    return Verdict("run" if again else "kept", verdict.why, verdict.artifact)
-
-
-def _say_kept(call: Call, verdict: Verdict, logger: Any) -> None:
-    message = (
-        f"{call.name} KEEPS its artifact although its code changed ({'; '.join(verdict.why)}). "
-        f"To make it anew: penstock run --force {call.step.name}"
-    )
-    logger.warning(message)
-    if reporting.terminal is not None:
-        reporting.terminal.line(f"  ! {message}")
+    return again

@@ -6,11 +6,12 @@ plan (`tasks/plan.py`).
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llm.recipe import Recipe
-from llm.runs import Outputs, Runs
+from llm.runs import Outputs, Runs, outputs_from_json, outputs_to_json
 from llm.step import Machine
 from llm.store import Reference, Store
 from tasks.step import Call
@@ -72,6 +73,10 @@ class Run:
         """Carry out calls that do not depend on each other; results in the same order."""
         return [self.step(call) for call in calls]
 
+    def take(self, name: str, reference: Reference, summary: str) -> None:
+        """Note that an artifact is taken as it is, without asking for it anew."""
+        self.done.append(Done(name, reference.step, "cached", 0.0, summary, reference))
+
     def parts(self, reference: Reference) -> dict[str, Reference]:
         """The parts of an artifact, each of which a later step may read alone."""
         artifact = self.store.read(reference.step, reference.key)
@@ -109,3 +114,21 @@ class Run:
 
 Stages = Mapping[str, Outputs]
 """What the stages before put out, by stage."""
+
+Wiring = Callable[[Run, Stages], Outputs]
+"""Which steps a stage has and what feeds them."""
+
+
+def carry_out_stage(run: Run, wiring: Wiring, run_id: str) -> None:
+    """Run a stage's wiring on what the run record has of the stages before, and record it."""
+    record = run.runs.load(run_id)
+    before = {name: outputs_from_json(stage["outputs"]) for name, stage in record.stages.items()}
+    started = time.monotonic()
+    outputs = wiring(run, before)
+    record.stages[run.stage] = {
+        "outputs": outputs_to_json(outputs),
+        "steps": [done.to_json() for done in run.done],
+        "ran": sum(done.action == "run" for done in run.done),
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    run.runs.save(record)

@@ -1,23 +1,35 @@
-"""The recipe's section on evaluation: what is measured of a model, and beside what.
+"""The recipe's section for the stage evaluate: which suites run, and the settings of each."""
 
-The steps, each in a module of its own: perplexity and answers (of each model), baselines, samples,
-report.
-"""
+from typing import Literal
 
+from llm.evaluation.answers import AnswerSettings
 from llm.evaluation.baselines import ALL_BASELINES, Baseline
 from llm.evaluation.perplexity import PerplexitySettings
 from llm.evaluation.samples import SampleSettings
 from llm.settings import section, setting
 
+Suite = Literal["perplexity", "answers", "samples"]
+
 
 @section
 class EvaluateSettings:
-    """What is measured, and beside what."""
+    """What is measured of the models, and beside what. The report is always written."""
 
-    perplexity: PerplexitySettings = setting(
-        PerplexitySettings, "How validation text is scored (bits per byte)."
+    suites: tuple[Suite, ...] = setting(
+        ("perplexity", "answers", "samples"),
+        "perplexity: bits per byte of the validation text; answers: loss on held-out answers of "
+        "fine-tuned models; samples: text that the models write.",
     )
     baselines: tuple[Baseline, ...] = setting(
-        ALL_BASELINES, "Simple methods measured on the same bytes."
+        ALL_BASELINES,
+        "Simple methods measured on the same validation text (bits per byte).",
     )
-    samples: SampleSettings = setting(SampleSettings, "Text that the models write for the report.")
+    perplexity: PerplexitySettings = setting(PerplexitySettings, "How text is scored.")
+    answers: AnswerSettings = setting(AnswerSettings, "How held-out answers are scored.")
+    samples: SampleSettings = setting(SampleSettings, "What models are asked to write.")
+
+    def __post_init__(self) -> None:
+        for name in ("suites", "baselines"):
+            chosen = getattr(self, name)
+            if len(set(chosen)) != len(chosen):
+                raise ValueError(f"evaluate.{name} names something twice: {', '.join(chosen)}")

@@ -1,0 +1,95 @@
+"""Run records being kept, and what newer runs take from them."""
+
+import datetime
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from llm.recipe import STAGES, Recipe
+from llm.runs import RunRecord, Runs
+from llm.step import BadInput
+
+Result = dict[str, Any]
+"""What a run record keeps of a stage: its outputs and how each call ended, as plain JSON."""
+
+
+@contextmanager
+def recorded(
+    runs: Runs,
+    recipe: Recipe,
+    snapshot: str,
+    taken: Mapping[str, Result],
+    flow_run_id: str | None = None,
+) -> Iterator[str]:
+    """Keep a run record, whose id this yields: what finished is in it, however the run ends.
+
+    taken: stages that this run does not look at, as the newest run left them.
+    """
+    started = datetime.datetime.now(datetime.UTC)
+    record = RunRecord(
+        id=f"{started:%Y%m%dT%H%M%S}-{recipe.name}-{uuid.uuid4().hex[:6]}",
+        recipe=recipe.name,
+        snapshot=snapshot,
+        values=recipe.model_dump(mode="json"),
+        started_at=time.time(),
+        flow_run_id=flow_run_id,
+        stages=dict(taken),
+    )
+    outcome, message = "completed", ""
+    with runs.alive(record.id):
+        runs.save(record)
+        try:
+            yield record.id
+        except BaseException as error:
+            outcome = "failed" if isinstance(error, Exception) else "cancelled"
+            message = f"{type(error).__name__}: {error}"[:2000]
+            raise
+        finally:
+            record = runs.load(record.id)
+            record.outcome, record.message, record.ended_at = outcome, message, time.time()
+            runs.save(record)
+
+
+def take(runs: Runs, recipe: Recipe, stages: Sequence[str]) -> dict[str, Result]:
+    """What the newest run of a recipe left of some stages, as it is. Raises BadInput."""
+    taken = {}
+    for stage in stages:
+        record = runs.newest(recipe.name, stage)
+        if record is None:
+            raise BadInput(f"no run of {recipe.name} has finished the stage {stage}: run it first")
+        steps = [{**step, "action": "taken"} for step in record.stages[stage]["steps"]]
+        taken[stage] = {**record.stages[stage], "steps": steps, "ran": 0, "seconds": 0.0}
+    return taken
+
+
+def newest_snapshot(runs: Runs, recipe: Recipe) -> str | None:
+    """The snapshot that the newest finished crawl of a recipe belongs to."""
+    record = runs.newest(recipe.name, "crawl")
+    return None if record is None else record.snapshot
+
+
+def day_of(recipe: Recipe, scheduled: datetime.datetime | None = None) -> str:
+    """The snapshot of a run: as the recipe says, or the day that it is scheduled for (UTC)."""
+    when = scheduled or datetime.datetime.now(datetime.UTC)
+    return recipe.snapshot or f"{when:%Y-%m-%d}"
+
+
+def select(from_stage: str | None, until: str | None, only: str | None) -> tuple[str, ...]:
+    """Which stages a run covers, in order. Raises BadInput."""
+    if only is not None and (from_stage or until):
+        raise BadInput("--only goes with neither --from nor --until")
+    check_stages([name for name in (from_stage, until, only) if name is not None])
+    first = STAGES.index(only or from_stage or STAGES[0])
+    last = STAGES.index(only or until or STAGES[-1])
+    if first > last:
+        raise BadInput(f"--from {from_stage} comes after --until {until}")
+    return STAGES[first : last + 1]
+
+
+def check_stages(names: Sequence[str]) -> None:
+    """Raise BadInput for a name that is no stage's."""
+    for name in names:
+        if name not in STAGES:
+            raise BadInput(f"no stage {name!r}; the stages are {', '.join(STAGES)}")
