@@ -88,7 +88,6 @@ def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
     ]
     sources = _by_source(corpus)
     write_json(context.out / "funnel.json", {"rows": rows, "rules": alone, "sources": sources})
-    context.report.table("corpus-funnel", rows, "Documents and bytes in, dropped by reason, kept.")
     return StepResult(
         counts={
             "in": rows[0]["documents"],

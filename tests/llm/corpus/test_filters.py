@@ -47,7 +47,10 @@ PUBLISHED = {
     },
 }
 rng = random.Random(0)
-PROSE = " ".join(f"the {rng.randrange(10**6)}word of" for _ in range(30))
+PROSE = " ".join(
+    f"the {rng.randrange(10**6)}word {rng.randrange(10**6)}s have {rng.randrange(10**6)}k of"
+    for _ in range(30)
+)
 
 
 def failed(text: str, settings: FilterSettings | None = None) -> set[str]:
@@ -79,7 +82,7 @@ def test_plain_prose_passes() -> None:
         ("the word of", "gopher_quality.min_words"),
         ("the cat of a dog sat " * 20_000, "gopher_quality.max_words"),
         ("a b c the of " * 20, "gopher_quality.min_mean_word_length"),
-        (PROSE + " antidisestablishmentarianism" * 40, "gopher_quality.max_mean_word_length"),
+        (PROSE + " antidisestablishmentarianism" * 120, "gopher_quality.max_mean_word_length"),
         (PROSE + " #" * 40, "gopher_quality.max_hash_per_word"),
         (PROSE + " a..." * 40, "gopher_quality.max_ellipsis_per_word"),
         ("\n".join(f"- the {n}word of" for n in range(40)), "gopher_quality.max_bullet_lines"),
@@ -90,7 +93,7 @@ def test_plain_prose_passes() -> None:
         (PROSE + "\n\nx" * 5, "gopher_repetition.max_duplicate_paragraphs"),
         (f"{PROSE}\n{PROSE}", "gopher_repetition.max_duplicate_line_characters"),
         (f"{PROSE}\n\n{PROSE}", "gopher_repetition.max_duplicate_paragraph_characters"),
-        (PROSE + " quick fox" * 30, "gopher_repetition.max_top_2_gram"),
+        (PROSE + " quick brown" * 80, "gopher_repetition.max_top_2_gram"),
         (f"{PROSE} {PROSE}", "gopher_repetition.max_duplicate_10_grams"),
     ],
 )
