@@ -23,11 +23,12 @@ from llm.models import folder
 from llm.models.config import ModelSettings
 from llm.models.decoder import Decoder
 from llm.models.generation import generate
-from llm.step import BadInput, Context, Inputs, Machine
+from llm.step import BadInput, Context, Inputs, Machine, StepResult
 from llm.tokens.chat import encode_messages
 from llm.tokens.special import SPECIAL_TOKENS
 from llm.training.conversations import IGNORE, Conversations, Example, pack, read
 from llm.training.finetune import FinetuneSettings, finetune, learning_rate
+from llm.training.launch import TrainingError
 
 CONTEXT = 64
 WORDS = ("open", "join", "split", "read", "write", "close", "walk", "move", "copy", "link")
@@ -78,7 +79,7 @@ def settings(**changes: Any) -> FinetuneSettings:
         "batch_tokens": 4 * CONTEXT,
         "peak_lr": 0.01,
         "precision": "fp32",
-        "checkpoint_every": 3,
+        "checkpoint_every": 20,
     }
     return FinetuneSettings(**{**values, **changes})
 
@@ -91,9 +92,9 @@ def at(base: Path, processes: int = 1) -> Context:
     )
 
 
-def files_of(base: Path) -> dict[str, bytes]:
-    model = {path.name: path.read_bytes() for path in (base / "out" / "model").iterdir()}
-    return {**model, "seen": (base / "out" / "seen.jsonl").read_bytes()}
+def files_of(out: Path) -> dict[str, bytes]:
+    model = {path.name: path.read_bytes() for path in (out / "model").iterdir()}
+    return {**model, "seen": (out / "seen.jsonl").read_bytes()}
 
 
 def test_every_conversation_is_packed_once_and_only_answers_are_learned(inputs: Inputs) -> None:
@@ -205,38 +206,44 @@ def test_no_answer_within_the_context_is_bad_input(inputs: Inputs, tmp_path: Pat
         finetune(settings(), {**inputs, "data": [tmp_path / "data"]}, at(tmp_path))
 
 
-def test_a_tuned_model_answers(inputs: Inputs, tmp_path: Path) -> None:
-    context = at(tmp_path)
-    result = finetune(settings(steps=150), inputs, context)
+@pytest.fixture(scope="module")
+def tuned(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> tuple[StepResult, Path]:
+    """An undisturbed run with one process, and where its output lies."""
+    context = at(tmp_path_factory.mktemp("tuned"))
+    return finetune(settings(steps=150), inputs, context), context.out
+
+
+def test_a_tuned_model_answers(tuned: tuple[StepResult, Path]) -> None:
+    result, out = tuned
     losses = result.counts["validation_loss"]
     assert losses["before"] == pytest.approx(np.log(260), rel=0.02)  # an untrained model's
     assert losses["after"] < 0.05
-    model, tokenizer = folder.load(context.out / "model")
-    ids, _ = encode_messages(tokenizer, conversation(3)["messages"][:1], ask=True)
+    model, tokenizer = folder.load(out / "model")
+    question = conversation(3)["messages"][:1]
+    ids, _ = encode_messages(tokenizer, question, ask=True)
     answer = list(generate(model, ids, 30, stop_ids={2}))
     assert tokenizer.decode(answer) == "It does read."
-    theirs = AutoTokenizer.from_pretrained(context.out / "model")
-    prompt = theirs.apply_chat_template(
-        conversation(3)["messages"][:1], add_generation_prompt=True, return_tensors="pt"
-    )
-    hugging_face = AutoModelForCausalLM.from_pretrained(context.out / "model")
+    theirs = AutoTokenizer.from_pretrained(out / "model")
+    prompt = theirs.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt")
+    hugging_face = AutoModelForCausalLM.from_pretrained(out / "model")
     output = hugging_face.generate(**prompt, do_sample=False, max_new_tokens=30)[0]
     assert theirs.decode(output[len(ids) :]) == "It does read.<|im_end|>"
 
 
-def test_killed_at_any_step_a_retry_gives_the_same_bytes(inputs: Inputs, tmp_path: Path) -> None:
-    values = settings(steps=40)
-    first = finetune(values, inputs, at(tmp_path / "whole", processes=2))
-    context = at(tmp_path / "killed", processes=2)
-    killer = threading.Thread(target=kill_after_steps, args=(context.work, 10))
+def test_killed_with_two_processes_a_retry_with_one_gives_the_bytes_of_an_undisturbed_run(
+    inputs: Inputs, tuned: tuple[StepResult, Path], tmp_path: Path
+) -> None:
+    context = at(tmp_path, processes=2)
+    killer = threading.Thread(target=kill_after_steps, args=(context.work, 30))
     killer.start()
-    with pytest.raises(RuntimeError):
-        finetune(values, inputs, context)
+    with pytest.raises(TrainingError):
+        finetune(settings(steps=150), inputs, context)
     killer.join()
-    second = finetune(values, inputs, replace(context, machine=Machine(processes=1)))
-    assert first.content == second.content
-    assert first.counts == second.counts
-    assert files_of(tmp_path / "whole") == files_of(tmp_path / "killed")
+    assert any((context.work / "checkpoints").iterdir())
+    again = finetune(settings(steps=150), inputs, replace(context, machine=Machine(processes=1)))
+    undisturbed, out = tuned
+    assert again == undisturbed
+    assert files_of(context.out) == files_of(out)
 
 
 def kill_after_steps(work: Path, steps: int) -> None:
