@@ -18,13 +18,14 @@ from tokenizers import Tokenizer
 from llm.corpus.documents import by_identity, content_digest, write_table
 from llm.durable import write_json
 from llm.evaluation.measured import MEASURED, by_source, totals
-from llm.evaluation.scoring import device_of, score
+from llm.evaluation.scoring import score
 from llm.evaluation.texts import HeldOut, held_out
 from llm.models import folder as model_folder
 from llm.models.decoder import Decoder
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.special import END_OF_TEXT, read_special_tokens_as_text
+from llm.training import devices
 
 LIBRARIES = ("torch", "tokenizers")
 
@@ -76,7 +77,7 @@ def measure(values: MeasurePerplexity, inputs: Inputs, context: Context) -> Step
     )
     folder = inputs["model"][0] / "model"
     model, tokenizer = model_folder.load(
-        folder, device_of(context.machine), PRECISIONS[settings.precision]
+        folder, devices.choose(context.machine.device), PRECISIONS[settings.precision]
     )
     length, stride = window_of(model, settings, folder)
     texts = encode(tokenizer, [document.text.decode() for document in documents])

@@ -20,7 +20,6 @@ import torch
 
 from llm.models.decoder import Decoder
 from llm.models.loss import token_losses
-from llm.step import Machine
 
 # Tokens in one forward pass: enough to keep the device busy, few enough to stay in the caches.
 CPU_BATCH_TOKENS = 4096
@@ -34,13 +33,6 @@ class Window(NamedTuple):
     begin: int
     first: int
     end: int
-
-
-def device_of(machine: Machine) -> torch.device:
-    """Where evaluation runs: the machine's device, `auto` being a GPU if there is one."""
-    if machine.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(machine.device)
 
 
 def windows(text: int, tokens: int, context_length: int, stride: int) -> Iterator[Window]:

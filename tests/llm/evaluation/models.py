@@ -11,7 +11,7 @@ from llm.models.config import DecoderConfig
 from llm.models.decoder import Decoder
 from llm.tokens.special import SPECIAL_TOKENS
 
-CONTEXT = 32
+CONTEXT = 64
 
 
 def write_tokenizer(path: Path) -> Path:

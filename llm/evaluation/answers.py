@@ -1,0 +1,155 @@
+"""How surprised a model is by the right answers to held-out questions.
+
+Only what the assistant should say is scored, with the <|im_end|> that closes it: the same tokens
+that fine-tuning learns from. The base model reads the same conversations, so the two compare.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from llm.durable import write_json
+from llm.evaluation.perplexity import PRECISIONS
+from llm.evaluation.scoring import score
+from llm.models import folder as model_folder
+from llm.settings import section, setting
+from llm.step import BadInput, Context, Inputs, StepResult
+from llm.tokens.chat import encode_messages
+from llm.training import devices
+
+LIBRARIES = ("torch", "tokenizers")
+
+
+@section
+class AnswerSettings:
+    """How held-out answers are scored."""
+
+    questions: int = setting(
+        1_000, "Held-out conversations, at most (count): the first ones.", ge=1
+    )
+    precision: Literal["fp32", "bf16"] = setting("fp32", "Number format of the activations.")
+
+
+@section
+class MeasureAnswers:
+    """What the step is given."""
+
+    settings: AnswerSettings = setting(AnswerSettings, "How held-out answers are scored.")
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One held-out conversation: ids (n,), which of them are answers (n,), the answers' bytes."""
+
+    ids: np.ndarray
+    learn: np.ndarray
+    answer_bytes: int
+
+
+def measure(values: MeasureAnswers, inputs: Inputs, context: Context) -> StepResult:
+    """Score the held-out answers: metrics.json.
+
+    inputs: model (one artifact with model/), data (one with validation.jsonl). Where nothing is
+    held out the figures are null and a warning says so. Raises BadInput for a line that is no
+    conversation.
+    """
+    settings = values.settings
+    path = inputs["data"][0] / "validation.jsonl"
+    model, tokenizer = model_folder.load(
+        inputs["model"][0] / "model",
+        devices.choose(context.machine.device),
+        PRECISIONS[settings.precision],
+    )
+    conversations = read(path, tokenizer, settings.questions)
+    length = model.config.context_length
+
+    def progress(done: int, total: int) -> None:
+        context.report.progress(done, total, "tokens")
+
+    nats = score(
+        model,
+        [conversation.ids for conversation in conversations],
+        length,
+        max(1, length // 2),
+        progress=progress,
+    )
+    metrics = _totals(conversations, nats)
+    metrics["protocol"] = (
+        f"loss on the assistant's tokens (with the closing <|im_end|>) of {len(conversations)} "
+        f"held-out conversations, each alone in the chat template; bytes are the UTF-8 bytes of the "
+        f"answers; context of {length} tokens in windows {max(1, length // 2)} apart; "
+        f"{settings.precision}"
+    )
+    write_json(context.out / "metrics.json", metrics)
+    if not conversations:
+        context.report.warning(
+            "no conversation is held out: answers are not measured; more data, or a higher "
+            "tokenize.validation.fraction, gives some"
+        )
+        return StepResult(counts={"questions": 0}, summary="no held-out question")
+    return StepResult(
+        counts={key: metrics[key] for key in ("questions", "nats_per_token", "bits_per_byte")},
+        summary=f"{metrics['nats_per_token']:.3f} nats/token on {len(conversations)} answers",
+    )
+
+
+def read_messages(path: Path, limit: int) -> list[list[Mapping[str, str]]]:
+    """The first conversations of a JSONL file of {"messages": [{"role", "content"}, ...]}.
+
+    Raises BadInput naming file and line.
+    """
+    if not path.is_file():
+        raise BadInput(f"there is no {path.name} in {path.parent}: it holds the conversations")
+    found: list[list[Mapping[str, str]]] = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if len(found) == limit:
+                break
+            try:
+                found.append(list(json.loads(line)["messages"]))
+            except (ValueError, TypeError, KeyError) as error:
+                raise BadInput(
+                    f"{path}, line {number} is not a conversation ({error!r}): it must be "
+                    '{"messages": [{"role": "user", "content": "..."}, ...]}'
+                ) from error
+    return found
+
+
+def read(path: Path, tokenizer: Tokenizer, limit: int) -> list[Conversation]:
+    """The first conversations of a file, encoded in the chat template."""
+    conversations = []
+    for number, messages in enumerate(read_messages(path, limit), start=1):
+        try:
+            ids, learn = encode_messages(tokenizer, messages)
+        except ValueError as error:
+            raise BadInput(f"{path}, line {number}: {error}") from error
+        answers = [turn["content"].strip() for turn in messages if turn["role"] == "assistant"]
+        conversations.append(
+            Conversation(
+                np.array(ids, dtype=np.int64),
+                np.array(learn, dtype=bool),
+                sum(len(answer.encode()) for answer in answers),
+            )
+        )
+    return conversations
+
+
+def _totals(conversations: Sequence[Conversation], nats: Sequence[np.ndarray]) -> dict[str, Any]:
+    total, tokens = 0.0, 0
+    for conversation, each in zip(conversations, nats, strict=True):
+        total += float(each[conversation.learn[1:]].sum())
+        tokens += int(conversation.learn[1:].sum())
+    size = sum(conversation.answer_bytes for conversation in conversations)
+    return {
+        "questions": len(conversations),
+        "answer_tokens": tokens,
+        "answer_bytes": size,
+        "nats_per_token": total / tokens if tokens else None,
+        "bits_per_byte": total / math.log(2) / size if size else None,
+    }

@@ -1,0 +1,156 @@
+"""What models write: prompts gone on with, and held-out questions answered beside the reference."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from llm.durable import write_json
+from llm.evaluation.answers import read_messages
+from llm.models import folder as model_folder
+from llm.models.decoder import Decoder
+from llm.models.generation import generate as generate_ids
+from llm.settings import section, setting
+from llm.step import BadInput, Context, Inputs, StepResult
+from llm.tokens.chat import encode_messages
+from llm.tokens.special import (
+    END_OF_TEXT,
+    MESSAGE_END,
+    MESSAGE_START,
+    read_special_tokens_as_text,
+)
+from llm.training import devices
+
+LIBRARIES = ("torch", "tokenizers")
+
+
+@section
+class SampleSettings:
+    """What models are asked to write for the report, and how it is drawn."""
+
+    prompts: tuple[str, ...] = setting(
+        ("Return ", "The ", "If "), "Beginnings that the base model goes on with."
+    )
+    questions: tuple[str, ...] = setting((), "Questions asked of each fine-tuned model.")
+    held_out_questions: int = setting(
+        4, "Held-out questions asked of each fine-tuned model (count): the first ones.", ge=0
+    )
+    max_new_tokens: int = setting(80, "Length of a sample, at most (tokens).", ge=1)
+    temperature: float = setting(
+        0.7, "Randomness (no unit): 0 always takes the likeliest token, 1 the model's odds.", ge=0
+    )
+    top_k: int | None = setting(
+        50, "Only so many likeliest tokens are drawn from (count); none: all.", ge=1
+    )
+    seed: int = setting(0, "Seed of the draws.", ge=0)
+
+
+def generate(values: SampleSettings, inputs: Inputs, context: Context) -> StepResult:
+    """Write samples.json: {"samples": [{model, prompt, text, tokens, ended, ...}], "protocol"}.
+
+    inputs: model (the base, an artifact with model/), tuned (any number of them) and data (one for
+    each tuned, with validation.jsonl; may be left out). model is "base", or "tuned 1" and so on in
+    the order of the inputs. Of the base, `text` goes on from `prompt`; of the tuned it answers the
+    question in `prompt`, with the right answer in `reference` where it is known. `ended`: the model
+    stopped by itself.
+    """
+    tuned, data = list(inputs.get("tuned", ())), list(inputs.get("data", ()))
+    if data and len(data) != len(tuned):
+        raise ValueError(f"{len(data)} sets of questions for {len(tuned)} fine-tuned models")
+    total = 1 + len(tuned)
+    context.report.progress(0, total, "models")
+    samples = _texts(values, inputs["model"][0], context)
+    for number, folder in enumerate(tuned, start=1):
+        context.report.progress(number, total, "models")
+        questions = data[number - 1] if data else None
+        samples += _answers(values, f"tuned {number}", folder, questions, context)
+    context.report.progress(total, total, "models")
+    protocol = (
+        f"temperature {values.temperature:g}, top-k {values.top_k or 'off'}, seed {values.seed}, at "
+        f"most {values.max_new_tokens} tokens; nothing is picked out"
+    )
+    write_json(context.out / "samples.json", {"samples": samples, "protocol": protocol})
+    return StepResult(counts={"samples": len(samples)}, summary=f"{len(samples)} samples")
+
+
+def _texts(values: SampleSettings, artifact: Path, context: Context) -> list[dict[str, Any]]:
+    """The base model's continuations."""
+    model, tokenizer = _load(artifact, context)
+    found = []
+    for number, prompt in enumerate(values.prompts):
+        ids = [_id(tokenizer, END_OF_TEXT), *tokenizer.encode(prompt, add_special_tokens=False).ids]
+        sample = _continue(model, tokenizer, ids, values, values.seed + number)
+        found.append({"model": "base", "prompt": prompt, **sample})
+    return found
+
+
+def _answers(
+    values: SampleSettings, name: str, artifact: Path, data: Path | None, context: Context
+) -> list[dict[str, Any]]:
+    """A tuned model's answers to the recipe's questions and the first held-out ones."""
+    asked: list[tuple[list[dict[str, str]], dict[str, str]]] = [
+        ([{"role": "user", "content": question}], {}) for question in values.questions
+    ]
+    if data is not None:
+        path = data / "validation.jsonl"
+        asked += [_first_turn(one) for one in read_messages(path, values.held_out_questions)]
+    if not asked:
+        return []
+    model, tokenizer = _load(artifact, context)
+    found = []
+    for number, (messages, reference) in enumerate(asked):
+        ids, _ = encode_messages(tokenizer, messages, ask=True)
+        sample = _continue(model, tokenizer, ids, values, values.seed + number)
+        prompt = messages[-1]["content"].strip()
+        found.append({"model": name, "prompt": prompt, **sample, **reference})
+    return found
+
+
+def _load(artifact: Path, context: Context) -> tuple[Decoder, Tokenizer]:
+    device = devices.choose(context.machine.device)
+    model, tokenizer = model_folder.load(artifact / "model", device)
+    read_special_tokens_as_text(tokenizer)
+    return model, tokenizer
+
+
+def _continue(
+    model: Decoder, tokenizer: Tokenizer, ids: list[int], settings: SampleSettings, seed: int
+) -> dict[str, Any]:
+    """The text after `ids`, how many tokens it has, and whether the model ended it."""
+    stops = [_id(tokenizer, token) for token in (END_OF_TEXT, MESSAGE_START, MESSAGE_END)]
+    new = list(
+        generate_ids(
+            model,
+            ids,
+            settings.max_new_tokens,
+            settings.temperature,
+            settings.top_k,
+            seed,
+            stops,
+        )
+    )
+    return {
+        "text": tokenizer.decode(new),
+        "tokens": len(new),
+        "ended": len(new) < settings.max_new_tokens,
+    }
+
+
+def _first_turn(
+    messages: Sequence[Mapping[str, str]],
+) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """The messages up to the first answer, and {"reference": that answer}."""
+    asked: list[dict[str, str]] = []
+    for message in messages:
+        if message["role"] == "assistant":
+            return asked, {"reference": message["content"].strip()}
+        asked.append(dict(message))
+    raise BadInput(f"a held-out conversation has no answer of the assistant: {messages!r:.200}")
+
+
+def _id(tokenizer: Tokenizer, token: str) -> int:
+    found = tokenizer.token_to_id(token)
+    if found is None:
+        raise BadInput(f"the model's tokenizer has no {token}")
+    return int(found)

@@ -1,0 +1,69 @@
+"""Samples: the same settings write the same text, and questions come with their references."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from llm.evaluation.samples import SampleSettings, generate
+from llm.models import folder as model_folder
+from llm.step import Context
+from tests.llm.evaluation.models import write_model
+from tests.llm.evaluation.test_answers import PAIRS, write_questions
+
+
+def written(folder: Path, inputs: dict, **fields: object) -> dict:
+    context = Context(out=folder, work=folder)
+    folder.mkdir()
+    generate(SampleSettings(**fields), inputs, context)
+    return json.loads((folder / "samples.json").read_text())
+
+
+def test_the_same_seed_writes_the_same_and_another_something_else(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    inputs = {"model": [tmp_path / "model"]}
+    one, two, other = (
+        written(tmp_path / name, inputs, seed=seed, temperature=1.0, top_k=None)
+        for name, seed in (("a", 1), ("b", 1), ("c", 100))
+    )
+    assert one == two
+    assert [sample["text"] for sample in one["samples"]] != [
+        sample["text"] for sample in other["samples"]
+    ]
+    assert {sample["model"] for sample in one["samples"]} == {"base"}
+
+
+def test_at_temperature_zero_the_text_is_the_likeliest_token_each_time(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model")
+    prompts, count = ("the ",), 6
+    result = written(
+        tmp_path / "a",
+        {"model": [tmp_path / "model"]},
+        prompts=prompts,
+        temperature=0.0,
+        max_new_tokens=count,
+    )
+    _, tokenizer = model_folder.load(tmp_path / "model" / "model")
+    ids = [0, *tokenizer.encode(prompts[0]).ids]
+    start = len(ids)
+    with torch.no_grad():
+        for _ in range(count):
+            ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
+    [sample] = result["samples"]
+    assert sample["text"] == tokenizer.decode(ids[start : start + sample["tokens"]])
+
+
+def test_held_out_questions_are_asked_with_the_right_answer_beside(tmp_path: Path) -> None:
+    write_model(tmp_path / "base")
+    write_model(tmp_path / "tuned", seed=2)
+    inputs = {
+        "model": [tmp_path / "base"],
+        "tuned": [tmp_path / "tuned"],
+        "data": [write_questions(tmp_path / "data")],
+    }
+    fields = {"prompts": (), "questions": ("Why?",), "held_out_questions": 2, "max_new_tokens": 5}
+    result = written(tmp_path / "a", inputs, **fields)
+    found = [(sample["prompt"], sample.get("reference")) for sample in result["samples"]]
+    assert found == [("Why?", None), *PAIRS[:2]]
+    assert all(sample["model"] == "tuned 1" for sample in result["samples"])
+    assert all(sample["tokens"] <= 5 for sample in result["samples"])
