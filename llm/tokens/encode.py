@@ -15,7 +15,7 @@ from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.shards import ShardColumns, Tokens, token_type, write_shard
 from llm.tokens.special import END_OF_TEXT, read_special_tokens_as_text, special_ids
 
-LIBRARIES = ("tokenizers", "pyarrow")
+LIBRARIES = ("tokenizers",)
 
 SPLITS = ("train", "validation")
 CHUNK_BYTES = 8_000_000  # text that is encoded at once: the threads are busy, memory stays small
