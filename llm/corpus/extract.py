@@ -100,7 +100,8 @@ def extract(values: ExtractShard, inputs: Inputs, context: Context) -> StepResul
 
 
 def _expected_records(crawl: Path, part: str) -> int:
-    parts = pq.read_table(crawl / "index.parquet", columns=["part"])["part"]
+    with pq.ParquetFile(crawl / "index.parquet") as index:
+        parts = index.read(columns=["part"])["part"]
     return int(pc.sum(pc.equal(parts, part)).as_py() or 0)
 
 
