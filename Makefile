@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test setup ui lint test-slow clean
+.PHONY: demo test setup ui lint test-slow docs clean
 
 demo: setup
 	@$(BIN)/penstock run demo
@@ -21,6 +21,9 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+docs: setup
+	@$(BIN)/penstock schema --markdown > docs/recipe.md
 
 setup: .venv/.installed
 

@@ -164,9 +164,17 @@ def why(
 
 
 @app.command()
-def schema(as_json: bool = JSON) -> None:
+def schema(
+    as_json: bool = JSON,
+    markdown: bool = typer.Option(False, "--markdown", help="Print docs/recipe.md."),
+) -> None:
     """List every field of a recipe with its type, default, unit and meaning."""
+    from flows.reference import recipe_reference
     from llm.recipe import Recipe, fields
+
+    if markdown:
+        print(recipe_reference(), end="")
+        return
 
     if as_json:
         print(json.dumps(Recipe.model_json_schema(), indent=1))

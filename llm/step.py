@@ -78,7 +78,7 @@ class Context:
     out: Path
     work: Path
     report: Reporter = field(default_factory=Reporter)
-    machine: Machine = field(default_factory=Machine)
+    machine: Machine = field(default_factory=lambda: Machine())
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,7 @@ class Store:
             if path.is_file()
         }
         content = manifest["content"] or digest_of(
-            item for name in files for item in (name, files[name]["digest"])
+            item for name in files for item in (name, str(files[name]["digest"]))
         )
         whole = {**manifest, "content": content, "files": files}
         step, key = whole["step"], whole["key"]

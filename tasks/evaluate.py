@@ -44,13 +44,19 @@ def evaluate(run: Run, stages: Stages) -> Outputs:
         )
     )
     answered: dict[str, Reference] = {}
-    for name, model in tuned.items():
+    for name, model in tuned.items() if "answers" in settings.suites else ():
         for label, which in ((f"{name} base", base), (f"{name} tuned", model)):
             inputs = {"model": [which], "data": [data[name]]}
-            answered[label] = run.step(Call(ANSWERS, MeasureAnswers(), inputs, label))
-    written = run.step(
-        Call(SAMPLES, settings.samples, {"model": [base], "tuned": list(tuned.values())})
-    )
+            values = MeasureAnswers(settings=settings.answers)
+            answered[label] = run.step(Call(ANSWERS, values, inputs, label))
+    written: dict[str, Reference] = {}
+    if "samples" in settings.suites:
+        inputs = {
+            "model": [base],
+            "tuned": list(tuned.values()),
+            "data": [data[name] for name in tuned],
+        }
+        written["all"] = run.step(Call(SAMPLES, settings.samples, inputs))
     made = run.step(
         Call(
             REPORT,
@@ -63,10 +69,14 @@ def evaluate(run: Run, stages: Stages) -> Outputs:
                 "perplexity_base": [measured["base"]],
                 "perplexity_tuned": [measured[name] for name in tuned],
                 "baselines": [simple],
-                "answers_base": [answered[f"{name} base"] for name in tuned],
-                "answers_tuned": [answered[f"{name} tuned"] for name in tuned],
-                "samples": [written],
+                "answers_base": [
+                    item for label, item in answered.items() if label.endswith(" base")
+                ],
+                "answers_tuned": [
+                    item for label, item in answered.items() if label.endswith(" tuned")
+                ],
+                "samples": list(written.values()),
             },
         )
     )
-    return {"perplexity": measured, "samples": {"all": written}, "report": {"all": made}}
+    return {"perplexity": measured, "samples": written, "report": {"all": made}}

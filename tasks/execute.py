@@ -45,7 +45,8 @@ def fulfil(
             f"To make it anew: penstock run --force {run.stage}"
         )
     if verdict.action in ("cached", "kept") and verdict.artifact is not None:
-        artifact, action, seconds = verdict.artifact, verdict.action, 0.0
+        artifact, seconds = verdict.artifact, 0.0
+        action: str = verdict.action
     else:
         report.info(f"{call.name} runs: {why}")
         started = time.monotonic()

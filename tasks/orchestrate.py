@@ -21,13 +21,16 @@ from tasks.run import Run
 from tasks.step import Call
 from tasks.verdict import Verdict
 
+RETRY_SECONDS = [2.0, 10.0, 30.0]
+
 
 class PrefectRun(Run):
     """Each call is a task run. One that the store has already shows as Cached."""
 
     def step(self, call: Call) -> Reference:
         """Carry out one call from this thread, so that cancelling reaches its processes."""
-        return _task(call)(self, call, _upstream(call))
+        reference: Reference = _task(call)(self, call, _upstream(call))
+        return reference
 
     def map(self, calls: Sequence[Call]) -> list[Reference]:
         """Carry out calls at the same time, as many as the machine has workers."""
@@ -46,12 +49,12 @@ class PrefectRun(Run):
         page.close()
 
 
-def _task(call: Call) -> Task[[PrefectRun, Call, list[Reference]], Any]:
+def _task(call: Call) -> Any:
     return carry_out.with_options(
         name=call.step.name,
         task_run_name=call.name,
         retries=call.step.retries,
-        retry_delay_seconds=[2, 10, 30][: max(1, call.step.retries)],
+        retry_delay_seconds=RETRY_SECONDS[: max(1, call.step.retries)],
     )
 
 

@@ -33,3 +33,5 @@ class EvaluateSettings:
             chosen = getattr(self, name)
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"evaluate.{name} names something twice: {', '.join(chosen)}")
+        if "perplexity" not in self.suites:
+            raise ValueError("evaluate.suites needs perplexity: promote compares it")

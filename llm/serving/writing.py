@@ -6,7 +6,12 @@ from pathlib import Path
 from llm.models.folder import load
 from llm.models.generation import generate
 from llm.tokens.chat import encode_messages
-from llm.tokens.special import END_OF_TEXT, MESSAGE_END, special_ids
+from llm.tokens.special import (
+    END_OF_TEXT,
+    MESSAGE_END,
+    read_special_tokens_as_text,
+    special_ids,
+)
 
 TOP_K = 50
 
@@ -27,6 +32,7 @@ class Writer:
         self, prompt: str, max_tokens: int, temperature: float, seed: int
     ) -> Iterator[str]:
         """Continue a text that stands at the beginning of a document."""
+        read_special_tokens_as_text(self.tokenizer)
         ids = [self.end, *self.tokenizer.encode(prompt, add_special_tokens=False).ids]
         return self._write(ids, max_tokens, temperature, seed)
 
