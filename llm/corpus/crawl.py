@@ -1,0 +1,27 @@
+"""The section of a recipe that says where its text comes from."""
+
+from typing import Annotated
+
+import pydantic
+
+from llm.corpus.crawler import WebSource
+from llm.corpus.sources.files import FilesSource
+from llm.corpus.sources.warc import WarcSource
+from llm.settings import section, setting
+
+Source = Annotated[WebSource | FilesSource | WarcSource, pydantic.Field(discriminator="type")]
+
+
+@section
+class CrawlSettings:
+    """The sources of the corpus. Each is crawled or read by itself, so adding one redoes no other."""
+
+    sources: dict[str, Source] = setting(
+        description="Sources by name (letters, digits, - and _); the name is in every document.",
+        min_length=1,
+    )
+
+    def __post_init__(self) -> None:
+        for name in self.sources:
+            if not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"the source name {name!r} may hold letters, digits, - and _ only")

@@ -1,0 +1,218 @@
+"""One polite HTTP request at a time: pacing by host, retries, limits of time and size."""
+
+import asyncio
+import datetime
+import email.utils
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+
+import httpx
+
+from llm.corpus.urls import origin
+
+LIBRARIES = ("httpx",)
+
+RETRIED = {408, 425, 429, 500, 502, 503, 504}
+"""Statuses that may be otherwise in a while."""
+
+# Names that never resolve, whatever a resolver says (RFC 6761).
+_RESERVED = (".invalid", ".test", ".example")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How patient and how greedy a fetcher is."""
+
+    timeout_seconds: float
+    max_bytes: int
+    retries: int
+    backoff_seconds: float
+    max_wait_seconds: float
+    connections: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said. `headers` in lower case; `body` decoded, empty unless it was wanted."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    fetched_at: str
+
+    @property
+    def media_type(self) -> str:
+        """The declared type without parameters, in lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class FetchFailed(Exception):
+    """No answer that is worth keeping.
+
+    reason: a word, then after a colon the details. unreachable: another time may be better.
+    """
+
+    def __init__(self, reason: str, unreachable: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.unreachable = unreachable
+
+
+@dataclass
+class Pace:
+    """When a host may be asked next (seconds of the event loop's clock)."""
+
+    delay_seconds: float
+    next_turn: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def turn(self) -> None:
+        """Wait for the host's next turn, and take it."""
+        async with self.lock:
+            clock = asyncio.get_running_loop().time
+            while (pause := self.next_turn - clock()) > 0:
+                await asyncio.sleep(pause)
+            self.next_turn = clock() + self.delay_seconds
+
+    def wait(self, seconds: float) -> None:
+        """Leave the host alone for so long, at least."""
+        now = asyncio.get_running_loop().time()
+        self.next_turn = max(self.next_turn, now + seconds)
+
+
+class Rerouted(httpx.AsyncBaseTransport):
+    """Sends the requests for some host names to other addresses; the Host header stays."""
+
+    def __init__(self, hosts: Mapping[str, str], connections: int) -> None:
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self.hosts = hosts
+        self.inner = httpx.AsyncHTTPTransport(http2=True, limits=limits)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        address = self.hosts.get(request.url.netloc.decode()) or self.hosts.get(request.url.host)
+        if address is not None:
+            name, _, port = address.rpartition(":")
+            request.extensions = {**request.extensions, "sni_hostname": request.url.host}
+            request.url = request.url.copy_with(host=name, port=int(port))
+        return await self.inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class Fetcher:
+    """Fetches over HTTP. Use as `async with`; `requested` counts every request sent."""
+
+    def __init__(
+        self,
+        user_agent: str,
+        limits: Limits,
+        hosts: Mapping[str, str],
+        requested: Callable[[], None],
+    ) -> None:
+        self.limits = limits
+        self.hosts = hosts
+        self.requested = requested
+        self.slots = asyncio.Semaphore(limits.connections)
+        self.client = httpx.AsyncClient(
+            transport=Rerouted(hosts, limits.connections),
+            timeout=httpx.Timeout(limits.timeout_seconds),
+            headers={
+                "User-Agent": user_agent,
+                "Accept": "text/html,application/xhtml+xml,text/plain;q=0.9,*/*;q=0.1",
+            },
+        )
+        # Cookies would make an answer depend on which pages came before.
+        self.client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    async def __aenter__(self) -> "Fetcher":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.client.aclose()
+
+    async def get(
+        self, url: str, pace: Pace, wanted: Callable[[Answer], bool], max_bytes: int | None = None
+    ) -> Answer:
+        """Fetch `url`, in the host's turn. The body is read only if `wanted` says so of the rest.
+
+        Tried again after no answer and after the statuses in RETRIED, as late as Retry-After asks,
+        else with doubling pauses, which the whole host keeps. Redirects are not followed.
+        Raises FetchFailed.
+        """
+        attempt = 0
+        while True:
+            await pace.turn()
+            try:
+                async with self.slots, asyncio.timeout(self.limits.timeout_seconds):
+                    answer = await self._request(url, wanted, max_bytes or self.limits.max_bytes)
+                if answer.status not in RETRIED:
+                    return answer
+                failure = FetchFailed(f"http_{answer.status}", unreachable=True)
+                asked = retry_after(answer.headers)
+            except (httpx.TransportError, TimeoutError) as error:
+                failure, asked = self._failure(url, error), None
+            except (httpx.DecodingError, httpx.InvalidURL, httpx.CookieConflict) as error:
+                raise FetchFailed(f"bad_answer: {error}", unreachable=False) from error
+            pause = self.limits.backoff_seconds * 2**attempt if asked is None else asked
+            if not failure.unreachable or pause > self.limits.max_wait_seconds:
+                raise failure
+            pace.wait(pause)
+            if attempt >= self.limits.retries:
+                raise failure
+            attempt += 1
+
+    async def _request(self, url: str, wanted: Callable[[Answer], bool], limit: int) -> Answer:
+        self.requested()
+        async with self.client.stream("GET", url) as response:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            head = Answer(url, response.status_code, headers, b"", now)
+            if not wanted(head):
+                return head
+            if int(_digits(headers.get("content-length", ""))) > limit:
+                raise FetchFailed(f"too_large: over {limit} bytes", unreachable=False)
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > limit:
+                    raise FetchFailed(f"too_large: over {limit} bytes", unreachable=False)
+            return Answer(url, response.status_code, headers, bytes(body), now)
+
+    def _failure(self, url: str, error: Exception) -> FetchFailed:
+        """What an error of the network means."""
+        if isinstance(error, httpx.TimeoutException | TimeoutError):
+            seconds = self.limits.timeout_seconds
+            return FetchFailed(f"timeout: no whole answer in {seconds:g} s", unreachable=True)
+        name = httpx.URL(url).host
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, socket.gaierror):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None:
+            unknown = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+            if cause.errno in unknown or name.endswith(_RESERVED):
+                return FetchFailed(f"does_not_resolve: {name}", unreachable=False)
+            return FetchFailed(f"name_service: {cause.strerror} for {name}", unreachable=True)
+        said = str(error) or type(error).__name__
+        return FetchFailed(f"connection: {origin(url)}: {said}", unreachable=True)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a Retry-After header asks for (a number or a date), None without one."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=datetime.UTC)
+    return max(0.0, (date - datetime.datetime.now(datetime.UTC)).total_seconds())
+
+
+def _digits(text: str) -> str:
+    return text if text.isdecimal() else "0"

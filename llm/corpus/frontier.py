@@ -1,0 +1,216 @@
+"""What a crawl has seen, has fetched and has still to fetch, so that any kill can be undone.
+
+Pages are fetched level by level (breadth first). A level's order is fixed once the level before
+it is finished: by the order of the page that linked first, then by the place of the link on it.
+So which pages a limit lets in does not depend on which answers came first.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm.corpus.pages import Page, PageStore
+
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS urls (
+    url TEXT PRIMARY KEY, depth INTEGER NOT NULL, level INTEGER NOT NULL,
+    parent INTEGER NOT NULL, position INTEGER NOT NULL, hops INTEGER NOT NULL,
+    rank INTEGER, state TEXT NOT NULL DEFAULT 'waiting', reason TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS urls_by_level ON urls (level, state);
+CREATE UNIQUE INDEX IF NOT EXISTS urls_by_rank ON urls (rank);
+CREATE TABLE IF NOT EXISTS robots (origin TEXT PRIMARY KEY, status INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS sitemaps (url TEXT PRIMARY KEY, position INTEGER, found TEXT);
+CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+
+# Where sitemaps' pages stand in level 1: behind everything that the seeds link to.
+_BEHIND_LINKS = 1 << 60
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An address to fetch. `rank`: its place among all; `depth`: links from the nearest seed."""
+
+    url: str
+    rank: int
+    depth: int
+    level: int
+    hops: int
+
+
+class Frontier(PageStore):
+    """The state of one crawl in the folder `work`; give it the same folder to go on.
+
+    Each address is `waiting`, or done: a `page`, a `redirect`, `failed`, or `unreachable` (failed
+    for now: the network or the server, not the address). Each step forward is one transaction.
+    """
+
+    def __init__(self, work: Path) -> None:
+        super().__init__(work / "frontier.sqlite", _SCHEMA, VERSION)
+
+    def start(self, seeds: Sequence[str]) -> None:
+        """Put the seeds in; those that are there already stay as they are."""
+        with self.transaction():
+            for position, seed in enumerate(seeds):
+                self._see(seed, depth=0, level=0, parent=0, position=position, hops=0)
+
+    def next_level(self) -> int | None:
+        """Fix the order of the first level that is not finished; None when everything is done."""
+        query = "SELECT min(level) FROM urls WHERE state = 'waiting'"
+        level: int | None = self.database.execute(query).fetchone()[0]
+        if level is None:
+            return None
+        with self.transaction():
+            self.database.execute(
+                """WITH fresh AS (
+                    SELECT url AS name, row_number() OVER (ORDER BY parent, position, url)
+                        + (SELECT coalesce(max(rank), 0) FROM urls) AS place
+                    FROM urls WHERE level = ? AND rank IS NULL)
+                UPDATE urls SET rank = place FROM fresh WHERE url = name""",
+                (level,),
+            )
+        return level
+
+    def waiting(self, level: int) -> list[Waiting]:
+        """What is to be fetched of a level, in its order."""
+        query = """SELECT url, rank, depth, level, hops FROM urls
+            WHERE level = ? AND state = 'waiting' ORDER BY rank"""
+        return [Waiting(*row) for row in self.database.execute(query, (level,))]
+
+    def count(self, *states: str) -> int:
+        """How many addresses are in these states."""
+        marks = ",".join("?" * len(states))
+        query = f"SELECT count(*) FROM urls WHERE state IN ({marks})"
+        return int(self.database.execute(query, states).fetchone()[0])
+
+    def seeds(self) -> list[tuple[str, str, str]]:
+        """(url, state, reason) of every seed, in order; of one that moved, where it came to."""
+        query = "SELECT url, state, reason FROM urls WHERE level = 0 ORDER BY position"
+        found: list[tuple[str, str, str]] = []
+        for url, state, reason in self.database.execute(query).fetchall():
+            step, seen = (state, reason), {url}
+            while step[0] == "redirect" and step[1] not in seen:
+                seen.add(step[1])
+                target = "SELECT state, reason FROM urls WHERE url = ?"
+                step = self.database.execute(target, (step[1],)).fetchone() or (
+                    "failed",
+                    "redirect",
+                )
+            found.append((url, *step))
+        return found
+
+    def keep(self, waiting: Waiting, page: Page, links: Iterable[str]) -> None:
+        """A page came: keep it, and its links for the next level."""
+        with self.transaction():
+            self.add(page)
+            self._finish(waiting.url, "page")
+            for position, link in enumerate(links):
+                self._link(waiting, link, position)
+
+    def move(self, waiting: Waiting, target: str) -> None:
+        """The address redirects: its target takes its place, one level on but no deeper."""
+        with self.transaction():
+            self._finish(waiting.url, "redirect", target)
+            self._see(
+                target,
+                depth=waiting.depth,
+                level=waiting.level + 1,
+                parent=waiting.rank,
+                position=0,
+                hops=waiting.hops + 1,
+            )
+
+    def give_up(
+        self, waiting: Waiting, reason: str, links: Iterable[str] = (), unreachable: bool = False
+    ) -> None:
+        """The address gives no page, for this reason; its links count all the same."""
+        with self.transaction():
+            self._finish(waiting.url, "unreachable" if unreachable else "failed", reason)
+            self.fail(waiting.url, reason)
+            for position, link in enumerate(links):
+                self._link(waiting, link, position)
+
+    def forgive(self) -> None:
+        """Let the unreachable be tried again, as if they had not been."""
+        with self.transaction():
+            self.database.execute(
+                """DELETE FROM failures WHERE url IN
+                (SELECT url FROM urls WHERE state = 'unreachable')"""
+            )
+            self.database.execute(
+                "UPDATE urls SET state = 'waiting', reason = '' WHERE state = 'unreachable'"
+            )
+
+    def robots(self, origin: str) -> tuple[int, bytes] | None:
+        """(status, body) of a site's robots.txt as it was fetched; None: not fetched yet."""
+        query = "SELECT status, body FROM robots WHERE origin = ?"
+        found: tuple[int, bytes] | None = self.database.execute(query, (origin,)).fetchone()
+        return found
+
+    def set_robots(self, origin: str, status: int, body: bytes) -> None:
+        """Remember a site's robots.txt."""
+        values = (origin, status, body)
+        self.database.execute("INSERT OR REPLACE INTO robots VALUES (?, ?, ?)", values)
+
+    def sitemap(self, url: str) -> list[str] | None:
+        """The further sitemaps that a sitemap named; None: not fetched yet."""
+        query = "SELECT found FROM sitemaps WHERE url = ?"
+        row = self.database.execute(query, (url,)).fetchone()
+        return None if row is None else list(json.loads(row[0]))
+
+    def set_sitemap(self, url: str, pages: Sequence[str], sitemaps: Sequence[str]) -> None:
+        """Take a sitemap's pages into level 1, in the order of the sitemaps."""
+        with self.transaction():
+            query = "SELECT coalesce(max(position), 0) FROM sitemaps"
+            start = int(self.database.execute(query).fetchone()[0])
+            for position, page in enumerate(pages, start=start):
+                self._see(page, depth=1, level=1, parent=_BEHIND_LINKS, position=position, hops=0)
+            values = (url, start + len(pages), json.dumps(list(sitemaps)))
+            self.database.execute("INSERT INTO sitemaps VALUES (?, ?, ?)", values)
+
+    def add_number(self, name: str, amount: int = 1) -> None:
+        """Count something across kills, such as requests."""
+        self.database.execute(
+            "INSERT INTO numbers VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + ?",
+            (name, amount, amount),
+        )
+
+    def number(self, name: str) -> int:
+        """What `add_number` came to."""
+        query = "SELECT value FROM numbers WHERE name = ?"
+        row = self.database.execute(query, (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _link(self, waiting: Waiting, link: str, position: int) -> None:
+        self._see(
+            link,
+            depth=waiting.depth + 1,
+            level=waiting.level + 1,
+            parent=waiting.rank,
+            position=position,
+            hops=0,
+        )
+
+    def _see(
+        self, url: str, *, depth: int, level: int, parent: int, position: int, hops: int
+    ) -> None:
+        """Note an address. Found again before its level starts, the nearest and first place wins,
+        whichever was seen first; found after that, nothing changes."""
+        self.database.execute(
+            """INSERT INTO urls (url, depth, level, parent, position, hops)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
+                depth = min(depth, ?2), hops = min(hops, ?6),
+                parent = CASE WHEN (?4, ?5) < (parent, position) THEN ?4 ELSE parent END,
+                position = CASE WHEN (?4, ?5) < (parent, position) THEN ?5 ELSE position END
+            WHERE rank IS NULL AND level = ?3""",
+            (url, depth, level, parent, position, hops),
+        )
+
+    def _finish(self, url: str, state: str, reason: str = "") -> None:
+        self.database.execute(
+            "UPDATE urls SET state = ?, reason = ? WHERE url = ?", (state, reason, url)
+        )

@@ -1,0 +1,158 @@
+"""Pages on their way into an artifact: one SQLite file that any kill leaves whole."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zstandard
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS pages (
+    place INTEGER NOT NULL, url TEXT NOT NULL, digest BLOB NOT NULL, kind TEXT NOT NULL,
+    status INTEGER NOT NULL, content_type TEXT NOT NULL, headers TEXT NOT NULL,
+    fetched_at TEXT NOT NULL, depth INTEGER NOT NULL, bytes INTEGER NOT NULL, payload BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS pages_by_place ON pages (place, url, digest);
+CREATE TABLE IF NOT EXISTS failures (url TEXT NOT NULL, reason TEXT NOT NULL);
+"""
+
+PLACE_BITS = 62
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page as it came.
+
+    kind: "response" (a web page with its HTTP headers) or "conversion" (text from a file).
+    content_type: as declared, with its charset. fetched_at: ISO 8601, UTC. depth: links from a seed.
+    """
+
+    url: str
+    payload: bytes
+    kind: str = "response"
+    status: int = 200
+    content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fetched_at: str = "1970-01-01T00:00:00Z"
+    depth: int = 0
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-1 of the payload, as WARC files name it."""
+        return hashlib.sha1(self.payload, usedforsecurity=False).digest()
+
+
+def place(url: str) -> int:
+    """Where a URL belongs among the shards: a number below 2**62 that is even over all URLs."""
+    state = hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(state.digest(), "big") >> (64 - PLACE_BITS)
+
+
+def _remove(path: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+class PageStore:
+    """Pages and failures in `path`. Every method is one transaction unless `transaction` is used.
+
+    Killed at any moment, the file holds each transaction whole or not at all.
+    """
+
+    def __init__(self, path: Path, schema: str = "", version: int = 1) -> None:
+        """Open or make the file. One that another version of the code left is made anew."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.database = sqlite3.connect(path, isolation_level=None)
+        found = self.database.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, version):
+            self.database.close()
+            _remove(path)
+            self.database = sqlite3.connect(path, isolation_level=None)
+        self.database.execute("PRAGMA journal_mode=WAL")
+        self.database.execute("PRAGMA synchronous=NORMAL")
+        self.database.executescript(_SCHEMA + schema)
+        self.database.execute(f"PRAGMA user_version={version}")
+        self._pack = zstandard.ZstdCompressor(level=1)
+        self._unpack = zstandard.ZstdDecompressor()
+
+    @classmethod
+    def fresh(cls, path: Path) -> "PageStore":
+        """Make the file anew, for what is read again quicker than gone on with."""
+        _remove(path)
+        return cls(path)
+
+    def close(self) -> None:
+        """Give the file back. What was committed stays."""
+        self.database.close()
+
+    def transaction(self) -> "Transaction":
+        """Group what happens inside `with` into one transaction."""
+        return Transaction(self.database)
+
+    def add(self, page: Page) -> None:
+        """Keep a page."""
+        self.database.execute(
+            "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                place(page.url),
+                page.url,
+                page.digest,
+                page.kind,
+                page.status,
+                page.content_type,
+                json.dumps(dict(page.headers)),
+                page.fetched_at,
+                page.depth,
+                len(page.payload),
+                self._pack.compress(page.payload),
+            ),
+        )
+
+    def fail(self, url: str, reason: str) -> None:
+        """Note what could not be had, and why."""
+        self.database.execute("INSERT INTO failures VALUES (?, ?)", (url, reason))
+
+    def totals(self) -> tuple[int, int]:
+        """Pages, and bytes of their payloads."""
+        query = "SELECT count(*), coalesce(sum(bytes), 0) FROM pages"
+        count, size = self.database.execute(query).fetchone()
+        return count, size
+
+    def failures(self) -> list[tuple[str, str]]:
+        """(url, reason), sorted."""
+        query = "SELECT url, reason FROM failures ORDER BY url, reason"
+        return self.database.execute(query).fetchall()
+
+    def between(self, start: int, stop: int) -> Iterator[Page]:
+        """The pages whose place is in [start, stop), sorted by URL, then payload."""
+        query = """SELECT url, kind, status, content_type, headers, fetched_at, depth, bytes, rowid
+            FROM pages WHERE place >= ? AND place < ? ORDER BY url, digest, rowid"""
+        for row in self.database.execute(query, (start, stop)).fetchall():
+            packed = self.database.execute("SELECT payload FROM pages WHERE rowid=?", (row[-1],))
+            yield Page(
+                url=row[0],
+                payload=self._unpack.decompress(packed.fetchone()[0], max_output_size=row[7]),
+                kind=row[1],
+                status=row[2],
+                content_type=row[3],
+                headers=json.loads(row[4]),
+                fetched_at=row[5],
+                depth=row[6],
+            )
+
+
+class Transaction:
+    """`with Transaction(database):` commits at the end, and rolls back on an error."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self.database = database
+
+    def __enter__(self) -> None:
+        self.database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.database.execute("COMMIT" if kind is None else "ROLLBACK")

@@ -1,0 +1,264 @@
+"""The step that reads the user's own files: JSON lines, Parquet, plain text."""
+
+import glob
+import gzip
+import io
+import json
+import lzma
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+from llm.corpus.pages import Page, PageStore
+from llm.corpus.warc import write_pages
+from llm.settings import section, setting
+from llm.step import BadInput, Context, Inputs, StepResult
+
+LIBRARIES = ("pyarrow", "zstandard")
+
+JSON_LINES = (".jsonl", ".ndjson", ".jsonlines")
+TEXT = (".txt", ".md", ".rst", ".text", ".markdown")
+PACKED = (".gz", ".zst", ".xz")
+READABLE = (*JSON_LINES, ".json", ".parquet", *TEXT)
+
+ARCHIVES = (".warc", ".arc", ".wet")
+
+# Rows that are written to the store in one go.
+_BATCH = 500
+
+
+@section
+class FilesSource:
+    """Files of the user's own: JSON lines or Parquet with a document a row, or plain text."""
+
+    type: Literal["files"] = setting("files", "Kind of source: files.")
+    path: str = setting(
+        description="A file, a folder, or a pattern such as archive/**/*.jsonl.zst. Endings: jsonl, "
+        "ndjson, parquet, txt, md, rst; all but parquet also with .gz, .zst or .xz.",
+        min_length=1,
+    )
+    text: str = setting("text", "Field of a row that holds the text; dots lead into nested ones.")
+    url: str | None = setting(
+        "url", "Field of a row with the document's address, where there is one; none: not used."
+    )
+    id: str | None = setting(
+        None, "Field of a row that names the document where it has no address; none: row number."
+    )
+    max_document_bytes: int = setting(
+        50_000_000, "Larger documents and lines are left out (bytes).", gt=0
+    )
+    shard_bytes: int = setting(
+        32_000_000, "Mean size of a shard of the result (bytes of text, uncompressed).", gt=0
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row or file as it was read: its place, and the text or what is wrong with it."""
+
+    place: str
+    text: bytes = b""
+    url: str = ""
+    problem: str = ""
+
+
+def expand(pattern: str) -> list[Path]:
+    """The files that a path, a folder or a pattern (`*`, `**`, `?`) means, sorted.
+
+    Of a folder, every file below it whose ending is known. Raises BadInput when there is none.
+    """
+    path = Path(pattern).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = [item for item in path.rglob("*") if item.is_file() and _is_known(item)]
+    else:
+        names = glob.glob(str(path), recursive=True)
+        found = [Path(name) for name in names if Path(name).is_file()]
+    if not found:
+        raise BadInput(f"no file matches {pattern!r} (looked in {Path.cwd()}): correct the path")
+    return sorted(found)
+
+
+def read(values: FilesSource, inputs: Inputs, context: Context) -> StepResult:
+    """Read `inputs["files"]` into WARC shards of conversion records, one a document.
+
+    What cannot be read is counted in failures.parquet with file, row and reason; raises BadInput
+    only when nothing can.
+    """
+    paths = list(inputs["files"])
+    store = PageStore.fresh(context.work / "files.sqlite")
+    try:
+        total = sum(path.stat().st_size for path in paths)
+        done = 0
+        for path, name in zip(paths, short_names(paths), strict=True):
+            for batch in _batches(_rows(path, name, values)):
+                _store(store, batch)
+                context.report.progress(done, total, "bytes")
+            done += path.stat().st_size
+        if not store.totals()[0]:
+            reasons = "; ".join(f"{url}: {reason}" for url, reason in store.failures()[:3])
+            raise BadInput(f"no document in {values.path!r} can be read. {reasons}")
+        return write_pages(store, context, values.shard_bytes, {"files": len(paths)})
+    finally:
+        store.close()
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The files' names below the folder that they share, so that no two are the same."""
+    folders = [path.resolve().parent.parts for path in paths]
+    shared = 0
+    for level in zip(*folders, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared += 1
+    return [Path(*path.resolve().parts[shared:]).as_posix() for path in paths]
+
+
+def _is_known(path: Path) -> bool:
+    return path.name.removesuffix(_packing(path)).lower().endswith((*READABLE, *ARCHIVES))
+
+
+def _packing(path: Path) -> str:
+    return path.suffix if path.suffix.lower() in PACKED else ""
+
+
+def _rows(path: Path, name: str, values: FilesSource) -> Iterator[Row]:
+    """The rows of a file; its last one says what broke it off, if something did."""
+    packing = _packing(path)
+    inner = path.name.removesuffix(packing).lower()
+    try:
+        if inner.endswith(".parquet") and not packing:
+            yield from _parquet_rows(path, name, values)
+        elif inner.endswith((*JSON_LINES, ".json")):
+            with _unpacked(path, packing) as stream:
+                yield from _json_rows(stream, name, values)
+        elif inner.endswith(TEXT):
+            with _unpacked(path, packing) as stream:
+                yield _text_row(stream, name, values)
+        else:
+            known = " ".join(READABLE)
+            yield Row(name, problem=f"unknown_format: the ending is none of {known}")
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        yield Row(name, problem=f"damaged: {error}")
+    except pa.ArrowException as error:
+        yield Row(name, problem=f"damaged: {str(error).splitlines()[0]}")
+
+
+def _unpacked(path: Path, packing: str) -> BinaryIO:
+    if packing.lower() == ".gz":
+        return gzip.open(path)  # type: ignore[return-value]
+    if packing.lower() == ".xz":
+        return lzma.open(path)  # type: ignore[return-value]
+    if packing.lower() == ".zst":
+        unpacker = zstandard.ZstdDecompressor(max_window_size=2**31)
+        raw = unpacker.stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
+        return io.BufferedReader(raw, 1 << 20)
+    return path.open("rb")
+
+
+def _json_rows(stream: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
+    limit = values.max_document_bytes
+    number = 0
+    while line := stream.readline(limit + 1):
+        number += 1
+        place = f"{name}#{number}"
+        if len(line) > limit and not line.endswith(b"\n"):
+            while (rest := stream.readline(limit)) and not rest.endswith(b"\n"):
+                pass
+            yield Row(place, problem=f"too_large: over {limit} bytes")
+        elif line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield Row(place, problem=f"bad_json: {error}")
+                continue
+            yield _row(row, name, number, values)
+
+
+def _parquet_rows(path: Path, name: str, values: FilesSource) -> Iterator[Row]:
+    with pq.ParquetFile(path) as file:
+        wanted = {field.split(".")[0] for field in (values.text, values.url, values.id) if field}
+        columns = [column for column in file.schema_arrow.names if column in wanted]
+        if values.text.split(".")[0] not in columns:
+            there = ", ".join(file.schema_arrow.names)
+            yield Row(name, problem=f"no_text: no column {values.text!r}; there are: {there}")
+            return
+        number = 0
+        for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
+            for row in batch.to_pylist():
+                number += 1
+                yield _row(row, name, number, values)
+
+
+def _text_row(stream: BinaryIO, name: str, values: FilesSource) -> Row:
+    data = stream.read(values.max_document_bytes + 1)
+    if len(data) > values.max_document_bytes:
+        return Row(name, problem=f"too_large: over {values.max_document_bytes} bytes")
+    if not data.strip():
+        return Row(name, problem="empty: the file has no text")
+    return Row(name, data, _file_url(name))
+
+
+def _row(row: Any, name: str, number: int, values: FilesSource) -> Row:
+    """A row by the field names of the recipe."""
+    place = f"{name}#{number}"
+    if not isinstance(row, Mapping):
+        return Row(place, problem=f"no_text: the row is no object but {type(row).__name__}")
+    text = _field(row, values.text)
+    if not isinstance(text, str):
+        said = f"is {type(text).__name__}" if text is not None else "is missing"
+        there = ", ".join(str(key) for key in row)
+        return Row(place, problem=f"no_text: field {values.text!r} {said}; there are: {there}")
+    if not text.strip():
+        return Row(place, problem=f"empty: field {values.text!r} has no text")
+    data = text.encode("utf-8", "replace")
+    if len(data) > values.max_document_bytes:
+        return Row(place, problem=f"too_large: over {values.max_document_bytes} bytes")
+    url = _field(row, values.url) if values.url else None
+    if isinstance(url, str) and url.strip():
+        address = quote(url.strip(), safe="/%:?#[]@!$&'()*+,;=~-._")
+    else:
+        identity = _field(row, values.id) if values.id else None
+        address = _file_url(f"{name}#{number if identity is None else identity}")
+    return Row(place, data, address)
+
+
+def _field(row: Mapping[str, Any], name: str) -> Any:
+    if name in row:
+        return row[name]
+    value: Any = row
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _file_url(place: str) -> str:
+    return "file:///" + quote(place, safe="/#:@!$&'()*+,;=~-._")
+
+
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _store(store: PageStore, rows: list[Row]) -> None:
+    with store.transaction():
+        for row in rows:
+            if row.problem:
+                store.fail(_file_url(row.place), row.problem)
+            else:
+                page = Page(row.url, row.text, kind="conversion", content_type="text/plain")
+                store.add(page)

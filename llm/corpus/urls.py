@@ -1,0 +1,105 @@
+"""One address, one spelling: URLs normalised so that a page is fetched once (RFC 3986, section 6)."""
+
+import re
+from fnmatch import fnmatchcase
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
+
+# Parameters that say where a visitor came from or who he is, never which page it is.
+_TRACKING = re.compile(
+    r"(utm_.*|ga_.*|mc_[ce]id|mkt_tok|oly_(anon|enc)_id|hsa_.*|_hs(enc|mi)|pk_.*|piwik_.*|mtm_.*"
+    r"|gclid|gclsrc|dclid|fbclid|msclkid|yclid|ttclid|twclid|igshid|gbraid|wbraid|srsltid|wickedid"
+    r"|_ga|_gl|ref_src|ref_url|vero_(id|conv)|phpsessid|jsessionid|aspsessionid.*|cfid|cftoken)",
+    re.IGNORECASE,
+)
+_SESSION_IN_PATH = re.compile(r";jsessionid=[^/?#]*", re.IGNORECASE)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_MAX_CHARACTERS = 2000
+# Characters that stay as they are in a path or query; % because escapes are already there.
+_PATH_SAFE = "/%:@!$&'()*+,;=~-._"
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
+
+
+def normalise(url: str, base: str | None = None) -> str | None:
+    """The one spelling of a web address, or None for what is no page (mailto:, javascript:, ...).
+
+    Resolves against `base`; lowercases scheme and host (IDNA), drops user names, default ports,
+    fragments and tracking parameters, sorts the query, resolves dots and unifies escapes.
+    """
+    try:
+        whole = urljoin(base, url.strip()) if base else url.strip()
+        parts = urlsplit(whole)
+        scheme, port = parts.scheme.lower(), parts.port
+        if scheme not in _DEFAULT_PORTS or len(whole) > _MAX_CHARACTERS:
+            return None
+        name = _host_name(parts.hostname or "")
+        path = _without_dots(_unify(_SESSION_IN_PATH.sub("", parts.path))) or "/"
+        query = _query(parts.query)
+    except ValueError:  # also what idna and lone surrogates raise
+        return None
+    netloc = name if port in (None, _DEFAULT_PORTS[scheme]) else f"{name}:{port}"
+    return urlunsplit((scheme, netloc, path, query, ""))
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port: what one robots.txt speaks for."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def host(url: str) -> str:
+    """The host name, with its port unless that is the default."""
+    return urlsplit(url).netloc
+
+
+def matches(url: str, patterns: tuple[str, ...]) -> bool:
+    """Whether any of the patterns (`*` stands for anything) is the whole address."""
+    return any(fnmatchcase(url, pattern) for pattern in patterns)
+
+
+def _host_name(name: str) -> str:
+    name = name.rstrip(".").lower()
+    if ":" in name:  # an IPv6 address
+        return f"[{name}]"
+    if not name.isascii():
+        name = name.encode("idna").decode()
+    if not re.fullmatch(r"[a-z0-9._-]+", name):
+        raise ValueError(f"no host name: {name!r}")
+    return name
+
+
+def _unify(text: str) -> str:
+    """Escapes in one spelling: needless ones undone, missing ones added, hex digits in capitals."""
+
+    def escape(match: re.Match[str]) -> str:
+        character = chr(int(match[1], 16))
+        return character if _UNRESERVED.fullmatch(character) else f"%{match[1].upper()}"
+
+    text = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", text)
+    return quote(_ESCAPE.sub(escape, text), safe=_PATH_SAFE)
+
+
+def _without_dots(path: str) -> str:
+    """Remove `.` and `..` segments (RFC 3986, 5.2.4)."""
+    kept: list[str] = []
+    segments = path.split("/")
+    for index, segment in enumerate(segments):
+        if segment == "..":
+            if len(kept) > 1:
+                kept.pop()
+        elif segment != ".":
+            kept.append(segment)
+            continue
+        if index == len(segments) - 1:
+            kept.append("")
+    return "/".join(kept)
+
+
+def _query(query: str) -> str:
+    if not query:
+        return ""
+    pairs = parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
+    kept = sorted((key, value) for key, value in pairs if not _TRACKING.fullmatch(key))
+    if "=" not in query and len(kept) == 1:  # `?print` and `?print=` may differ for the server
+        return _unify(query)
+    return urlencode(kept, encoding="utf-8", errors="surrogateescape")
