@@ -10,12 +10,13 @@ Worked example: 11 tokens 0..10, T = 4 gives the windows [0 1 2 3 4] and [4 5 6 
 sequences a batch, step 0 holds both windows of epoch 0 and the first of epoch 1.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from llm.step import BadInput
 from llm.tokens.shards import Shard
@@ -69,8 +70,8 @@ class Batches:
     ) -> None:
         shards = [Shard.open(path) for path in paths]
         self._streams = [shard.tokens for shard in shards if len(shard.tokens)]
-        self._starts = np.cumsum([0, *(len(stream) for stream in self._streams)])
-        self.tokens = int(self._starts[-1])
+        self._starts = list(accumulate((len(stream) for stream in self._streams), initial=0))
+        self.tokens = self._starts[-1]
         self.context_length, self.sequences, self.seed = context_length, sequences, seed
         self.windows = max(0, self.tokens - 1) // context_length
         if not self.windows:
@@ -79,11 +80,6 @@ class Batches:
                 f"{context_length + 1}: crawl more, lower model.context_length, or loosen clean.filters"
             )
         self.steps_per_epoch = self.windows / sequences
-        width = context_length + 1
-        self._views = [
-            sliding_window_view(stream, width) if len(stream) >= width else None
-            for stream in self._streams
-        ]
         self._block: tuple[tuple[int, int], Integers] | None = None
 
     def windows_of(self, step: int, start: int = 0, stop: int | None = None) -> Integers:
@@ -106,16 +102,10 @@ class Batches:
 
         Inputs are `[:, :-1]`, targets `[:, 1:]`.
         """
-        begins = self.windows_of(step, start, stop) * self.context_length
-        width = self.context_length + 1
-        result = np.empty((len(begins), width), dtype=np.int64)
-        shard_of = np.searchsorted(self._starts, begins, side="right") - 1
-        whole = begins + width <= self._starts[shard_of + 1]
-        for shard in np.unique(shard_of[whole]):
-            rows = np.flatnonzero(whole & (shard_of == shard))
-            result[rows] = self._views[shard][begins[rows] - self._starts[shard]]
-        for row in np.flatnonzero(~whole):
-            self._read_across(int(begins[row]), int(shard_of[row]), result[row])
+        windows = self.windows_of(step, start, stop).tolist()
+        result = np.empty((len(windows), self.context_length + 1), dtype=np.int64)
+        for row, window in zip(result, windows, strict=True):
+            self._read(window * self.context_length, row)
         return result
 
     def _order(self, epoch: int, number: int) -> Integers:
@@ -126,11 +116,15 @@ class Batches:
             self._block = ((epoch, number), order)
         return self._block[1]
 
-    def _read_across(self, begin: int, shard: int, row: Integers) -> None:
-        """Fill one window that starts in `shard` and goes on into the shards that follow."""
+    def _read(self, begin: int, row: Integers) -> None:
+        """Fill `row` from the token at `begin` on, over the ends of shards where need be.
+
+        A slice for each row: one gather for all rows of a shard wins only from some 64 rows on.
+        """
+        shard = bisect_right(self._starts, begin) - 1
         filled = 0
         while filled < len(row):
-            local = begin + filled - int(self._starts[shard])
+            local = begin + filled - self._starts[shard]
             piece = self._streams[shard][local : local + len(row) - filled]
             row[filled : filled + len(piece)] = piece
             filled += len(piece)
