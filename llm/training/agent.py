@@ -9,7 +9,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
-from llm.training.guard import STOPPED, die_with_parent
+from llm.training.guard import PEER_LOST, SIGNALLED, STOPPED, die_with_parent
 
 
 def main(arguments: list[str]) -> int:
@@ -20,8 +20,10 @@ def main(arguments: list[str]) -> int:
     except SignalException:
         return STOPPED
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        return failure.exitcode if failure.exitcode > 0 else 1
+        statuses = [failure.exitcode for failure in error.failures.values()]
+        # Whoever lost a peer is not the cause; a rank that a signal ended has a negative status.
+        causes = [status for status in statuses if status != PEER_LOST] or statuses
+        return causes[0] if causes[0] > 0 else SIGNALLED - causes[0]
     return 0
 
 

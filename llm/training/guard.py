@@ -6,6 +6,8 @@ import signal
 import sys
 
 STOPPED = 75  # exit status "try again later" (EX_TEMPFAIL): stopped on request, after a checkpoint
+PEER_LOST = 76  # exit status of a rank that ends because another one did
+SIGNALLED = 128  # plus a signal's number: how shells tell that a signal ended a process
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 

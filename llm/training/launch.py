@@ -17,7 +17,7 @@ from typing import Any
 
 from llm.durable import write_json
 from llm.step import BadInput, Context, Machine, Reporter
-from llm.training.guard import STOPPED
+from llm.training.guard import SIGNALLED, STOPPED
 from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
 
 STOP_SECONDS = 25  # from SIGTERM to SIGKILL: a checkpoint takes less, Prefect waits for 30
@@ -163,8 +163,15 @@ def failure(work: Path, status: int) -> Exception:
         return TrainingError(f"{note['message']}\nFull log: {work / LOG}")
     if status == STOPPED:
         return TrainingError("training was stopped from outside after a checkpoint; run it again")
+    ended = f"ended with status {status}"
+    if status > SIGNALLED:
+        ended = (
+            f"was ended by {signal.Signals(status - SIGNALLED).name} (out of memory, or by hand)"
+        )
+    elif status < 0:
+        ended = f"was ended: its launcher got {signal.Signals(-status).name}"
     tail = "\n".join(log[-TAIL_LINES:])
     return TrainingError(
-        f"training ended with status {status} (killed, or out of memory?). Run it again to go on "
-        f"from the last checkpoint. The end of {work / LOG}:\n{tail}"
+        f"training {ended}. Run it again to go on from the last checkpoint. "
+        f"The end of {work / LOG}:\n{tail}"
     )

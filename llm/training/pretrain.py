@@ -98,6 +98,33 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
     on from there, to the bits that a run from scratch would give. Writes model/, trunk/,
     metrics.jsonl and seen.jsonl. Raises BadInput, launch.TrainingError.
     """
+    job = prepare(values, inputs, context)
+    processes = launch.processes_for(context.machine, values.data_parallel)
+    launch.run(__name__, job, context, processes, values.steps)
+    for name in (MODEL, TRUNK, METRICS, SEEN):
+        shutil.move(context.work / name, context.out / name)
+    tokens = values.steps * values.batch_tokens
+    loss = last_line(context.out / METRICS)["loss"]
+    counts = {
+        "steps": values.steps,
+        "tokens": tokens,
+        "corpus_tokens": job["corpus_tokens"],
+        "epochs": round(tokens / job["corpus_tokens"], 2),
+        "matrix_parameters": DecoderConfig(**job["config"]).matrix_parameters,
+        "loss": round(loss, 4),
+    }
+    summary = f"{tokens / 1e6:.1f}M tokens in {values.steps:,} steps, loss {loss:.3f}"
+    return StepResult(counts=counts, content=folder_digest(context.out / MODEL), summary=summary)
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of the names and contents of a folder's files."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return digest_of(text for path in files for text in (path.name, file_digest(path)))
+
+
+def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[str, Any]:
+    """The job for the ranks, JSON; everything that can be wrong with the input is found here."""
     tokenizer = inputs["tokenizer"][0] / "tokenizer.json"
     shards = [folder / "train.arrow" for folder in inputs["tokens"]]
     init = inputs["init"][0] if inputs.get("init") else None
@@ -105,10 +132,11 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
     config = resolve(values, tokenizer, init)
     identity = identify(values, config, shards, init)
     start = adopt_trunk(values, inputs.get("trunk", ()), identity, context)
-    job = {
+    return {
         "values": dataclasses.asdict(values),
         "config": dataclasses.asdict(config),
         "shards": [str(path.resolve()) for path in shards],
+        "corpus_tokens": data.tokens,
         "tokenizer": str(tokenizer.resolve()),
         "init": str(init.resolve()) if init else None,
         "start": str(start.resolve()) if start else None,
@@ -116,25 +144,6 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         "device": context.machine.device,
         "micro_batch": micro_batch(context.machine, values.model.context_length),
     }
-    processes = launch.processes_for(context.machine, values.data_parallel)
-    launch.run(__name__, job, context, processes, values.steps)
-    for name in (MODEL, TRUNK, METRICS, SEEN):
-        if (context.work / name).exists():
-            shutil.move(context.work / name, context.out / name)
-    files = sorted(path for path in (context.out / MODEL).iterdir() if path.is_file())
-    content = digest_of(text for path in files for text in (path.name, file_digest(path)))
-    tokens = values.steps * values.batch_tokens
-    loss = last_line(context.out / METRICS)["loss"]
-    counts = {
-        "steps": values.steps,
-        "tokens": tokens,
-        "corpus_tokens": data.tokens,
-        "epochs": round(values.steps / data.steps_per_epoch, 2),
-        "matrix_parameters": config.matrix_parameters,
-        "loss": round(loss, 4),
-    }
-    summary = f"{tokens / 1e6:.1f}M tokens in {values.steps:,} steps, loss {loss:.3f}"
-    return StepResult(counts=counts, content=content, summary=summary)
 
 
 def micro_batch(machine: Machine, context_length: int) -> int:

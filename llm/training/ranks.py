@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from llm.durable import write_json
-from llm.training.guard import STOPPED, die_with_parent
+from llm.training.guard import PEER_LOST, STOPPED, die_with_parent
 from llm.training.work import FAILURE
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -125,8 +125,9 @@ def run(train: Callable[[dict[str, Any], Group, Path], bool], arguments: list[st
     try:
         finished = train(json.loads(job_file.read_bytes()), group, work)
         group.barrier()
-    except PeerLost:
-        raise
+    except PeerLost as error:
+        print(error, file=sys.stderr)
+        return PEER_LOST
     except Exception as error:
         write_json(work / FAILURE, {"type": type(error).__name__, "message": str(error)})
         raise

@@ -1,0 +1,158 @@
+"""Ranks never outlive who started them, and say why they failed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from llm.step import BadInput, Context, Inputs, Machine, Reporter
+from llm.training import launch
+from llm.training.launch import TrainingError
+from llm.training.pretrain import prepare, pretrain
+from llm.training.work import CHECKPOINTS, JOB, METRICS
+from tests.llm.training.runs import tiny_settings
+
+
+class Listener(Reporter):
+    """Keeps what it is told; `at_step` raises what a cancellation would raise there."""
+
+    def __init__(self, raise_at: int | None = None) -> None:
+        self.points: list[dict[str, float]] = []
+        self.warnings: list[str] = []
+        self.progressed: list[tuple[float, float | None, str]] = []
+        self.raise_at = raise_at
+
+    def progress(self, done: float, total: float | None, unit: str) -> None:
+        self.progressed.append((done, total, unit))
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def series(self, name: str, point: Any) -> None:
+        self.points.append(dict(point))
+        if self.raise_at and point["step"] >= self.raise_at:
+            raise KeyboardInterrupt
+
+
+def step_context(tmp_path: Path, report: Reporter, processes: int = 2) -> Context:
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "work").mkdir(exist_ok=True)
+    machine = Machine(processes=processes, device="cpu")
+    return Context(out=tmp_path / "out", work=tmp_path / "work", report=report, machine=machine)
+
+
+def running(job: Path) -> list[psutil.Process]:
+    """The processes (torchrun, ranks) that work on a job file."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(job) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue  # it ended while it was looked at
+    return found
+
+
+def wait_for(condition: Any, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return bool(condition())
+
+
+def test_an_interrupted_step_checkpoints_and_its_retry_ends_as_if_nothing_had_been(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    """The whole way: torchrun, two ranks, Ctrl-C, again; against one process undisturbed."""
+    settings = tiny_settings(tokens=4000 * 128, checkpoint_every=100_000)
+    context = step_context(tmp_path, Listener(raise_at=3))
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(settings, inputs, context)
+    assert running(context.work / JOB) == []
+    (checkpoint,) = (context.work / CHECKPOINTS).iterdir()
+    done = int(checkpoint.name.split("-")[1])
+    assert 3 <= done < 4000
+    assert len((context.work / METRICS).read_text().splitlines()) == done
+    short = tiny_settings(tokens=(done + 5) * 128)
+    # Another length: its identity is the same, so the checkpoint stands in for one of its own.
+    listener = Listener()
+    result = pretrain(short, inputs, step_context(tmp_path, listener))
+    assert result.counts["steps"] == done + 5
+    assert [point["step"] for point in listener.points] == list(range(1, done + 6))
+    assert listener.progressed[-1] == ((done + 5) * 128, (done + 5) * 128, "tokens")
+    assert {path.name for path in context.out.iterdir()} == {
+        "model",
+        "trunk",
+        "metrics.jsonl",
+        "seen.jsonl",
+    }
+
+
+def test_killing_the_parent_ends_every_process_within_seconds(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    settings = tiny_settings(tokens=10_000_000)
+    context = step_context(tmp_path, Reporter())
+    job = prepare(settings, inputs, context)
+    (tmp_path / "given.json").write_text(json.dumps(job))
+    program = (
+        "import json, sys; from pathlib import Path; from llm.training import launch;"
+        "from llm.step import Context, Machine; root = Path(sys.argv[1]);"
+        "launch.run('llm.training.pretrain', json.loads((root / 'given.json').read_text()),"
+        "Context(out=root / 'out', work=root / 'work', machine=Machine()), 2, 100000)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    try:
+        assert wait_for((context.work / METRICS).exists, 60)
+        processes = running(context.work / JOB)
+        assert len(processes) >= 3  # torchrun and two ranks
+        parent.kill()
+        assert wait_for(lambda: running(context.work / JOB) == [], 5)
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def test_a_rank_that_is_killed_ends_in_an_error_with_the_log(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    context = step_context(tmp_path, Reporter())
+    job = prepare(tiny_settings(tokens=10_000_000), inputs, context)
+
+    def kill_one() -> None:
+        wait_for((context.work / METRICS).exists, 60)
+        ranks = [process for process in running(context.work / JOB) if len(process.cmdline()) < 6]
+        os.kill(ranks[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(
+        TrainingError, match=r"(?s)SIGKILL \(out of memory.*train.log:\n.*lost another"
+    ):
+        launch.run("llm.training.pretrain", job, context, 2, 100_000)
+    killer.join()
+    assert wait_for(lambda: running(context.work / JOB) == [], 5)
+
+
+def test_what_is_wrong_with_the_input_comes_back_as_such(inputs: Inputs, tmp_path: Path) -> None:
+    context = step_context(tmp_path, Reporter())
+    job = prepare(tiny_settings(), inputs, context)
+    job["device"] = "abacus"
+    with pytest.raises(BadInput, match=r"machine\.device is 'abacus'"):
+        launch.run("llm.training.pretrain", job, context, 1, 12)
+
+
+def test_processes_are_at_most_one_a_part() -> None:
+    assert launch.processes_for(Machine(processes=8), parts=2) == 2
+    assert launch.processes_for(Machine(processes=1), parts=4) == 1
+    assert 1 <= launch.processes_for(Machine(), parts=2) <= 2

@@ -1,0 +1,168 @@
+"""The step's checks of what it is given, before anything is started."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from llm.models.config import DecoderConfig, ModelSettings
+from llm.models.decoder import Decoder
+from llm.models.folder import load, save
+from llm.step import BadInput, Context, Inputs, Machine
+from llm.training import launch, pretrain
+from llm.training.pretrain import PretrainSettings
+from llm.training.ranks import Group
+from llm.training.work import STARTED
+from tests.llm.training.runs import VOCABULARY, tiny_settings, write_tokens
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train as the only rank, in this process: the launcher has tests of its own."""
+
+    def run(module: str, job: dict[str, Any], context: Context, processes: int, steps: int) -> None:
+        assert pretrain.train(json.loads(json.dumps(job)), Group(), context.work)
+
+    monkeypatch.setattr(launch, "run", run)
+
+
+def write_model(folder: Path, inputs: Inputs, **changes: Any) -> Path:
+    """A model folder as an earlier run would have left it."""
+    config = tiny_settings().model.resolve(VOCABULARY)
+    model = Decoder(DecoderConfig(**{**config.__dict__, **changes}))
+    model.initialise(7)
+    save(model, folder, inputs["tokenizer"][0] / "tokenizer.json")
+    return folder
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_artifact_is_a_model_its_logs_and_its_trunk(inputs: Inputs, context: Context) -> None:
+    result = pretrain.pretrain(tiny_settings(), inputs, context)
+    model, tokenizer = load(context.out / "model")
+    assert tokenizer.get_vocab_size() == model.config.vocabulary == VOCABULARY
+    assert result.content == pretrain.folder_digest(context.out / "model")
+    assert result.counts["tokens"] == 12 * 128
+    points = [json.loads(line) for line in (context.out / "metrics.jsonl").open()]
+    assert set(points[0]) == {"step", "tokens", "loss", "lr", "grad_norm", "tokens_per_second"}
+    assert points[-1]["loss"] < points[0]["loss"]
+    windows = [
+        w for line in (context.out / "seen.jsonl").open() for w in json.loads(line)["windows"]
+    ]
+    epoch = (1400 - 1) // 16
+    assert sorted(windows[:epoch]) == list(range(epoch))  # each window once before any comes again
+    assert len(windows) == 12 * 8
+
+
+@pytest.mark.usefixtures("in_process")
+def test_training_starts_from_the_weights_of_init(
+    inputs: Inputs, context: Context, tmp_path: Path
+) -> None:
+    init = write_model(tmp_path / "init", inputs)
+    settings = tiny_settings(
+        init=str(init), tokens=128, schedule=pretrain.ScheduleSettings(peak_lr=1e-30)
+    )
+    pretrain.pretrain(settings, {**inputs, "init": [init]}, context)
+    before, _ = load(init)
+    after, _ = load(context.out / "model")
+    for old, new in zip(before.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=1e-20)
+
+
+@pytest.mark.parametrize("field", ["layers", "hidden", "kv_heads", "tie_embeddings", "rope_theta"])
+def test_an_init_of_another_shape_is_refused_by_field(
+    field: str, inputs: Inputs, context: Context, tmp_path: Path
+) -> None:
+    other = {"layers": 1, "hidden": 64, "kv_heads": 1, "tie_embeddings": False, "rope_theta": 5e5}
+    init = write_model(tmp_path / "init", inputs, **{field: other[field]})
+    with pytest.raises(BadInput, match=rf"pretrain\.init: .* has {field} {other[field]}, .*set "):
+        pretrain.prepare(tiny_settings(), {**inputs, "init": [init]}, context)
+
+
+def test_an_init_of_another_tokenizer_is_refused(
+    inputs: Inputs, context: Context, tmp_path: Path
+) -> None:
+    init = write_model(tmp_path / "init", inputs)
+    path = init / "tokenizer.json"
+    path.write_text(path.read_text().replace('"w3"', '"other"'))
+    with pytest.raises(BadInput, match=r"pretrain\.init: .* another tokenizer"):
+        pretrain.prepare(tiny_settings(), {**inputs, "init": [init]}, context)
+
+
+def test_a_folder_that_is_no_model_is_refused(
+    inputs: Inputs, context: Context, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="not a model folder"):
+        pretrain.prepare(tiny_settings(), {**inputs, "init": [tmp_path]}, context)
+
+
+def test_a_corpus_of_less_than_one_window_is_refused(
+    inputs: Inputs, context: Context, tmp_path: Path
+) -> None:
+    write_tokens(tmp_path / "small", 16, 0)
+    with pytest.raises(BadInput, match="16 tokens, fewer than one window"):
+        pretrain.prepare(tiny_settings(), {**inputs, "tokens": [tmp_path / "small"]}, context)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_corpus_smaller_than_a_batch_is_repeated(
+    inputs: Inputs, context: Context, tmp_path: Path
+) -> None:
+    write_tokens(tmp_path / "small", 50, 0)
+    result = pretrain.pretrain(tiny_settings(), {**inputs, "tokens": [tmp_path / "small"]}, context)
+    assert result.counts["epochs"] == pytest.approx(12 * 128 / 50, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "batch", [100, 16, 0], ids=["no whole windows", "fewer windows than parts", "nothing"]
+)
+def test_an_impossible_batch_is_refused(batch: int) -> None:
+    with pytest.raises(ValueError, match=rf"batch_tokens {batch} must be a multiple"):
+        PretrainSettings(model=ModelSettings(context_length=16), batch_tokens=batch)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_damaged_trunk_is_told_and_training_starts_from_scratch(
+    inputs: Inputs, tmp_path: Path, context: Context
+) -> None:
+    pretrain.pretrain(tiny_settings(), inputs, context)
+    state = context.out / "trunk" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-8])
+    warnings: list[str] = []
+    (tmp_path / "out2").mkdir()
+    (tmp_path / "work2").mkdir()
+    again = Context(out=tmp_path / "out2", work=tmp_path / "work2", machine=Machine(device="cpu"))
+    again.report.warning = warnings.append  # type: ignore[method-assign]
+    pretrain.pretrain(tiny_settings(), {**inputs, "trunk": [context.out]}, again)
+    assert "starts from scratch" in warnings[0]
+    assert json.loads((again.work / STARTED).read_text())["step"] == 0
+
+
+Digest = Callable[[PretrainSettings], str]
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"tokens": 99_999}, True),
+        ({"checkpoint_every": 50}, True),
+        ({"schedule": {"decay_fraction": 0.1}}, True),
+        ({"schedule": {"warmup_tokens": 1}}, False),
+        ({"seed": 9}, False),
+        ({"data_parallel": 2}, False),
+        ({"optimizer": {"weight_decay": 0.5}}, False),
+    ],
+)
+def test_two_runs_share_their_trunk_when_they_differ_only_after_it(
+    changes: dict[str, Any], same: bool, inputs: Inputs, context: Context
+) -> None:
+    base = tiny_settings(schedule=pretrain.ScheduleSettings())
+    kinds = {"schedule": pretrain.ScheduleSettings, "optimizer": pretrain.OptimizerSettings}
+    made = {
+        name: kinds[name](**value) if name in kinds else value for name, value in changes.items()
+    }
+    other = tiny_settings(**{"schedule": base.schedule, **made})
+    one, two = (pretrain.prepare(values, inputs, context)["identity"] for values in (base, other))
+    assert (one == two) is same

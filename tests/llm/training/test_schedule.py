@@ -1,0 +1,32 @@
+"""Warm-up, stable, decay."""
+
+import numpy as np
+import pytest
+
+from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
+
+
+def test_the_rate_is_the_piecewise_linear_curve_of_the_paper() -> None:
+    settings = ScheduleSettings(
+        peak_lr=0.5, warmup_tokens=1000, decay_fraction=0.25, final_lr_fraction=0.1
+    )
+    rates = [learning_rate(settings, step, 200, 100) for step in range(200)]
+    # After each step: warmed up from 0 over 10 steps, flat to step 150, down to 0.05 after step 200.
+    expected = np.interp(np.arange(200), [-1, 9, 150, 200], [0, 0.5, 0.5, 0.05])
+    np.testing.assert_allclose(rates, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [3, 10, 50])
+def test_nothing_before_the_decay_hangs_on_the_length(steps: int) -> None:
+    settings = ScheduleSettings(warmup_tokens=2000, decay_fraction=0.3)
+    for step in range(decay_start(settings, steps)):
+        assert learning_rate(settings, step, steps, 100) == learning_rate(settings, step, 999, 100)
+
+
+@pytest.mark.parametrize(("fraction", "start"), [(0.0, 100), (0.2, 80), (1.0, 0)])
+def test_the_decay_takes_its_share_of_the_steps(fraction: float, start: int) -> None:
+    settings = ScheduleSettings(decay_fraction=fraction, warmup_tokens=0)
+    assert decay_start(settings, 100) == start
+    rates = [learning_rate(settings, step, 100, 1) for step in range(100)]
+    assert all(0 < rate <= settings.peak_lr for rate in rates)
+    assert rates.count(settings.peak_lr) == min(100, start + 1)
