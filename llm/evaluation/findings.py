@@ -1,0 +1,205 @@
+"""What a run found out, gathered from the artifacts of its steps for the report.
+
+Every input may be missing (a recipe without fine-tuning, a suite left out): what is not there is
+None or empty here, and the report leaves its section out.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llm.durable import file_digest
+from llm.step import BadInput, Inputs
+from llm.tokens.shards import Shard
+
+CURVE_POINTS = 2_000
+
+
+@dataclass
+class Tuned:
+    """One fine-tuned model. The metrics are those files' contents, None where not measured."""
+
+    name: str
+    perplexity: dict[str, Any] | None = None
+    answers_base: dict[str, Any] | None = None
+    answers: dict[str, Any] | None = None
+    loss: list[dict[str, float]] = field(default_factory=list)
+    model: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Findings:
+    """Everything that the report shows.
+
+    funnel: rows of outcome, reason, documents, bytes. tokens: by split, by source, counts of
+    documents, bytes and tokens. loss: points of step, tokens, loss. model: what it is, as words.
+    """
+
+    title: str
+    perplexity: dict[str, Any] | None = None
+    baselines: dict[str, Any] | None = None
+    tuned: list[Tuned] = field(default_factory=list)
+    funnel: list[dict[str, Any]] = field(default_factory=list)
+    tokens: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    loss: list[dict[str, float]] = field(default_factory=list)
+    model: dict[str, str] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    samples_protocol: str = ""
+
+
+def gather(title: str, names: Sequence[str], inputs: Inputs) -> Findings:
+    """Read all inputs of the report (see `report.write`). Raises BadInput where they don't match."""
+    found = Findings(
+        title=title,
+        perplexity=_metrics(inputs, "perplexity_base", 0),
+        baselines=_metrics(inputs, "baselines", 0),
+        funnel=_funnel(inputs.get("funnel", ())),
+        tokens=_tokens(inputs.get("tokens", ())),
+    )
+    for folder in inputs.get("pretrain", ()):
+        found.loss = _curve(folder / "metrics.jsonl")
+        found.model = _describe(folder / "model")
+    _require_one_each(names, inputs)
+    for number, name in enumerate(names):
+        tuned = Tuned(
+            name,
+            perplexity=_metrics(inputs, "perplexity_tuned", number),
+            answers_base=_metrics(inputs, "answers_base", number),
+            answers=_metrics(inputs, "answers_tuned", number),
+        )
+        if inputs.get("finetune"):
+            folder = inputs["finetune"][number]
+            tuned.loss = _curve(folder / "metrics.jsonl")
+            tuned.model = _describe(folder / "model")
+        found.tuned.append(tuned)
+    titles = {f"tuned {number}": name for number, name in enumerate(names, start=1)}
+    for folder in inputs.get("samples", ()):
+        written = _json(folder / "samples.json")
+        found.samples_protocol = written["protocol"]
+        for sample in written["samples"]:
+            found.samples.append({**sample, "model": titles.get(sample["model"], sample["model"])})
+    return found
+
+
+def flat_metrics(found: Findings) -> dict[str, float]:
+    """Every figure under a name of its own, such as perplexity.docs.bits_per_byte."""
+    flat: dict[str, float] = {}
+    flat.update(_perplexity("perplexity", found.perplexity))
+    for name, value in (found.baselines or {}).get("bits_per_byte", {}).items():
+        flat[f"baselines.{name}.bits_per_byte"] = value
+    for tuned in found.tuned:
+        flat.update(_perplexity(f"finetune.{tuned.name}.perplexity", tuned.perplexity))
+        for prefix, answers in (("", tuned.answers), (".base", tuned.answers_base)):
+            for key in ("bits_per_byte", "nats_per_token"):
+                if answers and answers[key] is not None:
+                    flat[f"answers.{tuned.name}{prefix}.{key}"] = answers[key]
+    for outcome in ("in", "kept"):
+        for row in found.funnel:
+            if row["outcome"] == outcome:
+                flat[f"corpus.{outcome}.documents"] = row["documents"]
+                flat[f"corpus.{outcome}.bytes"] = row["bytes"]
+    for split, sources in found.tokens.items():
+        flat[f"tokens.{split}"] = sum(counts["tokens"] for counts in sources.values())
+    if found.loss:
+        flat["pretrain.tokens"] = found.loss[-1]["tokens"]
+        flat["pretrain.loss"] = found.loss[-1]["loss"]
+    return flat
+
+
+def _perplexity(prefix: str, metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    if metrics is None:
+        return {}
+    by_source = {
+        f"{prefix}.{source}.bits_per_byte": totals["bits_per_byte"]
+        for source, totals in metrics["by_source"].items()
+    }
+    return {f"{prefix}.bits_per_byte": metrics["bits_per_byte"], **by_source}
+
+
+def _require_one_each(names: Sequence[str], inputs: Inputs) -> None:
+    for key in ("finetune", "perplexity_tuned", "answers_base", "answers_tuned"):
+        given = len(inputs.get(key, ()))
+        if given not in (0, len(names)):
+            raise ValueError(f"{given} artifacts of {key} for {len(names)} fine-tuned models")
+
+
+def _metrics(inputs: Inputs, key: str, number: int) -> dict[str, Any] | None:
+    folders = inputs.get(key, ())
+    return _json(folders[number] / "metrics.json") if folders else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text("utf8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} cannot be read ({error}): make that artifact again") from error
+    return value
+
+
+def _funnel(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """Rows of all decisions together: in, dropped by each reason with the most first, kept."""
+    together: dict[tuple[str, str], dict[str, Any]] = {}
+    for folder in folders:
+        for row in _json(folder / "funnel.json")["rows"]:
+            total = together.setdefault(
+                (row["outcome"], row["reason"]), {**row, "documents": 0, "bytes": 0}
+            )
+            total["documents"] += row["documents"]
+            total["bytes"] += row["bytes"]
+    order = {"in": 0, "dropped": 1, "kept": 2}
+    return sorted(
+        together.values(),
+        key=lambda row: (order[row["outcome"]], -row["documents"], row["reason"]),
+    )
+
+
+def _tokens(folders: Sequence[Path]) -> dict[str, dict[str, dict[str, int]]]:
+    """Counts by split and source, as the shards' own metadata say."""
+    splits: dict[str, dict[str, dict[str, int]]] = {}
+    for folder in folders:
+        for split in ("train", "validation"):
+            for source, counts in Shard.open(folder / f"{split}.arrow").metadata["sources"].items():
+                total = splits.setdefault(split, {}).setdefault(source, dict.fromkeys(counts, 0))
+                for key, count in counts.items():
+                    total[key] += count
+    return splits
+
+
+def _curve(path: Path) -> list[dict[str, float]]:
+    """Points of step, tokens and loss, thinned out evenly to CURVE_POINTS; the last is kept."""
+    points = list(_points(path))
+    every = max(1, -(-len(points) // CURVE_POINTS))
+    return points[::-1][::every][::-1]
+
+
+def _points(path: Path) -> Iterator[dict[str, float]]:
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            point = json.loads(line)
+            # Seconds and tokens a second stand there too: they differ between equal runs.
+            yield {key: point[key] for key in ("step", "tokens", "loss")}
+
+
+def _describe(folder: Path) -> dict[str, str]:
+    """What a model folder holds: shape, and digests of weights and tokenizer."""
+    if not folder.is_dir():
+        return {}
+    config = _json(folder / "config.json")
+    shape = (
+        f"{config['model_type']}, {config['num_hidden_layers']} layers, width "
+        f"{config['hidden_size']}, {config['num_attention_heads']} heads, vocabulary "
+        f"{config['vocab_size']}, context {config['max_position_embeddings']} tokens"
+    )
+    weights = {
+        f"weights ({path.name})": file_digest(path)[:16]
+        for path in sorted(folder.glob("*.safetensors"))
+    }
+    return {
+        "model": shape,
+        **weights,
+        "tokenizer (tokenizer.json)": file_digest(folder / "tokenizer.json")[:16],
+    }

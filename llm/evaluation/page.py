@@ -1,0 +1,355 @@
+"""The report as one HTML page: style and pictures inside, readable on a phone and on a desk."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from llm.evaluation.findings import Findings, Tuned
+from llm.evaluation.plots import Bar, Curve, bars, curves
+
+STYLE = """
+:root { --ink: #1d2733; --muted: #5f6b7a; --line: #e3e8ee; --ours: #0b6e8f; --paper: #ffffff }
+* { box-sizing: border-box }
+body { margin: 0; background: #f3f5f8; color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif }
+main { max-width: 1080px; margin: 0 auto; padding: 1.5rem 1rem 4rem }
+header { margin: .5rem 0 1.25rem }
+h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 }
+h2 { font-size: 1.15rem; margin: 0 0 .25rem }
+header p, .note { color: var(--muted); font-size: .9rem; margin: .25rem 0 .75rem }
+.cards { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr));
+  margin-bottom: 1rem }
+.card, section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px }
+.card { padding: .8rem 1rem }
+.card b { display: block; font-size: 1.5rem; line-height: 1.25; font-variant-numeric: tabular-nums }
+.card span { color: var(--muted); font-size: .85rem }
+.sections { display: grid; gap: 1rem; grid-template-columns: repeat(2, minmax(0, 1fr));
+  align-items: start }
+section { padding: 1.1rem 1.2rem; min-width: 0 }
+section.wide { grid-column: 1 / -1 }
+@media (max-width: 820px) { .sections { grid-template-columns: minmax(0, 1fr) } }
+img { display: block; width: 100%; height: auto; margin: .5rem 0 }
+.wide > img { max-width: 620px }
+.scroll { overflow-x: auto }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top }
+th { color: var(--muted); font-weight: 500 }
+.number { text-align: right; white-space: nowrap; padding-left: .6rem }
+tr.ours td { color: var(--ours); font-weight: 600 }
+.samples { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)) }
+article { border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem; min-width: 0 }
+article p { margin: .3rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem }
+article .text { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .82rem }
+article .reference { color: var(--muted) }
+.tag { font-size: .75rem; color: var(--ours); font-weight: 600 }
+dl { display: grid; grid-template-columns: minmax(7rem, 14rem) 1fr; gap: .35rem 1rem; margin: 0;
+  font-size: .9rem }
+dt { color: var(--muted) }
+dd { margin: 0; overflow-wrap: anywhere }
+@media (max-width: 560px) { dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .6rem } }
+"""
+
+OURS = ' class="ours"'
+BASELINE_NAMES = {
+    "uniform": "every byte alike",
+    "bigram": "byte bigram",
+    "ngram5": "byte 5-gram",
+    "xz": "xz -9e alone",
+    "xz_primed": "xz -9e after training text",
+}
+
+
+def render(found: Findings) -> str:
+    """The page. Sections whose figures are missing are left out."""
+    sections = [
+        _headline(found),
+        _loss(found),
+        _funnel(found),
+        _tokens(found),
+        *(_answers(tuned) for tuned in found.tuned),
+        _samples(found),
+        _protocol(found),
+        _provenance(found),
+    ]
+    title = escape(found.title)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Penstock: {title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<header><h1>{title}</h1><p>What this run of the recipe found out.</p></header>\n"
+        f'{_cards(found)}\n<div class="sections">\n'
+        + "\n".join(part for part in sections if part)
+        + "\n</div>\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _cards(found: Findings) -> str:
+    """The few figures that one looks for first."""
+    cards: list[tuple[str, str]] = []
+    if found.perplexity:
+        cards.append((f"{found.perplexity['bits_per_byte']:.3f}", "bits per byte, base model"))
+    for tuned in found.tuned:
+        if tuned.answers and tuned.answers["nats_per_token"] is not None:
+            cards.append(
+                (f"{tuned.answers['nats_per_token']:.2f}", f"nats per answer token, {tuned.name}")
+            )
+    if found.funnel:
+        kept = found.funnel[-1]
+        cards.append((f"{kept['documents']:,}", "documents kept"))
+        cards.append((_megabytes(kept["bytes"]), "of clean text"))
+    if found.loss:
+        cards.append((_millions(found.loss[-1]["tokens"]), "tokens trained on"))
+    inside = "".join(
+        f'<div class="card"><b>{escape(figure)}</b><span>{escape(label)}</span></div>'
+        for figure, label in cards
+    )
+    return f'<div class="cards">{inside}</div>' if cards else ""
+
+
+def _headline(found: Findings) -> str:
+    """Model against baselines, best first, on the same bytes."""
+    rows: list[tuple[str, float, bool]] = []
+    if found.perplexity:
+        rows.append(("base model", found.perplexity["bits_per_byte"], True))
+    for tuned in found.tuned:
+        if tuned.perplexity:
+            rows.append((f"tuned: {tuned.name}", tuned.perplexity["bits_per_byte"], True))
+    for name, value in (found.baselines or {}).get("bits_per_byte", {}).items():
+        rows.append((BASELINE_NAMES.get(name, name), value, False))
+    if not rows:
+        return ""
+    rows.sort(key=lambda row: row[1])
+    picture = bars(
+        [
+            Bar(name, value, f"{value:.3f}", "ours" if ours else "plain")
+            for name, value, ours in rows
+        ],
+        "bits per byte of validation text",
+    )
+    reference = found.perplexity["bits_per_byte"] if found.perplexity else None
+    cells = [
+        [
+            name,
+            f"{value:.3f}",
+            "" if reference is None or value == reference else f"{value / reference - 1:+.1%}",
+        ]
+        for name, value, _ in rows
+    ]
+    table = _table(
+        ["", "bits per byte", "against the base"],
+        cells,
+        marked=[number for number, row in enumerate(rows) if row[2]],
+    )
+    note = "Lower is better. All figures are over the same bytes of held-out text."
+    return _section("Bits per byte", note, _image(picture, _in_words(rows)) + table)
+
+
+def _in_words(rows: Sequence[tuple[str, float, bool]]) -> str:
+    return "Bits per byte: " + ", ".join(f"{name} {value:.3f}" for name, value, _ in rows)
+
+
+def _loss(found: Findings) -> str:
+    if not found.loss:
+        return ""
+    x = [point["tokens"] / 1e6 for point in found.loss]
+    y = [point["loss"] for point in found.loss]
+    picture = curves([Curve("", x, y)], "million tokens seen", "training loss, nats per token")
+    words = f"Training loss from {y[0]:.2f} to {y[-1]:.2f} nats per token over {x[-1]:.1f} million tokens"
+    note = f"{len(found.loss):,} points; the strong line is a running mean."
+    return _section("Pretraining loss", note, _image(picture, words))
+
+
+def _funnel(found: Findings) -> str:
+    if not found.funnel:
+        return ""
+    came, kept = found.funnel[0], found.funnel[-1]
+    names = {"in": "came in", "kept": "kept"}
+    picture = bars(
+        [
+            Bar(
+                names.get(row["outcome"], row["reason"]),
+                row["documents"],
+                f"{row['documents']:,}",
+                "plain" if row["outcome"] == "dropped" else "ours",
+            )
+            for row in found.funnel
+        ],
+        "documents",
+    )
+    table = _table(
+        ["", "documents", "bytes"],
+        [
+            [
+                names.get(row["outcome"], f"dropped: {row['reason']}"),
+                f"{row['documents']:,}",
+                f"{row['bytes']:,}",
+            ]
+            for row in found.funnel
+        ],
+        marked=[0, len(found.funnel) - 1],
+    )
+    words = f"{kept['documents']:,} of {came['documents']:,} documents were kept"
+    note = f"{words}. Every document is in exactly one row."
+    return _section("Corpus funnel", note, _image(picture, words) + table)
+
+
+def _tokens(found: Findings) -> str:
+    train, held = found.tokens.get("train", {}), found.tokens.get("validation", {})
+    sources = sorted({*train, *held}, key=lambda name: -train.get(name, {}).get("tokens", 0))
+    if not sources:
+        return ""
+    nothing = {"documents": 0, "bytes": 0, "tokens": 0}
+    picture = bars(
+        [
+            Bar(
+                name,
+                train.get(name, nothing)["tokens"],
+                _millions(train.get(name, nothing)["tokens"]),
+                "ours",
+            )
+            for name in sources
+        ],
+        "training tokens",
+    )
+    cells = []
+    for name in sources:
+        ours, theirs = train.get(name, nothing), held.get(name, nothing)
+        per_token = (ours["bytes"] + theirs["bytes"]) / max(1, ours["tokens"] + theirs["tokens"])
+        cells.append([name, f"{ours['tokens']:,}", f"{theirs['tokens']:,}", f"{per_token:.2f}"])
+    table = _table(["source", "training", "validation", "bytes per token"], cells)
+    words = "Training tokens: " + ", ".join(
+        f"{name} {train.get(name, nothing)['tokens']:,}" for name in sources
+    )
+    return _section("Tokens per source", "", _image(picture, words) + table)
+
+
+def _answers(tuned: Tuned) -> str:
+    """Loss on held-out answers before and after fine-tuning, and the loss while tuning."""
+    rows = [
+        (label, answers)
+        for label, answers in (("base model", tuned.answers_base), (tuned.name, tuned.answers))
+        if answers and answers["nats_per_token"] is not None
+    ]
+    inside = ""
+    if rows:
+        inside += _image(
+            bars(
+                [
+                    Bar(
+                        label,
+                        answers["nats_per_token"],
+                        f"{answers['nats_per_token']:.3f}",
+                        "ours" if label == tuned.name else "plain",
+                    )
+                    for label, answers in rows
+                ],
+                "nats per answer token",
+            ),
+            "Answer loss: "
+            + ", ".join(f"{label} {answers['nats_per_token']:.3f}" for label, answers in rows),
+        )
+        inside += _table(
+            ["", "nats per token", "bits per byte", "questions"],
+            [
+                [
+                    label,
+                    f"{answers['nats_per_token']:.3f}",
+                    f"{answers['bits_per_byte']:.3f}",
+                    f"{answers['questions']:,}",
+                ]
+                for label, answers in rows
+            ],
+            marked=[number for number, row in enumerate(rows) if row[0] == tuned.name],
+        )
+    if tuned.loss:
+        steps = [point["step"] for point in tuned.loss]
+        losses = [point["loss"] for point in tuned.loss]
+        inside += _image(
+            curves([Curve("", steps, losses, "loss")], "step", "loss on answers, nats per token"),
+            f"Fine-tuning loss from {losses[0]:.2f} to {losses[-1]:.2f}",
+        )
+    if not inside:
+        return ""
+    note = "Held-out questions: only the answers count." if rows else "No question is held out."
+    return _section(f"Fine-tuning: {tuned.name}", note, inside)
+
+
+def _samples(found: Findings) -> str:
+    if not found.samples:
+        return ""
+    articles = []
+    for sample in found.samples:
+        tag = f'<span class="tag">{escape(sample["model"])}</span>'
+        more = "" if sample["ended"] else "…"
+        prompt, text = escape(sample["prompt"]), escape(sample["text"])
+        if sample["model"] == "base":
+            body = f'<p class="text"><b>{prompt}</b>{text}{more}</p>'
+        else:
+            body = f'<p><b>{prompt}</b></p><p class="text">{text}{more}</p>'
+        if "reference" in sample:
+            body += f'<p class="reference">Right answer: {escape(sample["reference"])}</p>'
+        articles.append(f"<article>{tag}{body}</article>")
+    inside = f'<div class="samples">{"".join(articles)}</div>'
+    return _section("Samples", found.samples_protocol, inside, wide=True)
+
+
+def _protocol(found: Findings) -> str:
+    entries = [
+        ("model", found.perplexity),
+        ("baselines", found.baselines),
+        *((f"answers, {tuned.name}", tuned.answers) for tuned in found.tuned),
+    ]
+    rows = [(name, metrics["protocol"]) for name, metrics in entries if metrics]
+    return _section("How it was measured", "", _definitions(rows), wide=True) if rows else ""
+
+
+def _provenance(found: Findings) -> str:
+    rows = list(found.model.items())
+    for tuned in found.tuned:
+        rows += [(f"{tuned.name}: {key}", value) for key, value in tuned.model.items()]
+    note = "Digests are the first 16 hex digits of BLAKE2b over the file."
+    return _section("Provenance", note, _definitions(rows), wide=True) if rows else ""
+
+
+def _section(title: str, note: str, inside: str, wide: bool = False) -> str:
+    kind = ' class="wide"' if wide else ""
+    below = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f"<section{kind}><h2>{escape(title)}</h2>{below}{inside}</section>"
+
+
+def _image(png: bytes, words: str) -> str:
+    data = base64.b64encode(png).decode()
+    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
+
+
+def _definitions(rows: Iterable[tuple[str, Any]]) -> str:
+    inside = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in rows)
+    return f"<dl>{inside}</dl>"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], marked: Sequence[int] = ()) -> str:
+    """A table whose first column is names and whose others are numbers."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        first, *others = (escape(cell) for cell in cells)
+        numbers = "".join(f'<{tag} class="number">{cell}</{tag}>' for cell in others)
+        return f"<{tag}>{first}</{tag}>{numbers}"
+
+    body = "".join(
+        f"<tr{OURS if number in marked else ''}>{line(row, 'td')}</tr>"
+        for number, row in enumerate(rows)
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{line(header, "th")}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:.2f} MB"
+
+
+def _millions(count: float) -> str:
+    return f"{count / 1e6:.2f} M" if count >= 1e5 else f"{count:,.0f}"

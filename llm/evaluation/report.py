@@ -1,0 +1,35 @@
+"""The report step: what a run found out, as a page for people and as flat figures for programs."""
+
+from llm.durable import write_bytes, write_json
+from llm.evaluation.findings import flat_metrics, gather
+from llm.evaluation.page import render
+from llm.settings import section, setting
+from llm.step import Context, Inputs, StepResult
+
+LIBRARIES = ("matplotlib",)
+
+
+@section
+class ReportValues:
+    """What the step is given besides the artifacts."""
+
+    title: str = setting(description="Name of the recipe, the page's title.")
+    finetuned: tuple[str, ...] = setting(
+        (), "Names of the fine-tuned models, in the inputs' order."
+    )
+
+
+def write(values: ReportValues, inputs: Inputs, context: Context) -> StepResult:
+    """Write report.html, which needs no other file, and metrics.json (name: number).
+
+    inputs, each of which may be missing: funnel (decisions), tokens (token shards), pretrain,
+    perplexity_base, baselines, samples; and, one for each of `finetuned`: finetune,
+    perplexity_tuned, answers_base, answers_tuned. The same inputs give the same bytes.
+    """
+    found = gather(values.title, values.finetuned, inputs)
+    metrics = flat_metrics(found)
+    write_bytes(context.out / "report.html", render(found).encode())
+    write_json(context.out / "metrics.json", metrics)
+    headline = metrics.get("perplexity.bits_per_byte")
+    summary = "report.html" if headline is None else f"report.html, {headline:.3f} bits/byte"
+    return StepResult(counts={"metrics": len(metrics)}, summary=summary)

@@ -1,0 +1,230 @@
+"""The report: everything inside one page, equal bytes for equal inputs, whatever is missing."""
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llm.evaluation.plots import running_mean
+from llm.evaluation.report import ReportValues, write
+from llm.step import Context
+from llm.tokens.shards import ShardColumns, write_shard
+from tests.llm.evaluation.models import write_model
+
+FUNNEL = [
+    {"outcome": "in", "reason": "", "documents": 512, "bytes": 2_450_000},
+    {"outcome": "dropped", "reason": "near_duplicate", "documents": 31, "bytes": 190_000},
+    {"outcome": "dropped", "reason": "too_few_words", "documents": 12, "bytes": 3_000},
+    {"outcome": "kept", "reason": "", "documents": 469, "bytes": 2_257_000},
+]
+
+
+def put(folder: Path, name: str, value: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = value if isinstance(value, str) else json.dumps(value)
+    (folder / name).write_text(text)
+    return folder
+
+
+def curve(steps: int, floor: float) -> str:
+    random = np.random.default_rng(steps)
+    points = [
+        {
+            "step": step,
+            "tokens": 4096 * step,
+            "loss": floor + 5.5 * math.exp(-step / steps * 6) + random.normal(0, 0.08),
+            "lr": 0.002,
+            "grad_norm": 1.0,
+            "tokens_per_second": 20000.0 + random.normal(0, 500),
+        }
+        for step in range(1, steps + 1)
+    ]
+    return "".join(json.dumps(point) + "\n" for point in points)
+
+
+def perplexity(bits: float) -> dict:
+    totals = {"bits_per_byte": bits, "documents": 26, "bytes": 75_000, "tokens": 24_000}
+    return {**totals, "by_source": {"docs": totals}, "protocol": "26 documents, context 256"}
+
+
+def everything(tmp_path: Path) -> dict[str, list[Path]]:
+    write_model(tmp_path / "pretrain")
+    put(tmp_path / "pretrain", "metrics.jsonl", curve(730, 2.6))
+    write_model(tmp_path / "finetune", seed=2)
+    put(tmp_path / "finetune", "metrics.jsonl", curve(60, 1.9))
+    (tmp_path / "tokens").mkdir()
+    for split, count in (("train", 700_000), ("validation", 31_000)):
+        columns = ShardColumns([b"x" * 16], ["docs"], [3], [1], np.array([1], np.uint16))
+        sources = {"docs": {"documents": 460, "bytes": 3 * count, "tokens": count}}
+        write_shard(tmp_path / f"tokens/{split}.arrow", columns, {"sources": sources})
+    figures = {"uniform": 8.0, "bigram": 3.41, "ngram5": 1.93, "xz": 2.46, "xz_primed": 1.51}
+    answers = {"questions": 131, "bits_per_byte": 2.9, "protocol": "answers only"}
+    samples = [
+        {
+            "model": "base",
+            "prompt": "Return ",
+            "text": "the value <b>x</b>\n  & so",
+            "ended": False,
+        },
+        {
+            "model": "tuned 1",
+            "prompt": "What does os.path.join do?",
+            "text": "Joins the paths <script>alert(1)</script>",
+            "ended": True,
+            "reference": "Join two or more pathname components.",
+        },
+    ]
+    return {
+        "funnel": [put(tmp_path / "decide", "funnel.json", {"rows": FUNNEL})],
+        "pretrain": [tmp_path / "pretrain"],
+        "finetune": [tmp_path / "finetune"],
+        "tokens": [tmp_path / "tokens"],
+        "perplexity_base": [put(tmp_path / "base", "metrics.json", perplexity(2.11))],
+        "perplexity_tuned": [put(tmp_path / "tuned", "metrics.json", perplexity(2.37))],
+        "baselines": [
+            put(
+                tmp_path / "baselines",
+                "metrics.json",
+                {"bits_per_byte": figures, "protocol": "same bytes"},
+            )
+        ],
+        "answers_base": [put(tmp_path / "ab", "metrics.json", {**answers, "nats_per_token": 4.71})],
+        "answers_tuned": [
+            put(tmp_path / "at", "metrics.json", {**answers, "nats_per_token": 2.84})
+        ],
+        "samples": [
+            put(tmp_path / "samples", "samples.json", {"samples": samples, "protocol": "seed 0"})
+        ],
+    }
+
+
+def report(folder: Path, inputs: dict[str, list[Path]], finetuned: tuple[str, ...]) -> str:
+    folder.mkdir()
+    context = Context(out=folder, work=folder)
+    write(ReportValues(title="demo", finetuned=finetuned), inputs, context)
+    return (folder / "report.html").read_text()
+
+
+class Balance(HTMLParser):
+    """Counts tags that are open at the end, and addresses of other files."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.outside: list[str] = []
+        self.headings: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+        self.outside += [
+            value
+            for name, value in attrs
+            if name in ("src", "href") and value and not value.startswith("data:")
+        ]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+
+
+def parsed(page: str) -> Balance:
+    parser = Balance()
+    parser.feed(page)
+    assert parser.open == []
+    assert parser.outside == []
+    return parser
+
+
+def test_one_page_holds_every_section_and_needs_no_other_file(tmp_path: Path) -> None:
+    page = report(tmp_path / "out", everything(tmp_path), ("ask-docs",))
+    assert parsed(page).headings == [
+        "Bits per byte",
+        "Pretraining loss",
+        "Corpus funnel",
+        "Tokens per source",
+        "Fine-tuning: ask-docs",
+        "Samples",
+        "How it was measured",
+        "Provenance",
+    ]
+    for figure in ("2.110", "2.460", "4.710", "2.840", "near_duplicate", "700,000"):
+        assert figure in page
+
+
+def test_figures_have_flat_names(tmp_path: Path) -> None:
+    report(tmp_path / "out", everything(tmp_path), ("ask-docs",))
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["perplexity.bits_per_byte"] == 2.11
+    assert metrics["perplexity.docs.bits_per_byte"] == 2.11
+    assert metrics["finetune.ask-docs.perplexity.bits_per_byte"] == 2.37
+    assert metrics["baselines.bigram.bits_per_byte"] == 3.41
+    assert metrics["answers.ask-docs.nats_per_token"] == 2.84
+    assert metrics["answers.ask-docs.base.nats_per_token"] == 4.71
+    assert metrics["corpus.kept.documents"] == 469
+    assert metrics["tokens.train"] == 700_000
+    assert all(isinstance(value, int | float) for value in metrics.values())
+
+
+def test_what_models_write_is_text_and_never_markup(tmp_path: Path) -> None:
+    page = report(tmp_path / "out", everything(tmp_path), ("ask-docs",))
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_the_same_inputs_give_the_same_bytes_whatever_the_training_speed(tmp_path: Path) -> None:
+    inputs = everything(tmp_path)
+    first = report(tmp_path / "one", inputs, ("ask-docs",))
+    path = tmp_path / "pretrain" / "metrics.jsonl"
+    path.write_text(
+        re.sub(r'"tokens_per_second": [\d.]+', '"tokens_per_second": 1', path.read_text())
+    )
+    assert report(tmp_path / "two", inputs, ("ask-docs",)) == first
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        ("finetune", "perplexity_tuned", "answers_base", "answers_tuned"),
+        ("samples",),
+        ("baselines",),
+        ("perplexity_base",),
+        ("funnel", "tokens", "pretrain"),
+    ],
+)
+def test_missing_inputs_only_leave_their_sections_out(
+    tmp_path: Path, missing: tuple[str, ...]
+) -> None:
+    inputs = {key: value for key, value in everything(tmp_path).items() if key not in missing}
+    names = () if "finetune" in missing else ("ask-docs",)
+    assert len(parsed(report(tmp_path / "out", inputs, names)).headings) >= 4
+    assert "None" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_nothing_at_all_is_still_a_page(tmp_path: Path) -> None:
+    assert parsed(report(tmp_path / "out", {}, ())).headings == []
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {}
+
+
+def test_unmeasured_answers_are_not_shown_as_figures(tmp_path: Path) -> None:
+    inputs = everything(tmp_path)
+    nothing = {"questions": 0, "bits_per_byte": None, "nats_per_token": None, "protocol": "none"}
+    for name in ("ab", "at"):
+        put(tmp_path / name, "metrics.json", nothing)
+    page = report(tmp_path / "out", inputs, ("ask-docs",))
+    assert "No question is held out" in page
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert not any(name.startswith("answers.") for name in metrics)
+
+
+def test_a_running_mean_is_the_mean_of_what_came_before() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    expected = [values[max(0, n - 6) : n + 1].mean() for n in range(50)]
+    np.testing.assert_allclose(running_mean(values, 7), expected, atol=1e-12)
