@@ -24,13 +24,9 @@ header p, .note { color: var(--muted); font-size: .9rem; margin: .25rem 0 .75rem
 .card { padding: .8rem 1rem }
 .card b { display: block; font-size: 1.5rem; line-height: 1.25; font-variant-numeric: tabular-nums }
 .card span { color: var(--muted); font-size: .85rem }
-.sections { display: grid; gap: 1rem; grid-template-columns: repeat(2, minmax(0, 1fr));
-  align-items: start }
-section { padding: 1.1rem 1.2rem; min-width: 0 }
-section.wide { grid-column: 1 / -1 }
-@media (max-width: 820px) { .sections { grid-template-columns: minmax(0, 1fr) } }
+.columns { columns: 2 24rem; column-gap: 1rem; margin-bottom: 1rem }
+section { padding: 1.1rem 1.2rem; margin-bottom: 1rem; break-inside: avoid }
 img { display: block; width: 100%; height: auto; margin: .5rem 0 }
-.wide > img { max-width: 620px }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line);
@@ -63,26 +59,27 @@ BASELINE_NAMES = {
 
 def render(found: Findings) -> str:
     """The page. Sections whose figures are missing are left out."""
-    sections = [
+    plots = [
         _headline(found),
         _loss(found),
         _funnel(found),
         _tokens(found),
         *(_answers(tuned) for tuned in found.tuned),
-        _samples(found),
-        _protocol(found),
-        _provenance(found),
     ]
+    words = [_samples(found), _protocol(found), _provenance(found)]
     title = escape(found.title)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Penstock: {title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<header><h1>{title}</h1><p>What this run of the recipe found out.</p></header>\n"
-        f'{_cards(found)}\n<div class="sections">\n'
-        + "\n".join(part for part in sections if part)
-        + "\n</div>\n</main>\n</body>\n</html>\n"
+        f"<header><h1>{title}</h1><p>Penstock: what this run of the recipe found out.</p></header>\n"
+        f'{_cards(found)}\n<div class="columns">\n{_lines(plots)}\n</div>\n{_lines(words)}\n'
+        "</main>\n</body>\n</html>\n"
     )
+
+
+def _lines(sections: Iterable[str]) -> str:
+    return "\n".join(section for section in sections if section)
 
 
 def _cards(found: Findings) -> str:
@@ -292,7 +289,7 @@ def _samples(found: Findings) -> str:
             body += f'<p class="reference">Right answer: {escape(sample["reference"])}</p>'
         articles.append(f"<article>{tag}{body}</article>")
     inside = f'<div class="samples">{"".join(articles)}</div>'
-    return _section("Samples", found.samples_protocol, inside, wide=True)
+    return _section("Samples", found.samples_protocol, inside)
 
 
 def _protocol(found: Findings) -> str:
@@ -302,7 +299,7 @@ def _protocol(found: Findings) -> str:
         *((f"answers, {tuned.name}", tuned.answers) for tuned in found.tuned),
     ]
     rows = [(name, metrics["protocol"]) for name, metrics in entries if metrics]
-    return _section("How it was measured", "", _definitions(rows), wide=True) if rows else ""
+    return _section("How it was measured", "", _definitions(rows)) if rows else ""
 
 
 def _provenance(found: Findings) -> str:
@@ -310,13 +307,12 @@ def _provenance(found: Findings) -> str:
     for tuned in found.tuned:
         rows += [(f"{tuned.name}: {key}", value) for key, value in tuned.model.items()]
     note = "Digests are the first 16 hex digits of BLAKE2b over the file."
-    return _section("Provenance", note, _definitions(rows), wide=True) if rows else ""
+    return _section("Provenance", note, _definitions(rows)) if rows else ""
 
 
-def _section(title: str, note: str, inside: str, wide: bool = False) -> str:
-    kind = ' class="wide"' if wide else ""
+def _section(title: str, note: str, inside: str) -> str:
     below = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section{kind}><h2>{escape(title)}</h2>{below}{inside}</section>"
+    return f"<section><h2>{escape(title)}</h2>{below}{inside}</section>"
 
 
 def _image(png: bytes, words: str) -> str:

@@ -12,8 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-WIDTH = 5.4  # inches
+WIDTH = 4.8  # inches
 RESOLUTION = 220  # dots per inch
 INK, MUTED, GRID = "#1d2733", "#5f6b7a", "#e3e8ee"
 COLOURS = {"ours": "#0b6e8f", "plain": "#a9b8c6", "loss": "#c4553b"}
@@ -56,6 +57,8 @@ def bars(rows: Sequence[Bar], unit: str) -> bytes:
     longest_text = max((len(row.text) for row in rows), default=0)
     axes.set_xlim(0, widest * (1.08 + 0.022 * longest_text))
     axes.set_xlabel(unit, fontsize=9, color=MUTED)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     return _png(figure)
 

@@ -15,6 +15,13 @@ from llm.step import Context
 from llm.tokens.shards import ShardColumns, write_shard
 from tests.llm.evaluation.models import write_model
 
+
+@pytest.fixture(autouse=True)
+def coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw with few dots: what is drawn stays the same, and the tests are fast."""
+    monkeypatch.setattr("llm.evaluation.plots.RESOLUTION", 50)
+
+
 FUNNEL = [
     {"outcome": "in", "reason": "", "documents": 512, "bytes": 2_450_000},
     {"outcome": "dropped", "reason": "near_duplicate", "documents": 31, "bytes": 190_000},
@@ -200,8 +207,10 @@ def test_the_same_inputs_give_the_same_bytes_whatever_the_training_speed(tmp_pat
     ],
 )
 def test_missing_inputs_only_leave_their_sections_out(
-    tmp_path: Path, missing: tuple[str, ...]
+    tmp_path: Path, missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for picture in ("bars", "curves"):
+        monkeypatch.setattr(f"llm.evaluation.page.{picture}", lambda *of: b"")
     inputs = {key: value for key, value in everything(tmp_path).items() if key not in missing}
     names = () if "finetune" in missing else ("ask-docs",)
     assert len(parsed(report(tmp_path / "out", inputs, names)).headings) >= 4
