@@ -1,9 +1,13 @@
 """Causal self-attention: rotary positions, grouped key and value heads, normalised queries and keys."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from llm.models.block_attention import LONGEST, block_attention
 from llm.models.config import DecoderConfig
 from llm.models.layers import Linear, RMSNorm
 
@@ -25,22 +29,51 @@ class LayerCache:
 
 
 def rotary_table(positions: int, head_dim: int, theta: float) -> Tensor:
-    """cos and sin of every position's angles, (2, positions, head_dim), float32.
+    """cos and sin of every position's angles, (2, positions, head_dim/2), float32.
 
     Su et al., RoFormer (arXiv 2104.09864), in the half-split layout of Llama and Qwen: elements i
     and i + head_dim/2 turn together by position * theta^(-2i/head_dim).
     """
     frequencies = theta ** (-torch.arange(0, head_dim, 2).double() / head_dim)
     angles = torch.arange(positions).double()[:, None] * frequencies  # (positions, head_dim/2)
-    angles = torch.cat((angles, angles), dim=-1)
     return torch.stack((angles.cos(), angles.sin())).float()
 
 
 def rotate(x: Tensor, rotary: Tensor) -> Tensor:
-    """Turn x (B, H, T, D) by the angles of rotary (2, T, D)."""
-    cos, sin = rotary.to(x.dtype)
+    """Turn x (B, T, H, D) by the angles of rotary (2, T, D/2): (B, H, T, D)."""
+    turned: Tensor = _Rotation.apply(x, rotary.to(x.dtype))
+    return turned
+
+
+class _Rotation(torch.autograd.Function):
+    """Both halves written where they belong, and transposed on the way: one sweep over memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rotary: Tensor) -> Tensor:
+        ctx.save_for_backward(rotary)
+        batch, length, heads, width = x.shape
+        turned = x.new_empty(batch, heads, length, width)
+        cos, sin = rotary
+        _turn(x.transpose(1, 2), cos, sin, turned)
+        return turned
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (rotary,) = ctx.saved_tensors
+        batch, heads, length, width = gradient.shape
+        back = gradient.new_empty(batch, length, heads, width)
+        cos, sin = rotary
+        _turn(gradient, cos, -sin, back.transpose(1, 2))
+        return back, None
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
+    """out = x turned by angles: x and out (..., T, D), cos and sin (T, D/2)."""
     first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+    turned_first, turned_second = out.chunk(2, dim=-1)
+    torch.mul(first, cos, out=turned_first).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=turned_second).addcmul_(first, sin)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, segments: Tensor | None) -> Tensor:
@@ -52,6 +85,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, segments: Tensor | Non
     length, seen = queries.shape[2], keys.shape[2]
     grouped = queries.shape[1] != keys.shape[1]
     if segments is None and length == seen:
+        if not queries.is_cuda and length <= LONGEST:
+            return block_attention(queries, keys, values)
         return F.scaled_dot_product_attention(
             queries, keys, values, is_causal=True, enable_gqa=grouped
         )
@@ -88,16 +123,17 @@ class Attention(nn.Module):
         cache: LayerCache | None = None,
         start: int = 0,
     ) -> Tensor:
-        """x (B, T, d_model) at positions `start` on, rotary (2, T, D) → (B, T, d_model)."""
+        """x (B, T, d_model) at positions `start` on, rotary (2, T, D/2) → (B, T, d_model)."""
         batch, length, _ = x.shape
-        q = self.query(x).view(batch, length, self.heads, self.head_dim)
-        k = self.key(x).view(batch, length, self.kv_heads, self.head_dim)
-        v = self.value(x).view(batch, length, self.kv_heads, self.head_dim)
+        # One product for all three: wider matrices keep the processor busier.
+        projections = (self.query.weight, self.key.weight, self.value.weight)
+        mixed = F.linear(x, torch.cat(projections).to(x.dtype))
+        sizes = [self.heads, self.kv_heads, self.kv_heads]
+        q, k, v = mixed.view(batch, length, -1, self.head_dim).split(sizes, dim=2)  # (B, T, H, D)
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, heads, T, D)
-        q, k = rotate(q, rotary), rotate(k, rotary)
+        q, k, v = rotate(q, rotary), rotate(k, rotary), v.transpose(1, 2)  # (B, H, T, D)
         if cache is not None:
             k, v = cache.extend(start, k, v)
-        mixed = attend(q, k, v, segments)  # (B, H, T, D)
-        return self.output(mixed.transpose(1, 2).reshape(batch, length, -1))
+        seen = attend(q, k, v, segments)  # (B, H, T, D)
+        return self.output(seen.transpose(1, 2).reshape(batch, length, -1))
