@@ -3,18 +3,20 @@
 `python -m llm.training.agent PARENT_PID [torchrun arguments]`
 """
 
+import os
 import sys
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
-from llm.training.guard import PEER_LOST, SIGNALLED, STOPPED, die_with_parent
+from llm.training.guard import AGENT, PEER_LOST, SIGNALLED, STOPPED, die_with_parent
 
 
 def main(arguments: list[str]) -> int:
     """Run torchrun; the exit status of the first rank that failed, STOPPED after a signal, or 0."""
     die_with_parent(int(arguments[0]))
+    os.environ[AGENT] = str(os.getpid())
     try:
         torchrun(arguments[1:])
     except SignalException:

@@ -17,12 +17,13 @@ from typing import Any
 
 from llm.durable import write_json
 from llm.step import BadInput, Context, Machine, Reporter
-from llm.training.guard import SIGNALLED, STOPPED
+from llm.training.guard import NO_SPACE, SIGNALLED, STOPPED
 from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
 
 STOP_SECONDS = 25  # from SIGTERM to SIGKILL: a checkpoint takes less, Prefect waits for 30
 POLL_SECONDS = 0.2
 TAIL_LINES = 30
+NVIDIA_DRIVER = Path("/dev/nvidiactl")  # looked at instead of importing torch
 
 
 class TrainingError(RuntimeError):
@@ -30,7 +31,12 @@ class TrainingError(RuntimeError):
 
 
 def processes_for(machine: Machine, parts: int) -> int:
-    """How many processes train: at most one a part, one a core when the machine does not say."""
+    """How many processes train: at most one a part, one a core when the machine does not say.
+
+    On a GPU one: a device is shared by the parts one after another, with the same result.
+    """
+    if machine.device == "cuda" or (machine.device == "auto" and NVIDIA_DRIVER.exists()):
+        return 1
     wanted = machine.processes or len(os.sched_getaffinity(0))
     return min(wanted, parts)
 
@@ -161,6 +167,11 @@ def failure(work: Path, status: int) -> Exception:
         if note["type"] == "BadInput":
             return BadInput(note["message"])
         return TrainingError(f"{note['message']}\nFull log: {work / LOG}")
+    if status == NO_SPACE:
+        return TrainingError(
+            f"no space left for training in {work}: free some and run again to go on from the last "
+            "checkpoint, which is whole"
+        )
     if status == STOPPED:
         return TrainingError("training was stopped from outside after a checkpoint; run it again")
     ended = f"ended with status {status}"

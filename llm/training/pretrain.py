@@ -21,7 +21,7 @@ from llm.tokens.batches import Batches
 from llm.training import launch
 from llm.training.optimizer import OptimizerSettings
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
-from llm.training.work import METRICS, MODEL, SEEN, TRUNK, last_line
+from llm.training.work import METRICS, MODEL, SEEN, TRUNK, hand_over, last_line
 
 if TYPE_CHECKING:
     from llm.training.loop import Rows
@@ -101,8 +101,7 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
     job = prepare(values, inputs, context)
     processes = launch.processes_for(context.machine, values.data_parallel)
     launch.run(__name__, job, context, processes, values.steps)
-    for name in (MODEL, TRUNK, METRICS, SEEN):
-        shutil.move(context.work / name, context.out / name)
+    hand_over(context.work, context.out, (MODEL, TRUNK, METRICS, SEEN))
     tokens = values.steps * values.batch_tokens
     loss = last_line(context.out / METRICS)["loss"]
     counts = {

@@ -5,10 +5,12 @@ that over loopback.
 """
 
 import datetime
+import errno
 import json
 import os
 import signal
 import sys
+import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from llm.durable import write_json
-from llm.training.guard import PEER_LOST, STOPPED, die_with_parent
+from llm.training.guard import AGENT, NO_SPACE, PEER_LOST, STOPPED, die_with_parent
 from llm.training.work import FAILURE
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -95,7 +97,8 @@ class Group:
 
 def join(scratch: Path) -> Group:
     """Become one of the ranks that torchrun started: one thread, guarded, SIGTERM noted."""
-    die_with_parent()
+    agent = os.environ.get(AGENT)
+    die_with_parent(int(agent) if agent else None)
     torch.set_num_threads(1)
     group = Group(
         rank=int(os.environ.get("RANK", "0")),
@@ -129,8 +132,13 @@ def run(train: Callable[[dict[str, Any], Group, Path], bool], arguments: list[st
         print(error, file=sys.stderr)
         return PEER_LOST
     except Exception as error:
-        write_json(work / FAILURE, {"type": type(error).__name__, "message": str(error)})
-        raise
+        traceback.print_exc()
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        try:
+            write_json(work / FAILURE, {"type": type(error).__name__, "message": str(error)})
+        except OSError as problem:  # the exit status has to tell what the note could not
+            print(f"the reason could not be noted: {problem}", file=sys.stderr)
+        return NO_SPACE if full else 1
     if group.size > 1:
         dist.destroy_process_group()
     return 0 if finished else STOPPED

@@ -76,6 +76,8 @@ class Flat:
         self.layout = layout = Layout.of(model)
         self.parts, self.group = parts, group
         device = next(model.parameters()).device
+        if device.type != "cpu" and group.size > 1:
+            raise ValueError(f"{group.size} processes cannot share {device}: set processes to 1")
         sizes = [layout.size] * (3 + parts)
         notes = [parts, parts, layout.chunks, group.size]
         # Notes stay in the processor's memory; on a GPU the wide buffers stay in its own.

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,18 @@ def cut_back(path: Path, done: int) -> None:
             if not line.endswith("\n") or json.loads(line)["step"] > done:
                 break
             kept.write(line)
+
+
+def hand_over(work: Path, out: Path, names: Sequence[str]) -> None:
+    """Copy files and folders of the work folder into the artifact.
+
+    Copies, not moves: if the artifact is never committed, a retry finds its work as it was.
+    """
+    for name in names:
+        if (work / name).is_dir():
+            shutil.copytree(work / name, out / name)
+        else:
+            shutil.copyfile(work / name, out / name)
 
 
 def sync_file(path: Path) -> None:

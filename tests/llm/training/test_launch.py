@@ -15,10 +15,11 @@ import pytest
 
 from llm.step import BadInput, Context, Inputs, Machine, Reporter
 from llm.training import launch
+from llm.training.guard import NO_SPACE
 from llm.training.launch import TrainingError
 from llm.training.pretrain import prepare, pretrain
 from llm.training.work import CHECKPOINTS, JOB, METRICS
-from tests.llm.training.runs import tiny_settings
+from tests.llm.training.runs import Zygote, prepared, tiny_settings
 
 
 class Listener(Reporter):
@@ -144,15 +145,25 @@ def test_a_rank_that_is_killed_ends_in_an_error_with_the_log(
     assert wait_for(lambda: running(context.work / JOB) == [], 5)
 
 
-def test_what_is_wrong_with_the_input_comes_back_as_such(inputs: Inputs, tmp_path: Path) -> None:
-    context = step_context(tmp_path, Reporter())
-    job = prepare(tiny_settings(), inputs, context)
-    job["device"] = "abacus"
-    with pytest.raises(BadInput, match=r"machine\.device is 'abacus'"):
-        launch.run("llm.training.pretrain", job, context, 1, 12)
+def test_what_is_wrong_with_the_input_comes_back_as_such(
+    zygote: Zygote, inputs: Inputs, tmp_path: Path
+) -> None:
+    job = prepared(tiny_settings(), inputs, tmp_path, Machine(device="abacus"))
+    assert zygote.run(1, job) == [1]
+    error = launch.failure(tmp_path, 1)
+    assert isinstance(error, BadInput)
+    assert "machine.device is 'abacus'" in str(error)
+
+
+def test_a_full_disk_is_told_even_when_there_is_no_room_to_say_so(tmp_path: Path) -> None:
+    error = launch.failure(tmp_path, NO_SPACE)
+    assert isinstance(error, TrainingError)
+    assert "no space left" in str(error)
+    assert str(tmp_path) in str(error)
 
 
 def test_processes_are_at_most_one_a_part() -> None:
     assert launch.processes_for(Machine(processes=8), parts=2) == 2
     assert launch.processes_for(Machine(processes=1), parts=4) == 1
     assert 1 <= launch.processes_for(Machine(), parts=2) <= 2
+    assert launch.processes_for(Machine(processes=2, device="cuda"), parts=2) == 1

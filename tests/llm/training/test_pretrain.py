@@ -57,6 +57,18 @@ def test_the_artifact_is_a_model_its_logs_and_its_trunk(inputs: Inputs, context:
 
 
 @pytest.mark.usefixtures("in_process")
+def test_a_finished_run_whose_artifact_was_lost_gives_it_again(
+    inputs: Inputs, context: Context, tmp_path: Path
+) -> None:
+    first = pretrain.pretrain(tiny_settings(), inputs, context)
+    (tmp_path / "again").mkdir()
+    again = Context(out=tmp_path / "again", work=context.work, machine=context.machine)
+    assert pretrain.pretrain(tiny_settings(), inputs, again) == first
+    for name in ("metrics.jsonl", "seen.jsonl"):
+        assert (again.out / name).read_bytes() == (context.out / name).read_bytes()
+
+
+@pytest.mark.usefixtures("in_process")
 def test_training_starts_from_the_weights_of_init(
     inputs: Inputs, context: Context, tmp_path: Path
 ) -> None:
