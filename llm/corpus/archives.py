@@ -49,18 +49,14 @@ def read_archive(path: Path, max_bytes: int) -> Iterator[Page | Bad]:
     if path.stat().st_size == 0:
         yield Bad(0, "damaged: the file is empty")
         return
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = data[:16]
-    if _is_arc(path, start):
-        yield from _read_arc(path, max_bytes)
-    else:
-        yield from _read_warc(path, max_bytes, start.startswith(_MAGIC))
+    yield from (_read_arc if _is_arc(path) else _read_warc)(path, max_bytes)
 
 
-def _read_warc(path: Path, max_bytes: int, packed: bool) -> Iterator[Page | Bad]:
+def _read_warc(path: Path, max_bytes: int) -> Iterator[Page | Bad]:
     """Read from the start; after damage, from the next place where a record may start."""
-    marker = _PACKED if packed else _PLAIN
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        packed = data[:4].startswith(_MAGIC) or not _PLAIN.search(data)
+        marker = _PACKED if packed else _PLAIN
         start = 0
         sound = True  # damage is told once, not for each place that turns out to be no record
         while start < len(data):
@@ -147,12 +143,14 @@ def _checked(page: Page, offset: int, max_bytes: int) -> Page | Bad:
     return page
 
 
-def _is_arc(path: Path, start: bytes) -> bool:
+def _is_arc(path: Path) -> bool:
     """ARC files start with a record that describes the file."""
+    with path.open("rb") as stream:
+        start = stream.read(9)
     if start.startswith(b"\x1f\x8b"):
         try:
-            with gzip.open(path) as stream:
-                start = stream.read(9)
+            with gzip.open(path) as unpacked:
+                start = unpacked.read(9)
         except (OSError, EOFError, zlib.error):
             return False
     return start.startswith(b"filedesc:")

@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import email.utils
 import socket
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
@@ -83,6 +84,39 @@ class Pace:
         self.next_turn = max(self.next_turn, now + seconds)
 
 
+class Unpacked:
+    """A body as it comes in, decompressed up to `limit` bytes and never further, bomb or not."""
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        """Raises FetchFailed for an encoding that was not asked for."""
+        self.encoding = encoding.strip().lower()
+        self.limit = limit
+        self.data = bytearray()
+        if self.encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise FetchFailed(f"bad_answer: encoding {self.encoding}", unreachable=False)
+        self.unpacker = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # gzip or zlib, as it begins
+
+    def feed(self, chunk: bytes) -> None:
+        """Take a piece. Raises FetchFailed beyond the limit, zlib.error for what is not packed."""
+        if self.encoding in ("", "identity"):
+            self.data += chunk
+        else:
+            self._unpack(chunk)
+        if len(self.data) > self.limit:
+            raise FetchFailed(f"too_large: over {self.limit} bytes", unreachable=False)
+
+    def _unpack(self, chunk: bytes) -> None:
+        room = self.limit + 1
+        try:
+            self.data += self.unpacker.decompress(chunk, room)
+        except zlib.error:
+            if self.encoding != "deflate" or self.data:
+                raise
+            # Some servers take "deflate" to mean the bare format, without zlib's header.
+            self.unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+            self.data += self.unpacker.decompress(chunk, room)
+
+
 class Rerouted(httpx.AsyncBaseTransport):
     """Sends the requests for some host names to other addresses; the Host header stays."""
 
@@ -122,6 +156,8 @@ class Fetcher:
             timeout=httpx.Timeout(limits.timeout_seconds),
             headers={
                 "User-Agent": user_agent,
+                # What can be unpacked within bounds; brotli packs a gigabyte into some kilobytes.
+                "Accept-Encoding": "gzip, deflate",
                 "Accept": "text/html,application/xhtml+xml,text/plain;q=0.9,*/*;q=0.1",
             },
         )
@@ -155,7 +191,7 @@ class Fetcher:
                 asked = retry_after(answer.headers)
             except (httpx.TransportError, TimeoutError) as error:
                 failure, asked = self._failure(url, error), None
-            except (httpx.DecodingError, httpx.InvalidURL, httpx.CookieConflict) as error:
+            except (zlib.error, httpx.InvalidURL) as error:
                 raise FetchFailed(f"bad_answer: {error}", unreachable=False) from error
             pause = self.limits.backoff_seconds * 2**attempt if asked is None else asked
             if not failure.unreachable or pause > self.limits.max_wait_seconds:
@@ -175,12 +211,10 @@ class Fetcher:
                 return head
             if int(_digits(headers.get("content-length", ""))) > limit:
                 raise FetchFailed(f"too_large: over {limit} bytes", unreachable=False)
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > limit:
-                    raise FetchFailed(f"too_large: over {limit} bytes", unreachable=False)
-            return Answer(url, response.status_code, headers, bytes(body), now)
+            body = Unpacked(headers.get("content-encoding", ""), limit)
+            async for chunk in response.aiter_raw():
+                body.feed(chunk)
+            return Answer(url, response.status_code, headers, bytes(body.data), now)
 
     def _failure(self, url: str, error: Exception) -> FetchFailed:
         """What an error of the network means."""

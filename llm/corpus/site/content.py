@@ -8,7 +8,7 @@ import email.utils
 import html
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property
 
 from llm.corpus.site import render
 from llm.corpus.site.documentation import SITE, Source, Topic, read
@@ -59,6 +59,9 @@ class Site:
         self.names = {item.name: path for path, item in self.sources.items()}
         for path, topic in self.topics.items():
             self.names.setdefault(topic.name, path)
+        self.children: dict[str, list[tuple[str, str]]] = {}
+        for path, item in self.sources.items():
+            self.children.setdefault(item.name.rpartition(".")[0], []).append((item.name, path))
         library = [path for path, item in self.sources.items() if not item.distribution]
         self.printed = {f"/print{path}": path for path in library[::_PRINTED_EVERY]}
         self.mirrored = {f"/mirror{path}": path for path in library[::_MIRRORED_EVERY]}
@@ -69,7 +72,7 @@ class Site:
         if path == "/robots.txt":
             return Response(200, "text/plain; charset=utf-8", _ROBOTS.encode())
         if path == "/sitemap.xml":
-            return Response(200, "application/xml", self._sitemap())
+            return Response(200, "application/xml", self._sitemap)
         if path == "/style.css":
             return Response(200, "text/css", b"body { max-width: 50em; margin: auto; }\n")
         if path in ("/old/", "/docs/", "/old/index.html"):
@@ -102,11 +105,7 @@ class Site:
             name = ".".join(parents[:count])
             if name in self.names:
                 trail.append((name, self.names[name]))
-        children = [
-            (name, child)
-            for name, child in self.names.items()
-            if name.rpartition(".")[0] == source.name and child in self.sources
-        ]
+        children = self.children.get(source.name)
         body = render.module_body(module, self.names.get)
         if children:
             body += "<h2>Submodules</h2>" + render.listing(children)
@@ -138,7 +137,7 @@ class Site:
         yield "/", home
         yield "/index.html", home
 
-    @lru_cache(maxsize=1)  # noqa: B019 - a site lives as long as its server
+    @cached_property
     def _sitemap(self) -> bytes:
         paths = [*self.sources, *self.topics, "/about.html"]
         rows = "\n".join(f"<url><loc>{html.escape(SITE + path)}</loc></url>" for path in paths)

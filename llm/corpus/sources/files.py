@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -99,9 +99,10 @@ def read(values: FilesSource, inputs: Inputs, context: Context) -> StepResult:
         total = sum(path.stat().st_size for path in paths)
         done = 0
         for path, name in zip(paths, short_names(paths), strict=True):
-            for batch in _batches(_rows(path, name, values)):
-                _store(store, batch)
-                context.report.progress(done, total, "bytes")
+            with path.open("rb") as raw:
+                for batch in _batches(_rows(raw, name, values)):
+                    _store(store, batch)
+                    context.report.progress(done + raw.tell(), total, "bytes")
             done += path.stat().st_size
         if not store.totals()[0]:
             reasons = "; ".join(f"{url}: {reason}" for url, reason in store.failures()[:3])
@@ -123,26 +124,25 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _is_known(path: Path) -> bool:
-    return path.name.removesuffix(_packing(path)).lower().endswith((*READABLE, *ARCHIVES))
+    return _inner(path.name).endswith((*READABLE, *ARCHIVES))
 
 
-def _packing(path: Path) -> str:
-    return path.suffix if path.suffix.lower() in PACKED else ""
+def _inner(name: str) -> str:
+    """A file's name in lower case without the ending that says how it is packed."""
+    name = name.lower()
+    return name.removesuffix(Path(name).suffix) if name.endswith(PACKED) else name
 
 
-def _rows(path: Path, name: str, values: FilesSource) -> Iterator[Row]:
+def _rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
     """The rows of a file; its last one says what broke it off, if something did."""
-    packing = _packing(path)
-    inner = path.name.removesuffix(packing).lower()
+    inner = _inner(name)
     try:
-        if inner.endswith(".parquet") and not packing:
-            yield from _parquet_rows(path, name, values)
+        if inner.endswith(".parquet") and not name.lower().endswith(PACKED):
+            yield from _parquet_rows(raw, name, values)
         elif inner.endswith((*JSON_LINES, ".json")):
-            with _unpacked(path, packing) as stream:
-                yield from _json_rows(stream, name, values)
+            yield from _json_rows(_unpacked(raw, name), name, values)
         elif inner.endswith(TEXT):
-            with _unpacked(path, packing) as stream:
-                yield _text_row(stream, name, values)
+            yield _text_row(_unpacked(raw, name), name, values)
         else:
             known = " ".join(READABLE)
             yield Row(name, problem=f"unknown_format: the ending is none of {known}")
@@ -152,16 +152,17 @@ def _rows(path: Path, name: str, values: FilesSource) -> Iterator[Row]:
         yield Row(name, problem=f"damaged: {str(error).splitlines()[0]}")
 
 
-def _unpacked(path: Path, packing: str) -> BinaryIO:
-    if packing.lower() == ".gz":
-        return gzip.open(path)  # type: ignore[return-value]
-    if packing.lower() == ".xz":
-        return lzma.open(path)  # type: ignore[return-value]
-    if packing.lower() == ".zst":
+def _unpacked(raw: BinaryIO, name: str) -> BinaryIO:
+    ending = Path(name.lower()).suffix
+    if ending == ".gz":
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+    if ending == ".xz":
+        return cast(BinaryIO, lzma.LZMAFile(raw))
+    if ending == ".zst":
         unpacker = zstandard.ZstdDecompressor(max_window_size=2**31)
-        raw = unpacker.stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
-        return io.BufferedReader(raw, 1 << 20)
-    return path.open("rb")
+        stream = unpacker.stream_reader(raw, read_across_frames=True, closefd=False)
+        return io.BufferedReader(stream, 1 << 20)
+    return raw
 
 
 def _json_rows(stream: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
@@ -183,8 +184,8 @@ def _json_rows(stream: BinaryIO, name: str, values: FilesSource) -> Iterator[Row
             yield _row(row, name, number, values)
 
 
-def _parquet_rows(path: Path, name: str, values: FilesSource) -> Iterator[Row]:
-    with pq.ParquetFile(path) as file:
+def _parquet_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
+    with pq.ParquetFile(raw) as file:
         wanted = {field.split(".")[0] for field in (values.text, values.url, values.id) if field}
         columns = [column for column in file.schema_arrow.names if column in wanted]
         if values.text.split(".")[0] not in columns:

@@ -1,0 +1,175 @@
+"""The user's own files: whatever can be read is, and the rest is told by file and line."""
+
+import gzip
+import json
+import lzma
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from warcio.archiveiterator import ArchiveIterator
+
+from llm.corpus.sources import files
+from llm.corpus.sources.files import FilesSource
+from llm.step import BadInput, Context
+
+ROWS = [
+    {"text": "First.", "url": "https://a.de/1"},
+    {"text": "Zweites – mit Ümlaut.", "url": None},
+    {"text": "Third.", "meta": {"body": "nested"}, "key": "k3"},
+]
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+
+
+def read(
+    context: Context, path: Path | str, **fields: Any
+) -> tuple[dict[str, str], dict[str, str]]:
+    """(URL → text, place → reason) of what a source reads."""
+    values = FilesSource(path=str(path), **fields)
+    files.read(values, {"files": files.expand(values.path)}, context)
+    found = {}
+    for shard in sorted((context.out / "pages").iterdir()):
+        with shard.open("rb") as stream:
+            for record in ArchiveIterator(stream, check_digests="raise"):
+                if record.rec_type == "conversion":
+                    assert record.rec_headers.get_header("Content-Type") == "text/plain"
+                    url = record.rec_headers.get_header("WARC-Target-URI")
+                    found[url] = record.content_stream().read().decode()
+    rows = pq.read_table(context.out / "failures.parquet").to_pylist()
+    return found, {row["url"]: row["reason"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("ending", "pack"),
+    [
+        ("jsonl", bytes),
+        ("jsonl.gz", gzip.compress),
+        ("jsonl.xz", lzma.compress),
+        ("jsonl.zst", zstandard.ZstdCompressor().compress),
+        ("ndjson", bytes),
+    ],
+)
+def test_json_lines_plain_and_packed(
+    context: Context, tmp_path: Path, ending: str, pack: Any
+) -> None:
+    path = tmp_path / f"rows.{ending}"
+    path.write_bytes(pack(LINES))
+    found, bad = read(context, path)
+    assert found == {
+        "https://a.de/1": "First.",
+        f"file:///rows.{ending}#2": "Zweites – mit Ümlaut.",
+        f"file:///rows.{ending}#3": "Third.",
+    }
+    assert bad == {}
+
+
+def test_parquet_and_field_names(context: Context, tmp_path: Path) -> None:
+    names = ("text", "url", "meta", "key")
+    full = [{name: row.get(name) for name in names} for row in ROWS]
+    pq.write_table(pa.Table.from_pylist(full[::-1]), tmp_path / "rows.parquet")
+    found, bad = read(context, tmp_path / "rows.parquet", text="meta.body", url=None, id="key")
+    assert found == {"file:///rows.parquet#k3": "nested"}
+    assert {reason.partition(":")[0] for reason in bad.values()} == {"no_text"}
+
+
+def test_text_files_of_a_folder_are_a_document_each(context: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "my texts"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.txt").write_text("Text a.")
+    (folder / "deep" / "a.txt").write_text("Another a.")
+    (folder / "b.md").write_text("# Title\n\nText b.")
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    (folder / "empty.txt").write_text("\n")
+    found, bad = read(context, folder)
+    assert found == {
+        "file:///a.txt": "Text a.",
+        "file:///deep/a.txt": "Another a.",
+        "file:///b.md": "# Title\n\nText b.",
+    }
+    assert bad == {"file:///empty.txt": "empty: the file has no text"}
+
+
+def test_bad_lines_are_counted_with_file_and_line(context: Context, tmp_path: Path) -> None:
+    lines = [
+        b'{"text": "good"}',
+        b"{not json",
+        b"",
+        b'{"body": "elsewhere"}',
+        b'{"text": 7}',
+        b'{"text": "  "}',
+        b'["a list"]',
+        b'{"text": "' + b"x" * 500 + b'"}',
+        b'{"text": "\xff"}',
+        b'{"text": "lone \\ud800 surrogate"}',
+    ]
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join(lines))
+    found, bad = read(context, tmp_path / "rows.jsonl", max_document_bytes=300)
+    assert set(found) == {"file:///rows.jsonl#1", "file:///rows.jsonl#10"}
+    words = {place.partition("#")[2]: reason.partition(":")[0] for place, reason in bad.items()}
+    assert words == {
+        "2": "bad_json",
+        "4": "no_text",
+        "5": "no_text",
+        "6": "empty",
+        "7": "no_text",
+        "8": "too_large",
+        "9": "bad_json",
+    }
+    assert "there are: body" in bad["file:///rows.jsonl#4"]
+
+
+def test_a_damaged_file_gives_what_comes_before_the_damage(
+    context: Context, tmp_path: Path
+) -> None:
+    many = b"".join(
+        b'{"text": "row %d, %s"}\n' % (i, bytes([97 + i % 26]) * 40) for i in range(9000)
+    )
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(many)[:-2000])
+    (tmp_path / "cut.jsonl.zst").write_bytes(zstandard.compress(many)[:-2000])
+    (tmp_path / "no.parquet").write_bytes(b"PAR1 but no table")
+    (tmp_path / "good.jsonl").write_bytes(b'{"text": "good"}\n')
+    found, bad = read(context, tmp_path)
+    assert "file:///good.jsonl#1" in found
+    assert "file:///cut.jsonl.gz#1" in found
+    assert bad["file:///cut.jsonl.gz"].startswith("damaged: ")
+    assert bad["file:///no.parquet"].startswith("damaged: ")
+
+
+def test_nothing_readable_is_bad_input_that_says_why(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(b'{"body": "x"}\n')
+    with pytest.raises(BadInput, match="field 'text' is missing; there are: body"):
+        read(context, tmp_path / "rows.jsonl")
+    pq.write_table(pa.table({"body": ["x"]}), tmp_path / "rows.parquet")
+    with pytest.raises(BadInput, match="no column 'text'; there are: body"):
+        read(context, tmp_path / "rows.parquet")
+    (tmp_path / "x.bin").write_bytes(b"x")
+    with pytest.raises(BadInput, match="unknown_format"):
+        read(context, tmp_path / "x.bin")
+
+
+def test_patterns_find_files_and_say_when_there_are_none(tmp_path: Path) -> None:
+    for name in ("b.jsonl", "a.jsonl", "c.txt"):
+        (tmp_path / name).write_text("x")
+    assert [path.name for path in files.expand(f"{tmp_path}/*.jsonl")] == ["a.jsonl", "b.jsonl"]
+    assert [path.name for path in files.expand(str(tmp_path))] == ["a.jsonl", "b.jsonl", "c.txt"]
+    with pytest.raises(BadInput, match=r"no file matches '.*\.parquet'"):
+        files.expand(f"{tmp_path}/*.parquet")
+
+
+def test_the_order_of_the_rows_does_not_matter(context: Context, tmp_path: Path) -> None:
+    rows = [{"text": f"text {i}", "url": f"https://a.de/{i}"} for i in range(50)]
+    contents = set()
+    for order in (rows, rows[::-1]):
+        path = tmp_path / "rows.jsonl"
+        path.write_text("\n".join(json.dumps(row) for row in order))
+        values = FilesSource(path=str(path))
+        for item in context.out.rglob("*"):
+            if item.is_file():
+                item.unlink()
+        if (context.out / "pages").is_dir():
+            (context.out / "pages").rmdir()
+        contents.add(files.read(values, {"files": [path]}, context).content)
+    assert len(contents) == 1
