@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SLICE_ELEMENTS = 1 << 21  # logits in one slice (8 MiB in float32)
+SLICE_ELEMENTS = 1 << 20  # logits in one slice (4 MiB in float32)
+SLICE_ROWS = 128  # at least: fewer, and adding up the weight's gradient costs more than it saves
 
 
 def slices(rows: int, vocabulary: int) -> Iterator[slice]:
-    """Cut `rows` rows so that one slice of logits has about SLICE_ELEMENTS elements."""
-    step = max(16, SLICE_ELEMENTS // vocabulary)
+    """Cut `rows` rows so that a slice of logits has about SLICE_ELEMENTS, or SLICE_ROWS rows."""
+    step = max(SLICE_ROWS, SLICE_ELEMENTS // vocabulary)
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
