@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from resiliparse.parse.html import HTMLTree
+from lxml import etree
 
 from llm.corpus.urls import normalise
 
-LIBRARIES = ("resiliparse",)
+LIBRARIES = ("lxml",)
 
 # Endings of addresses that hardly ever are pages with text.
 _NO_PAGES = re.compile(
@@ -28,23 +28,28 @@ class Links:
 
 def read_links(body: bytes, url: str, headers: Mapping[str, str]) -> Links:
     """Read a page's links and robots directives (meta, X-Robots-Tag); nofollow ones are left out."""
-    document = HTMLTree.parse_from_bytes(body).document
-    if document is None:
+    # libxml2 here, for it finds the links twenty times as fast as resiliparse's tree.
+    try:
+        root = etree.fromstring(body, etree.HTMLParser(recover=True, no_network=True))
+    except (etree.XMLSyntaxError, ValueError):
+        return Links(())
+    if root is None:
         return Links(())
     said = [headers.get("x-robots-tag", "")]
-    for meta in document.get_elements_by_tag_name("meta"):
-        if (meta.getattr("name") or "").lower() == "robots":
-            said.append(meta.getattr("content") or "")
+    said += [
+        meta.get("content", "")
+        for meta in root.iter("meta")
+        if meta.get("name", "").strip().lower() == "robots"
+    ]
     directives = {word.strip().lower() for text in said for word in text.split(",")}
     noindex = bool(directives & {"noindex", "none"})
     if directives & {"nofollow", "none"}:
         return Links((), noindex)
-    bases = document.get_elements_by_tag_name("base")
-    base = normalise(bases[0].getattr("href") or "", url) if bases else None
+    base = next((normalise(item.get("href", ""), url) for item in root.iter("base")), None)
     found: dict[str, None] = {}
-    for anchor in document.get_elements_by_tag_name("a"):
-        target = anchor.getattr("href")
-        if not target or "nofollow" in (anchor.getattr("rel") or "").lower().split():
+    for anchor in root.iter("a", "area"):
+        target = anchor.get("href")
+        if not target or "nofollow" in anchor.get("rel", "").lower().split():
             continue
         address = normalise(target, base or url)
         if address is not None and not _NO_PAGES.search(address):

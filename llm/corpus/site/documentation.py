@@ -125,16 +125,18 @@ def standard_library(folder: Path | None = None) -> list[Source]:
 def installed_packages() -> list[Source]:
     """The public modules of every installed distribution except Penstock's own, sorted by name."""
     found: dict[str, Source] = {}
-    named = {item.metadata["Name"] or "": item for item in importlib.metadata.distributions()}
-    for title, distribution in sorted(named.items()):
-        if not title or title.lower() == _OWN_DISTRIBUTION:
-            continue
+    for title, distribution in _distributions():
         for file in distribution.files or ():
             name = _module_name(str(PurePosixPath(file)))
             path = Path(str(distribution.locate_file(file)))
             if name is not None and name not in found and path.is_file():
                 found[name] = Source(name, path, title)
     return [found[name] for name in sorted(found)]
+
+
+def installed_versions() -> list[str]:
+    """`name==version` of every distribution that `installed_packages` documents, sorted."""
+    return [f"{title}=={distribution.version}" for title, distribution in _distributions()]
 
 
 def modules(sources: list[Source]) -> Iterator[Module]:
@@ -188,6 +190,16 @@ def topics(folder: Path | None = None) -> list[Topic]:
                 for name, text in sorted(texts.items())
             ]
     return []
+
+
+def _distributions() -> list[tuple[str, importlib.metadata.Distribution]]:
+    """Every installed distribution but our own, by name."""
+    named: dict[str, importlib.metadata.Distribution] = {}
+    for item in importlib.metadata.distributions():
+        title = item.metadata["Name"] or ""
+        if title and title.lower() != _OWN_DISTRIBUTION:
+            named.setdefault(title, item)
+    return sorted(named.items())
 
 
 def _module_name(file: str) -> str | None:

@@ -9,8 +9,6 @@ from llm.corpus.urls import normalise
 from llm.corpus.warc import write_pages
 from llm.step import BadInput, Context, Inputs, StepResult
 
-LIBRARIES = ("httpx", "protego", "resiliparse")
-
 _ADVICE = {
     "robots_disallowed": "its robots.txt disallows it for {agent!r}: ask the owner, or name "
     "another seed",
