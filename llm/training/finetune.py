@@ -7,7 +7,6 @@ counts the answers alone.
 import dataclasses
 import json
 import math
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,19 +15,18 @@ from tokenizers import Tokenizer
 
 from llm.durable import file_digest, replacing, write_json
 from llm.settings import section, setting
-from llm.step import BadInput, Context, Inputs, Machine, StepResult, digest_of
+from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.chat import CHAT_TEMPLATE
 from llm.training import launch
 from llm.training.conversations import Conversations, Packed, pack, padding_id, read
 from llm.training.optimizer import OptimizerSettings
-from llm.training.work import METRICS, MODEL, SEEN
+from llm.training.work import METRICS, MODEL, SEEN, folder_digest, hand_over
 
 if TYPE_CHECKING:
     from llm.models.decoder import Decoder
     from llm.training.ranks import Group
 
 LIBRARIES = ("torch", "numpy", "safetensors", "tokenizers")
-MICRO_BATCH_TOKENS = 4096  # of one forward pass, when the machine does not say
 SPLITS = ("train", "validation")
 MEASURED = {"before": "validation-before.json", "after": "validation-after.json"}
 
@@ -98,17 +96,15 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
         "rows_per_step": rows_per_step,
         "identity": digest_of([repr(values), *weights, *rows]),
         "device": context.machine.device,
-        "micro_batch": _micro_batch(context.machine, context_length),
+        "micro_batch": launch.micro_batch(context.machine, context_length),
     }
     processes = launch.processes_for(context.machine, values.data_parallel)
     launch.run(__name__, job, context, processes, steps)
-    for name in (MODEL, METRICS, SEEN):
-        shutil.move(context.work / name, context.out / name)
+    hand_over(context.work, context.out, (MODEL, METRICS, SEEN))
     losses = {when: _measured(context.work, when) for when in MEASURED}
-    files = sorted(path for path in (context.out / MODEL).iterdir() if path.is_file())
     return StepResult(
         counts={**counts, "steps": steps, "validation_loss": losses},
-        content=digest_of(text for path in files for text in (path.name, file_digest(path))),
+        content=folder_digest(context.out / MODEL),
         summary=_summary(counts, steps, losses),
     )
 
@@ -128,10 +124,6 @@ def _rows_per_step(values: FinetuneSettings, context_length: int) -> int:
             f"data_parallel {values.data_parallel} times the model's context of {context_length}"
         )
     return rows
-
-
-def _micro_batch(machine: Machine, context_length: int) -> int:
-    return machine.micro_batch or max(1, MICRO_BATCH_TOKENS // context_length)
 
 
 def _rows_file(work: Path, split: str) -> Path:

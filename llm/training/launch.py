@@ -23,6 +23,7 @@ from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
 STOP_SECONDS = 25  # from SIGTERM to SIGKILL: a checkpoint takes less, Prefect waits for 30
 POLL_SECONDS = 0.2
 TAIL_LINES = 30
+MICRO_BATCH_TOKENS = 4096  # of one forward pass, when the machine does not say
 NVIDIA_DRIVER = Path("/dev/nvidiactl")  # looked at instead of importing torch
 
 
@@ -39,6 +40,15 @@ def processes_for(machine: Machine, parts: int) -> int:
         return 1
     wanted = machine.processes or len(os.sched_getaffinity(0))
     return min(wanted, parts)
+
+
+def micro_batch(machine: Machine, context_length: int) -> int:
+    """Rows of one forward pass: the machine's, else as many as MICRO_BATCH_TOKENS allow.
+
+    It decides how float sums are bracketed, so another one gives equivalent results, not the same
+    bits: without a machine setting it hangs on the recipe alone.
+    """
+    return machine.micro_batch or max(1, MICRO_BATCH_TOKENS // context_length)
 
 
 def run(module: str, job: Mapping[str, Any], context: Context, processes: int, steps: int) -> None:

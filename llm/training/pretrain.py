@@ -16,19 +16,18 @@ from tokenizers import Tokenizer
 from llm.durable import file_digest
 from llm.models.config import DecoderConfig, ModelSettings
 from llm.settings import section, setting
-from llm.step import BadInput, Context, Inputs, Machine, StepResult, digest_of
+from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Batches
 from llm.training import launch
 from llm.training.optimizer import OptimizerSettings
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
-from llm.training.work import METRICS, MODEL, SEEN, TRUNK, hand_over, last_line
+from llm.training.work import METRICS, MODEL, SEEN, TRUNK, folder_digest, hand_over, last_line
 
 if TYPE_CHECKING:
     from llm.training.loop import Rows
     from llm.training.ranks import Group
 
 LIBRARIES = ("torch", "numpy", "safetensors")
-MICRO_BATCH_TOKENS = 4096  # of one forward pass, when the machine does not say
 
 
 @section
@@ -116,12 +115,6 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
     return StepResult(counts=counts, content=folder_digest(context.out / MODEL), summary=summary)
 
 
-def folder_digest(folder: Path) -> str:
-    """Digest of the names and contents of a folder's files."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return digest_of(text for path in files for text in (path.name, file_digest(path)))
-
-
 def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[str, Any]:
     """The job for the ranks, JSON; everything that can be wrong with the input is found here."""
     tokenizer = inputs["tokenizer"][0] / "tokenizer.json"
@@ -141,17 +134,8 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
         "start": str(start.resolve()) if start else None,
         "identity": identity,
         "device": context.machine.device,
-        "micro_batch": micro_batch(context.machine, values.model.context_length),
+        "micro_batch": launch.micro_batch(context.machine, values.model.context_length),
     }
-
-
-def micro_batch(machine: Machine, context_length: int) -> int:
-    """Rows of one forward pass: the machine's, else as many as MICRO_BATCH_TOKENS allow.
-
-    It decides how float sums are bracketed, so another one gives equivalent results, not the same
-    bits: without a machine setting it hangs on the recipe alone.
-    """
-    return machine.micro_batch or max(1, MICRO_BATCH_TOKENS // context_length)
 
 
 def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> DecoderConfig:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llm.durable import replacing
+from llm.durable import file_digest, replacing
+from llm.step import digest_of
 
 JOB = "job.json"  # what to do, for the ranks
 STARTED = "started.json"  # from which step the ranks went on, and what they had to say about it
@@ -65,3 +66,9 @@ def last_line(path: Path) -> dict[str, Any]:
         log.seek(max(0, path.stat().st_size - (1 << 20)))
         found: dict[str, Any] = json.loads(log.readlines()[-1])
         return found
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of the names and contents of a folder's files."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return digest_of(text for path in files for text in (path.name, file_digest(path)))

@@ -15,7 +15,7 @@ from llm.step import BadInput, Context, Inputs, Machine
 from llm.training import launch, pretrain
 from llm.training.pretrain import PretrainSettings
 from llm.training.ranks import Group
-from llm.training.work import STARTED
+from llm.training.work import STARTED, folder_digest
 from tests.llm.training.runs import VOCABULARY, tiny_settings, write_tokens
 
 
@@ -43,7 +43,7 @@ def test_the_artifact_is_a_model_its_logs_and_its_trunk(inputs: Inputs, context:
     result = pretrain.pretrain(tiny_settings(), inputs, context)
     model, tokenizer = load(context.out / "model")
     assert tokenizer.get_vocab_size() == model.config.vocabulary == VOCABULARY
-    assert result.content == pretrain.folder_digest(context.out / "model")
+    assert result.content == folder_digest(context.out / "model")
     assert result.counts["tokens"] == 12 * 128
     points = [json.loads(line) for line in (context.out / "metrics.jsonl").open()]
     assert set(points[0]) == {"step", "tokens", "loss", "lr", "grad_norm", "tokens_per_second"}
