@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SLICE_ELEMENTS = 1 << 20  # logits in one slice (4 MiB in float32)
+SLICE_ELEMENTS = 1 << 20  # logits in one slice (4 MiB in float32): what a processor's cache holds
+CUDA_SLICE_ELEMENTS = 1 << 27  # on a GPU (512 MiB): what keeps it busy
 SLICE_ROWS = 128  # at least: fewer, and adding up the weight's gradient costs more than it saves
 
 
-def slices(rows: int, vocabulary: int) -> Iterator[slice]:
+def slices(rows: int, vocabulary: int, cuda: bool = False) -> Iterator[slice]:
     """Cut `rows` rows so that a slice of logits has about SLICE_ELEMENTS, or SLICE_ROWS rows."""
-    step = max(SLICE_ROWS, SLICE_ELEMENTS // vocabulary)
+    elements = CUDA_SLICE_ELEMENTS if cuda else SLICE_ELEMENTS
+    step = max(SLICE_ROWS, elements // vocabulary)
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
@@ -36,7 +38,7 @@ def token_losses(x: Tensor, weight: Tensor, targets: Tensor, ignore: int = -100)
     """
     low = weight.to(x.dtype)
     losses = x.new_zeros(len(x), dtype=torch.float32)
-    for rows in slices(len(x), len(weight)):
+    for rows in slices(len(x), len(weight), x.is_cuda):
         counted = targets[rows] != ignore
         picked = log_probabilities(x[rows], low).gather(1, targets[rows].where(counted, 0)[:, None])
         losses[rows] = -picked[:, 0] * counted
@@ -57,7 +59,7 @@ class _SummedLoss(torch.autograd.Function):
         grad_x = torch.empty_like(x)
         grad_weight = torch.zeros_like(weight)  # float32 whatever x is: slices add up in it
         total = x.new_zeros((), dtype=torch.float32)
-        for rows in slices(len(x), len(weight)):
+        for rows in slices(len(x), len(weight), x.is_cuda):
             counted = (targets[rows] != ignore)[:, None]
             wanted = targets[rows][:, None].where(counted, 0)
             logits = (x[rows] @ low.T).float()  # (n, V)
