@@ -58,9 +58,10 @@ def write_bytes(path: Path, data: bytes) -> None:
         aside.write_bytes(data)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace the file with `value` as JSON with sorted keys, all or nothing."""
-    write_bytes(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode())
+def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
+    """Replace the file with `value` as JSON, all or nothing."""
+    text = json.dumps(value, indent=1, sort_keys=sort_keys, ensure_ascii=False)
+    write_bytes(path, text.encode())
 
 
 def commit_folder(source: Path, target: Path) -> None:

@@ -203,15 +203,9 @@ def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "recipe"
     given = error["input"]
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = [
-            field.path.rpartition(".")[2] for field in fields() if _beside(field.path, error["loc"])
-        ]
+        known = sorted(_known(error["loc"][:-1]))
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = (
-            f": did you mean {close[0]}?"
-            if close
-            else f"; known are {', '.join(sorted(set(known)))}"
-        )
+        hint = f": did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
         return f"{where}: no such field{hint}"
     if error["type"] in ("missing", "missing_keyword_only_argument", "missing_argument"):
         return f"{where}: is missing"
@@ -224,17 +218,22 @@ def _explain(error: Any) -> str:
     return f"{where}: {message}" + (f", not {shown}" if shown else "")
 
 
-def _beside(path: str, loc: Sequence[Any]) -> bool:
-    """Whether a documented field stands in the section that an error's location names."""
-    named = [str(part) for part in loc[:-1]]
-    own = path.split(".")[:-1]
-    # A location also names keys of mappings, numbers of items and tags of unions.
-    rest = iter(named)
-    return (
-        len(own) <= len(named)
-        and all(part in rest for part in own)
-        and (not named or (bool(own) and own[0] == named[0]))
-    )
+def _known(section: Sequence[Any]) -> set[str]:
+    """Names of the fields of the section that an error's location names.
+
+    A location also names keys of mappings, numbers of items and tags of unions.
+    """
+    if not section:
+        return set(Recipe.model_fields)
+    named = [str(part) for part in section]
+    found = set()
+    for field in fields():
+        *own, name = field.path.split(".")
+        rest = iter(named)
+        if own and own[0] == named[0] and all(part in rest for part in own):
+            found.add((len(own), name))
+    deepest = max((depth for depth, _ in found), default=0)
+    return {name for depth, name in found if depth == deepest}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,8 +68,9 @@ class Runs:
         self.folder = folder
 
     def save(self, record: RunRecord) -> None:
-        """Write a record, all or nothing."""
-        durable.write_json(self.folder / "runs" / f"{record.id}.json", dataclasses.asdict(record))
+        """Write a record, all or nothing. Its stages stay in the order in which they finished."""
+        path = self.folder / "runs" / f"{record.id}.json"
+        durable.write_json(path, dataclasses.asdict(record), sort_keys=False)
 
     def load(self, run_id: str) -> RunRecord:
         """Read a record. Raises FileNotFoundError."""

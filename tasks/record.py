@@ -44,7 +44,7 @@ def recorded(
             yield record.id
         except BaseException as error:
             outcome = "failed" if isinstance(error, Exception) else "cancelled"
-            message = f"{type(error).__name__}: {error}"[:2000]
+            message = f"{type(error).__name__}: {error}".removesuffix(": ")[:2000]
             raise
         finally:
             record = runs.load(record.id)
