@@ -172,13 +172,13 @@ def _canonical(node: Any) -> Iterator[str]:
 
 
 def _without_description(node: ast.AST) -> ast.AST:
-    """`setting(800, "Pages to fetch.", gt=0)` → `setting(800, gt=0)`."""
+    """`setting(default=800, description="Pages to fetch.", gt=0)` without its description."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         return node
     if node.func.id != "setting":
         return node
     keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
-    return ast.Call(func=node.func, args=node.args[:1], keywords=keywords)
+    return ast.Call(func=node.func, args=node.args, keywords=keywords)
 
 
 def plain(value: Any) -> Any:

@@ -39,15 +39,19 @@ class PolicySettings:
     """What happens to finished work when the code changes, and how long it is kept."""
 
     code_changed: Literal["ask", "keep", "rerun"] = setting(
-        "ask",
-        "When the code or a library of an expensive step changed: ask at a terminal (unattended: "
+        default="ask",
+        description="When the code or a library of an expensive step changed: ask at a terminal (unattended: "
         "keep its artifact and say so), keep it, or rerun it.",
     )
     expensive_seconds: float = setting(
-        600.0, "A step is expensive when its last run took longer than this (seconds).", ge=0
+        default=600.0,
+        description="A step is expensive when its last run took longer than this (seconds).",
+        ge=0,
     )
     keep_runs: int = setting(
-        14, "Newest runs of this recipe whose artifacts `penstock gc` keeps (count).", ge=1
+        default=14,
+        description="Newest runs of this recipe whose artifacts `penstock gc` keeps (count).",
+        ge=1,
     )
 
 

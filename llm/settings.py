@@ -11,7 +11,7 @@ from typing import Any, TypeVar, dataclass_transform
 T = TypeVar("T")
 
 
-def setting(default: Any = dataclasses.MISSING, description: str = "", **bounds: Any) -> Any:
+def setting(*, default: Any = dataclasses.MISSING, description: str = "", **bounds: Any) -> Any:
     """Declare one field: its default, a description that names the unit, and bounds.
 
     `bounds` are pydantic's names: gt, ge, lt, le, pattern, min_length, max_length. A default that

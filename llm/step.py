@@ -21,17 +21,27 @@ Inputs = Mapping[str, Sequence[Path]]
 class Machine:
     """How a run uses the machine. Never part of a key: results are the same on another."""
 
-    workers: int = setting(2, "Processes or threads for data steps (count).", ge=1)
+    workers: int = setting(
+        default=2, description="Processes or threads for data steps (count).", ge=1
+    )
     processes: int | None = setting(
-        None, "Training processes (count); none: one per data-parallel part and core.", ge=1
+        default=None,
+        description="Training processes (count); none: one per data-parallel part and core.",
+        ge=1,
     )
-    device: str = setting("auto", "Device for training and evaluation: auto, cpu or cuda.")
+    device: str = setting(
+        default="auto", description="Device for training and evaluation: auto, cpu or cuda."
+    )
     micro_batch: int | None = setting(
-        None, "Sequences per forward pass (count); none: the trainer chooses.", ge=1
+        default=None,
+        description="Sequences per forward pass (count); none: the trainer chooses.",
+        ge=1,
     )
-    hosts: dict[str, str] = setting(dict, "Addresses (host:port) that stand in for host names.")
+    hosts: dict[str, str] = setting(
+        default=dict, description="Addresses (host:port) that stand in for host names."
+    )
     memory_bytes: int = setting(
-        2_000_000_000, "Memory that a guarded worker may take (bytes).", gt=0
+        default=2_000_000_000, description="Memory that a guarded worker may take (bytes).", gt=0
     )
 
 

@@ -18,8 +18,11 @@ def crawl(run: Run, stages: Stages) -> Outputs:
     calls = []
     for name, source in run.recipe.crawl.sources.items():
         if isinstance(source, WebSource):
-            step = BUILTIN if any(seed.startswith("builtin:") for seed in source.seeds) else WEB
-            calls.append(Call(step, source, {}, name, {"snapshot": run.snapshot}))
+            identity = {"snapshot": run.snapshot}
+            if any(seed.startswith("builtin:") for seed in source.seeds):
+                calls.append(Call(BUILTIN, source, {}, name, identity | builtin.identity(source)))
+            else:
+                calls.append(Call(WEB, source, {}, name, identity))
         else:
             step = FILES if isinstance(source, FilesSource) else WARC
             found = Outside.files(files.expand(source.path))

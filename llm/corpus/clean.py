@@ -19,9 +19,15 @@ __all__ = ["CleanSettings", "funnel_rows"]
 class CleanSettings:
     """From pages to documents."""
 
-    extract: ExtractSettings = setting(ExtractSettings, "How the text of a page is read.")
-    filters: FilterSettings = setting(FilterSettings, "Which documents are kept.")
-    dedup: DedupSettings = setting(DedupSettings, "Which duplicates are removed.")
+    extract: ExtractSettings = setting(
+        default=ExtractSettings, description="How the text of a page is read."
+    )
+    filters: FilterSettings = setting(
+        default=FilterSettings, description="Which documents are kept."
+    )
+    dedup: DedupSettings = setting(
+        default=DedupSettings, description="Which duplicates are removed."
+    )
     pii: tuple[Literal["email", "ip"], ...] = setting(
-        ("email", "ip"), "Personal data to mask, by kind; empty: none."
+        default=("email", "ip"), description="Personal data to mask, by kind; empty: none."
     )

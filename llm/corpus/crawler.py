@@ -29,59 +29,87 @@ MAX_REPEATS = 4
 class WebSource:
     """Web sites to crawl."""
 
-    type: Literal["web"] = setting("web", "Kind of source: web.")
+    type: Literal["web"] = setting(default="web", description="Kind of source: web.")
     seeds: tuple[str, ...] = setting(
         description="Addresses to start from; `builtin:python-docs` is the documentation of the "
         "Python installation, `builtin:python-docs+packages` that of the packages too.",
         min_length=1,
     )
     hosts: tuple[str, ...] = setting(
-        (),
-        "Host names to stay on (with the port unless it is the default; with or without www.); "
+        default=(),
+        description="Host names to stay on (with the port unless it is the default; with or without www.); "
         "none: the seeds'.",
     )
     include: tuple[str, ...] = setting(
-        (), "Patterns of addresses to fetch, `*` for anything (the seeds always are); none: all."
+        default=(),
+        description="Patterns of addresses to fetch, `*` for anything (the seeds always are); none: all.",
     )
     exclude: tuple[str, ...] = setting(
-        (), "Patterns of addresses never to fetch, `*` for anything."
+        default=(), description="Patterns of addresses never to fetch, `*` for anything."
     )
-    max_pages: int = setting(10_000, "Pages to keep at most, nearest to the seeds first.", ge=1)
+    max_pages: int = setting(
+        default=10_000, description="Pages to keep at most, nearest to the seeds first.", ge=1
+    )
     max_depth: int | None = setting(
-        None, "Links to follow away from a seed at most (count); none: no limit.", ge=0
+        default=None,
+        description="Links to follow away from a seed at most (count); none: no limit.",
+        ge=0,
     )
-    follow_links: bool = setting(True, "Whether to follow the links on pages.")
-    sitemaps: bool = setting(True, "Whether to fetch what the sites' sitemaps list.")
+    follow_links: bool = setting(default=True, description="Whether to follow the links on pages.")
+    sitemaps: bool = setting(
+        default=True, description="Whether to fetch what the sites' sitemaps list."
+    )
     user_agent: str = setting(
-        "Penstock/0.1", "How the crawler names itself, to servers and in robots.txt.", min_length=1
+        default="Penstock/0.1",
+        description="How the crawler names itself, to servers and in robots.txt.",
+        min_length=1,
     )
     delay_seconds: float = setting(
-        0.5, "Pause between two requests to a host (seconds); robots.txt can make it longer.", ge=0
+        default=0.5,
+        description="Pause between two requests to a host (seconds); robots.txt can make it longer.",
+        ge=0,
     )
     max_crawl_delay_seconds: float = setting(
-        60.0, "A host whose robots.txt asks for a longer pause is left out (seconds).", gt=0
+        default=60.0,
+        description="A host whose robots.txt asks for a longer pause is left out (seconds).",
+        gt=0,
     )
-    concurrency: int = setting(16, "Requests under way at once, all hosts together (count).", ge=1)
+    concurrency: int = setting(
+        default=16, description="Requests under way at once, all hosts together (count).", ge=1
+    )
     host_concurrency: int = setting(
-        2, "Requests under way at once to a host (count); 1 where it asks for a pause.", ge=1
+        default=2,
+        description="Requests under way at once to a host (count); 1 where it asks for a pause.",
+        ge=1,
     )
-    timeout_seconds: float = setting(30.0, "Time for a whole answer (seconds).", gt=0)
+    timeout_seconds: float = setting(
+        default=30.0, description="Time for a whole answer (seconds).", gt=0
+    )
     max_page_bytes: int = setting(
-        10_000_000, "Larger pages are left out (bytes, after decompression).", gt=0
+        default=10_000_000,
+        description="Larger pages are left out (bytes, after decompression).",
+        gt=0,
     )
     retries: int = setting(
-        3, "How often to try again after no answer, 429 or 5xx (count).", ge=0, le=20
+        default=3,
+        description="How often to try again after no answer, 429 or 5xx (count).",
+        ge=0,
+        le=20,
     )
     backoff_seconds: float = setting(
-        1.0, "First pause before trying again (seconds); doubles each time.", ge=0
+        default=1.0,
+        description="First pause before trying again (seconds); doubles each time.",
+        ge=0,
     )
     max_wait_seconds: float = setting(
-        120.0,
-        "A page whose server asks for a longer wait (Retry-After) is given up (seconds).",
+        default=120.0,
+        description="A page whose server asks for a longer wait (Retry-After) is given up (seconds).",
         gt=0,
     )
     shard_bytes: int = setting(
-        32_000_000, "Mean size of a shard of the result (bytes of pages, uncompressed).", gt=0
+        default=32_000_000,
+        description="Mean size of a shard of the result (bytes of pages, uncompressed).",
+        gt=0,
     )
 
     def limits(self) -> Limits:

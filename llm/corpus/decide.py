@@ -38,7 +38,9 @@ class DecideAll:
     """All shards of a corpus and the rules."""
 
     shards: tuple[str, ...] = setting(description="Names of the shards, in the inputs' order.")
-    filters: FilterSettings = setting(FilterSettings, "Which documents are kept.")
+    filters: FilterSettings = setting(
+        default=FilterSettings, description="Which documents are kept."
+    )
 
 
 @dataclass

@@ -35,11 +35,15 @@ class NearSettings:
     """What a near-duplicate is."""
 
     similarity: float = setting(
-        0.8, "Least Jaccard similarity of word n-grams (0 to 1).", gt=0, le=1
+        default=0.8, description="Least Jaccard similarity of word n-grams (0 to 1).", gt=0, le=1
     )
-    words: int = setting(WORDS, "Words in an n-gram (count).", ge=1, le=20)
-    bands: int = setting(BANDS, "MinHash bands (count): more find more candidates.", ge=1, le=200)
-    rows: int = setting(ROWS, "MinHash values a band (count): more find fewer.", ge=1, le=50)
+    words: int = setting(default=WORDS, description="Words in an n-gram (count).", ge=1, le=20)
+    bands: int = setting(
+        default=BANDS, description="MinHash bands (count): more find more candidates.", ge=1, le=200
+    )
+    rows: int = setting(
+        default=ROWS, description="MinHash values a band (count): more find fewer.", ge=1, le=50
+    )
 
 
 @section
@@ -47,9 +51,11 @@ class DedupSettings:
     """Which duplicates are looked for."""
 
     exact: Literal["document", "none"] = setting(
-        "document", "Exact duplicates: by the whole document's text, or none."
+        default="document", description="Exact duplicates: by the whole document's text, or none."
     )
-    near: NearSettings | None = setting(NearSettings, "Near-duplicates; null: not looked for.")
+    near: NearSettings | None = setting(
+        default=NearSettings, description="Near-duplicates; null: not looked for."
+    )
 
 
 def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[Duplicate]:

@@ -43,13 +43,17 @@ class ExtractSettings:
     """How the text of a page is read."""
 
     engine: Engine = setting(
-        "auto",
-        "Extractor: resiliparse (fast), trafilatura (thorough), or auto (resiliparse, and "
+        default="auto",
+        description="Extractor: resiliparse (fast), trafilatura (thorough), or auto (resiliparse, and "
         "trafilatura where the fast one finds suspiciously little).",
     )
-    min_characters: int = setting(1, "Shortest text that is a document (characters).", ge=1)
+    min_characters: int = setting(
+        default=1, description="Shortest text that is a document (characters).", ge=1
+    )
     max_page_bytes: int = setting(
-        10_000_000, "Larger pages are dropped unread (bytes of the payload).", gt=0
+        default=10_000_000,
+        description="Larger pages are dropped unread (bytes of the payload).",
+        gt=0,
     )
 
 
@@ -61,7 +65,7 @@ class ExtractShard:
     part: str = setting(
         description="Name of the shard, such as 00000.", pattern=r"^[0-9A-Za-z_-]+$"
     )
-    settings: ExtractSettings = setting(ExtractSettings, "How text is read.")
+    settings: ExtractSettings = setting(default=ExtractSettings, description="How text is read.")
 
 
 def extract_text(html: str | bytes, url: str = "", engine: Engine = "auto") -> str:

@@ -19,23 +19,34 @@ Preset = Literal["gopher_quality", "gopher_repetition"]
 class GopherQuality:
     """What prose looks like: rules of Gopher's quality filter. They know English stop words only."""
 
-    min_words: float | None = setting(50, "Fewest words (count).", ge=0)
-    max_words: float | None = setting(100_000, "Most words (count).", gt=0)
-    min_mean_word_length: float | None = setting(3, "Shortest mean word (characters).", ge=0)
-    max_mean_word_length: float | None = setting(10, "Longest mean word (characters).", gt=0)
-    max_hash_per_word: float | None = setting(0.1, "Most # signs for each word (ratio).", ge=0)
-    max_ellipsis_per_word: float | None = setting(0.1, "Most ellipses a word (ratio).", ge=0)
+    min_words: float | None = setting(default=50, description="Fewest words (count).", ge=0)
+    max_words: float | None = setting(default=100_000, description="Most words (count).", gt=0)
+    min_mean_word_length: float | None = setting(
+        default=3, description="Shortest mean word (characters).", ge=0
+    )
+    max_mean_word_length: float | None = setting(
+        default=10, description="Longest mean word (characters).", gt=0
+    )
+    max_hash_per_word: float | None = setting(
+        default=0.1, description="Most # signs for each word (ratio).", ge=0
+    )
+    max_ellipsis_per_word: float | None = setting(
+        default=0.1, description="Most ellipses a word (ratio).", ge=0
+    )
     max_bullet_lines: float | None = setting(
-        0.9, "Most lines that begin with a bullet (fraction).", ge=0, le=1
+        default=0.9, description="Most lines that begin with a bullet (fraction).", ge=0, le=1
     )
     max_ellipsis_lines: float | None = setting(
-        0.3, "Most lines that end in an ellipsis (fraction).", ge=0, le=1
+        default=0.3, description="Most lines that end in an ellipsis (fraction).", ge=0, le=1
     )
     min_letter_words: float | None = setting(
-        0.8, "Fewest words with a letter (fraction).", ge=0, le=1
+        default=0.8, description="Fewest words with a letter (fraction).", ge=0, le=1
     )
     min_stop_words: float | None = setting(
-        2, "Fewest different words of: the be to of and that have with (count).", ge=0, le=8
+        default=2,
+        description="Fewest different words of: the be to of and that have with (count).",
+        ge=0,
+        le=8,
     )
 
 
@@ -43,36 +54,44 @@ class GopherQuality:
 class GopherRepetition:
     """How much a text repeats itself: rules of Gopher's repetition filter, all fractions."""
 
-    max_duplicate_lines: float | None = setting(0.3, "Most repeated lines (fraction).", ge=0, le=1)
+    max_duplicate_lines: float | None = setting(
+        default=0.3, description="Most repeated lines (fraction).", ge=0, le=1
+    )
     max_duplicate_line_characters: float | None = setting(
-        0.2, "Most characters in repeated lines (fraction).", ge=0, le=1
+        default=0.2, description="Most characters in repeated lines (fraction).", ge=0, le=1
     )
     max_duplicate_paragraphs: float | None = setting(
-        0.3, "Most repeated paragraphs (fraction).", ge=0, le=1
+        default=0.3, description="Most repeated paragraphs (fraction).", ge=0, le=1
     )
     max_duplicate_paragraph_characters: float | None = setting(
-        0.2, "Most characters in repeated paragraphs (fraction).", ge=0, le=1
+        default=0.2, description="Most characters in repeated paragraphs (fraction).", ge=0, le=1
     )
-    max_top_2_gram: float | None = setting(0.20, "Most characters in the commonest 2 words.", ge=0)
-    max_top_3_gram: float | None = setting(0.18, "Most characters in the commonest 3 words.", ge=0)
-    max_top_4_gram: float | None = setting(0.16, "Most characters in the commonest 4 words.", ge=0)
+    max_top_2_gram: float | None = setting(
+        default=0.20, description="Most characters in the commonest 2 words.", ge=0
+    )
+    max_top_3_gram: float | None = setting(
+        default=0.18, description="Most characters in the commonest 3 words.", ge=0
+    )
+    max_top_4_gram: float | None = setting(
+        default=0.16, description="Most characters in the commonest 4 words.", ge=0
+    )
     max_duplicate_5_grams: float | None = setting(
-        0.15, "Most characters in repeated 5-grams.", ge=0
+        default=0.15, description="Most characters in repeated 5-grams.", ge=0
     )
     max_duplicate_6_grams: float | None = setting(
-        0.14, "Most characters in repeated 6-grams.", ge=0
+        default=0.14, description="Most characters in repeated 6-grams.", ge=0
     )
     max_duplicate_7_grams: float | None = setting(
-        0.13, "Most characters in repeated 7-grams.", ge=0
+        default=0.13, description="Most characters in repeated 7-grams.", ge=0
     )
     max_duplicate_8_grams: float | None = setting(
-        0.12, "Most characters in repeated 8-grams.", ge=0
+        default=0.12, description="Most characters in repeated 8-grams.", ge=0
     )
     max_duplicate_9_grams: float | None = setting(
-        0.11, "Most characters in repeated 9-grams.", ge=0
+        default=0.11, description="Most characters in repeated 9-grams.", ge=0
     )
     max_duplicate_10_grams: float | None = setting(
-        0.10, "Most characters in repeated 10-grams.", ge=0
+        default=0.10, description="Most characters in repeated 10-grams.", ge=0
     )
 
 
@@ -81,15 +100,23 @@ class FilterSettings:
     """Which documents are kept."""
 
     presets: tuple[Preset, ...] = setting(
-        ("gopher_quality", "gopher_repetition"), "Rule sets in use, in the order they are asked."
+        default=("gopher_quality", "gopher_repetition"),
+        description="Rule sets in use, in the order they are asked.",
     )
-    gopher_quality: GopherQuality = setting(GopherQuality, "Thresholds of that preset.")
-    gopher_repetition: GopherRepetition = setting(GopherRepetition, "Thresholds of that preset.")
+    gopher_quality: GopherQuality = setting(
+        default=GopherQuality, description="Thresholds of that preset."
+    )
+    gopher_repetition: GopherRepetition = setting(
+        default=GopherRepetition, description="Thresholds of that preset."
+    )
     languages: tuple[str, ...] = setting(
-        (), "Languages to keep (ISO 639 codes such as en); empty: all of them."
+        default=(), description="Languages to keep (ISO 639 codes such as en); empty: all of them."
     )
     min_language_score: float = setting(
-        0.65, "Surest-language score needed where languages are named (0 to 1).", ge=0, le=1
+        default=0.65,
+        description="Surest-language score needed where languages are named (0 to 1).",
+        ge=0,
+        le=1,
     )
 
     def __post_init__(self) -> None:

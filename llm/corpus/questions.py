@@ -38,12 +38,20 @@ _UNFINISHED = (":", ",", "e.g.", "i.e.")
 class QuestionSettings:
     """Which conversations to learn from and which to hold out."""
 
-    data: str = setting(BUILTIN, f"{BUILTIN}, or JSONL files of conversations (a path, * allowed).")
+    data: str = setting(
+        default=BUILTIN,
+        description=f"{BUILTIN}, or JSONL files of conversations (a path, * allowed).",
+    )
     validation_fraction: float = setting(
-        0.05, "Share of the pages, or of the questions, held out (0 to 1).", ge=0, lt=1
+        default=0.05,
+        description="Share of the pages, or of the questions, held out (0 to 1).",
+        ge=0,
+        lt=1,
     )
     answer_characters: int = setting(
-        400, "Longest derived answer (characters); longer ones end with a sentence.", ge=40
+        default=400,
+        description="Longest derived answer (characters); longer ones end with a sentence.",
+        ge=40,
     )
 
 

@@ -27,7 +27,7 @@ class WriteShard:
     """One shard of the cleaned corpus."""
 
     shard: str = setting(description="Name of the shard in the table of decisions.")
-    pii: tuple[str, ...] = setting(KINDS, "Personal data to mask: email, ip.")
+    pii: tuple[str, ...] = setting(default=KINDS, description="Personal data to mask: email, ip.")
 
     def __post_init__(self) -> None:
         unknown = sorted({*self.pii} - {*KINDS})

@@ -31,16 +31,20 @@ class AnswerSettings:
     """How held-out answers are scored."""
 
     questions: int = setting(
-        1_000, "Held-out conversations, at most (count): the first ones.", ge=1
+        default=1_000, description="Held-out conversations, at most (count): the first ones.", ge=1
     )
-    precision: Literal["fp32", "bf16"] = setting("fp32", "Number format of the activations.")
+    precision: Literal["fp32", "bf16"] = setting(
+        default="fp32", description="Number format of the activations."
+    )
 
 
 @section
 class MeasureAnswers:
     """What the step is given."""
 
-    settings: AnswerSettings = setting(AnswerSettings, "How held-out answers are scored.")
+    settings: AnswerSettings = setting(
+        default=AnswerSettings, description="How held-out answers are scored."
+    )
 
 
 @dataclass(frozen=True)

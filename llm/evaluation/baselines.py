@@ -31,17 +31,20 @@ class MeasureBaselines:
     """Which simple methods stand beside the model, and on what."""
 
     baselines: tuple[Baseline, ...] = setting(
-        ALL_BASELINES, "Methods measured on the bytes that the model is measured on."
+        default=ALL_BASELINES,
+        description="Methods measured on the bytes that the model is measured on.",
     )
     validation_fraction: float = setting(
         description="Share of documents that are held out (0 to 1).", gt=0, le=1
     )
     documents_limit_bytes: int | None = setting(
-        None, "Validation text that is scored, at most (bytes); none: all of it.", gt=0
+        default=None,
+        description="Validation text that is scored, at most (bytes); none: all of it.",
+        gt=0,
     )
     primed_bytes: int = setting(
-        128_000_000,
-        "Training text that xz_primed is given, at most (bytes): the last of it counts. "
+        default=128_000_000,
+        description="Training text that xz_primed is given, at most (bytes): the last of it counts. "
         "Compressing takes about a second and 11 MB of memory per MB.",
         gt=0,
     )

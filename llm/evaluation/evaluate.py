@@ -16,17 +16,23 @@ class EvaluateSettings:
     """What is measured of the models, and beside what. The report is always written."""
 
     suites: tuple[Suite, ...] = setting(
-        ("perplexity", "answers", "samples"),
-        "perplexity: bits per byte of the validation text; answers: loss on held-out answers of "
+        default=("perplexity", "answers", "samples"),
+        description="perplexity: bits per byte of the validation text; answers: loss on held-out answers of "
         "fine-tuned models; samples: text that the models write.",
     )
     baselines: tuple[Baseline, ...] = setting(
-        ALL_BASELINES,
-        "Simple methods measured on the same validation text (bits per byte).",
+        default=ALL_BASELINES,
+        description="Simple methods measured on the same validation text (bits per byte).",
     )
-    perplexity: PerplexitySettings = setting(PerplexitySettings, "How text is scored.")
-    answers: AnswerSettings = setting(AnswerSettings, "How held-out answers are scored.")
-    samples: SampleSettings = setting(SampleSettings, "What models are asked to write.")
+    perplexity: PerplexitySettings = setting(
+        default=PerplexitySettings, description="How text is scored."
+    )
+    answers: AnswerSettings = setting(
+        default=AnswerSettings, description="How held-out answers are scored."
+    )
+    samples: SampleSettings = setting(
+        default=SampleSettings, description="What models are asked to write."
+    )
 
     def __post_init__(self) -> None:
         for name in ("suites", "baselines"):

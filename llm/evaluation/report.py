@@ -15,7 +15,7 @@ class ReportValues:
 
     title: str = setting(description="Name of the recipe, the page's title.")
     finetuned: tuple[str, ...] = setting(
-        (), "Names of the fine-tuned models, in the inputs' order."
+        default=(), description="Names of the fine-tuned models, in the inputs' order."
     )
 
 

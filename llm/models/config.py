@@ -48,29 +48,44 @@ class ModelSettings:
     """The decoder's shape. What is left out is derived from d_model."""
 
     preset: Literal["qwen3", "llama"] = setting(
-        "qwen3", "Architecture: qwen3 normalises queries and keys (QK-norm), llama does not."
+        default="qwen3",
+        description="Architecture: qwen3 normalises queries and keys (QK-norm), llama does not.",
     )
-    layers: int = setting(4, "Transformer blocks (count).", ge=1)
-    d_model: int = setting(256, "Width of the residual stream (elements).", ge=2)
+    layers: int = setting(default=4, description="Transformer blocks (count).", ge=1)
+    d_model: int = setting(
+        default=256, description="Width of the residual stream (elements).", ge=2
+    )
     heads: int | None = setting(
-        None, "Query heads (count); none: one per 64 elements of d_model, at least one.", ge=1
+        default=None,
+        description="Query heads (count); none: one per 64 elements of d_model, at least one.",
+        ge=1,
     )
     kv_heads: int | None = setting(
-        None, "Key and value heads (count), a divisor of heads; none: as many as heads.", ge=1
+        default=None,
+        description="Key and value heads (count), a divisor of heads; none: as many as heads.",
+        ge=1,
     )
     head_dim: int | None = setting(
-        None, "Width of a head (elements, even); none: d_model / heads.", ge=2
+        default=None, description="Width of a head (elements, even); none: d_model / heads.", ge=2
     )
     hidden: int | None = setting(
-        None,
-        "Inner width of the feed-forward layer (elements); none: 8/3 of d_model, rounded up to a "
+        default=None,
+        description="Inner width of the feed-forward layer (elements); none: 8/3 of d_model, rounded up to a "
         "multiple of 64.",
         ge=1,
     )
-    context_length: int = setting(256, "Longest row that the model is trained on (tokens).", ge=2)
-    rope_theta: float = setting(10_000.0, "Base of the rotary positions (no unit).", gt=0)
-    norm_epsilon: float = setting(1e-6, "Added to the mean square in RMSNorm (no unit).", gt=0)
-    tie_embeddings: bool = setting(True, "Whether the head is the embedding matrix (true, false).")
+    context_length: int = setting(
+        default=256, description="Longest row that the model is trained on (tokens).", ge=2
+    )
+    rope_theta: float = setting(
+        default=10_000.0, description="Base of the rotary positions (no unit).", gt=0
+    )
+    norm_epsilon: float = setting(
+        default=1e-6, description="Added to the mean square in RMSNorm (no unit).", gt=0
+    )
+    tie_embeddings: bool = setting(
+        default=True, description="Whether the head is the embedding matrix (true, false)."
+    )
 
     def __post_init__(self) -> None:
         heads = self.resolved_heads

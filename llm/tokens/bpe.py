@@ -39,23 +39,33 @@ PATTERNS = {
 class TokenizerSettings:
     """A subword vocabulary, learned from the training split."""
 
-    type: Literal["bpe"] = setting("bpe", "Kind of tokenizer: byte-level BPE.")
+    type: Literal["bpe"] = setting(default="bpe", description="Kind of tokenizer: byte-level BPE.")
     vocabulary: int = setting(
-        4096, "Size with the 256 bytes and the special tokens (tokens).", ge=LEAST_VOCABULARY
+        default=4096,
+        description="Size with the 256 bytes and the special tokens (tokens).",
+        ge=LEAST_VOCABULARY,
     )
     pattern: Literal["gpt4", "gpt2"] = setting(
-        "gpt4", "How text is cut before merging: as GPT-4 (digits by threes) or as GPT-2 does."
+        default="gpt4",
+        description="How text is cut before merging: as GPT-4 (digits by threes) or as GPT-2 does.",
     )
-    min_frequency: int = setting(2, "How often a pair must occur to become a token (count).", ge=1)
+    min_frequency: int = setting(
+        default=2, description="How often a pair must occur to become a token (count).", ge=1
+    )
 
 
 @section
 class TrainTokenizer:
     """What the step reads: the recipe's section, and where the training split begins."""
 
-    settings: TokenizerSettings = setting(TokenizerSettings, "The tokenizer section.")
+    settings: TokenizerSettings = setting(
+        default=TokenizerSettings, description="The tokenizer section."
+    )
     validation_fraction: float = setting(
-        0.05, "Share of the URLs held out; their text is not looked at (0 to 1).", ge=0, lt=1
+        default=0.05,
+        description="Share of the URLs held out; their text is not looked at (0 to 1).",
+        ge=0,
+        lt=1,
     )
 
 

@@ -26,8 +26,8 @@ class ValidationSettings:
     """Which documents are held out from the tokenizer and from training."""
 
     fraction: float = setting(
-        0.05,
-        "Share of the URLs held out for validation (0 to 1); a page and its duplicates stay "
+        default=0.05,
+        description="Share of the URLs held out for validation (0 to 1); a page and its duplicates stay "
         "together, and on their side when documents are added or edited.",
         ge=0,
         lt=1,
@@ -38,7 +38,9 @@ class ValidationSettings:
 class TokenizeSettings:
     """How documents are encoded and split."""
 
-    validation: ValidationSettings = setting(ValidationSettings, "What is held out.")
+    validation: ValidationSettings = setting(
+        default=ValidationSettings, description="What is held out."
+    )
 
 
 @dataclass

@@ -39,40 +39,60 @@ class FinetuneSettings:
         description="Name of the tuned model, unlike the others': lowercase letters, digits, dashes.",
         pattern=r"^[a-z0-9][a-z0-9-]*$",
     )
-    task: Literal["instruct"] = setting("instruct", "Kind of task: instruct learns to answer.")
+    task: Literal["instruct"] = setting(
+        default="instruct", description="Kind of task: instruct learns to answer."
+    )
     data: str = setting(
         description="Conversations: builtin:python-questions, or JSONL files (a path, * allowed) of "
         "messages, prompt and response, or instruction, input and output."
     )
-    epochs: float = setting(1.0, "How often every conversation is seen (count).", gt=0)
+    epochs: float = setting(
+        default=1.0, description="How often every conversation is seen (count).", gt=0
+    )
     steps: int | None = setting(
-        None, "Optimizer steps (count) instead of what epochs come to; none: by epochs.", ge=1
+        default=None,
+        description="Optimizer steps (count) instead of what epochs come to; none: by epochs.",
+        ge=1,
     )
     batch_tokens: int = setting(
-        4096, "Positions of one optimizer step (tokens, padding included).", gt=0
+        default=4096,
+        description="Positions of one optimizer step (tokens, padding included).",
+        gt=0,
     )
-    peak_lr: float = setting(0.001, "Highest learning rate (no unit).", gt=0)
+    peak_lr: float = setting(default=0.001, description="Highest learning rate (no unit).", gt=0)
     warmup_fraction: float = setting(
-        0.1, "Share of the steps with rising rate (fraction); then it falls to zero.", ge=0, le=1
+        default=0.1,
+        description="Share of the steps with rising rate (fraction); then it falls to zero.",
+        ge=0,
+        le=1,
     )
     optimizer: OptimizerSettings = setting(
-        lambda: OptimizerSettings(betas=(0.9, 0.95), epsilon=1e-8, weight_decay=0.01),
-        "AdamW's constants.",
+        default=lambda: OptimizerSettings(betas=(0.9, 0.95), epsilon=1e-8, weight_decay=0.01),
+        description="AdamW's constants.",
     )
     clip: float | None = setting(
-        1.0, "Largest norm of the gradient (no unit); longer ones are scaled. none: no limit.", gt=0
+        default=1.0,
+        description="Largest norm of the gradient (no unit); longer ones are scaled. none: no limit.",
+        gt=0,
     )
     precision: Literal["auto", "bf16", "fp32"] = setting(
-        "auto", "Type of activations; auto: bf16 where the hardware multiplies it, else fp32."
+        default="auto",
+        description="Type of activations; auto: bf16 where the hardware multiplies it, else fp32.",
     )
     data_parallel: int = setting(
-        2, "Partial gradients of a step (count): the most processes that can share the work.", ge=1
+        default=2,
+        description="Partial gradients of a step (count): the most processes that can share the work.",
+        ge=1,
     )
     validation_rows: int = setting(
-        64, "Rows of held-out conversations on which the loss is measured (count).", ge=0
+        default=64,
+        description="Rows of held-out conversations on which the loss is measured (count).",
+        ge=0,
     )
-    seed: int = setting(1, "Seed of the order of rows.", ge=0)
-    checkpoint_every: int = setting(200, "A checkpoint after every so many steps (steps).", ge=1)
+    seed: int = setting(default=1, description="Seed of the order of rows.", ge=0)
+    checkpoint_every: int = setting(
+        default=200, description="A checkpoint after every so many steps (steps).", ge=1
+    )
 
 
 def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> StepResult:

@@ -8,11 +8,16 @@ class OptimizerSettings:
     """AdamW (Loshchilov and Hutter, arXiv 1711.05101)."""
 
     betas: tuple[float, float] = setting(
-        (0.9, 0.95), "Decay of the first and the second moment per step (fractions)."
+        default=(0.9, 0.95),
+        description="Decay of the first and the second moment per step (fractions).",
     )
-    epsilon: float = setting(1e-8, "Added to the root of the second moment (no unit).", gt=0)
+    epsilon: float = setting(
+        default=1e-8, description="Added to the root of the second moment (no unit).", gt=0
+    )
     weight_decay: float = setting(
-        0.1, "Decoupled decay of matrices per step, times the learning rate (no unit).", ge=0
+        default=0.1,
+        description="Decoupled decay of matrices per step, times the learning rate (no unit).",
+        ge=0,
     )
 
     def __post_init__(self) -> None:

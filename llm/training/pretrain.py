@@ -34,39 +34,51 @@ LIBRARIES = ("torch", "numpy", "safetensors")
 class PretrainSettings:
     """How the base model is trained."""
 
-    model: ModelSettings = setting(ModelSettings, "The decoder's shape.")
+    model: ModelSettings = setting(default=ModelSettings, description="The decoder's shape.")
     tokens: int = setting(
-        3_000_000,
-        "How much to train on, repeating the corpus as needed (tokens, rounded up to whole steps). "
+        default=3_000_000,
+        description="How much to train on, repeating the corpus as needed (tokens, rounded up to whole steps). "
         "Raise it later: training goes on, it does not start again.",
         gt=0,
     )
     batch_tokens: int = setting(
-        4096, "Tokens of one optimizer step; a multiple of model.context_length.", gt=0
+        default=4096,
+        description="Tokens of one optimizer step; a multiple of model.context_length.",
+        gt=0,
     )
-    schedule: ScheduleSettings = setting(ScheduleSettings, "The learning rate by step.")
-    optimizer: OptimizerSettings = setting(OptimizerSettings, "AdamW's constants.")
+    schedule: ScheduleSettings = setting(
+        default=ScheduleSettings, description="The learning rate by step."
+    )
+    optimizer: OptimizerSettings = setting(
+        default=OptimizerSettings, description="AdamW's constants."
+    )
     clip: float | None = setting(
-        1.0, "Largest norm of the gradient (no unit); longer ones are scaled. none: no limit.", gt=0
+        default=1.0,
+        description="Largest norm of the gradient (no unit); longer ones are scaled. none: no limit.",
+        gt=0,
     )
     precision: Literal["auto", "bf16", "fp32"] = setting(
-        "auto",
-        "Type of activations; auto: bf16 where the hardware multiplies it, else fp32. Parameters "
+        default="auto",
+        description="Type of activations; auto: bf16 where the hardware multiplies it, else fp32. Parameters "
         "and optimizer are fp32 always.",
     )
     data_parallel: int = setting(
-        2,
-        "Partial gradients of a step, added in a fixed order (count): the most processes that can "
+        default=2,
+        description="Partial gradients of a step, added in a fixed order (count): the most processes that can "
         "share the work. Fewer processes give the same bits, another number here does not.",
         ge=1,
     )
-    seed: int = setting(1, "Seed of the first weights and of the order of windows.", ge=0)
+    seed: int = setting(
+        default=1, description="Seed of the first weights and of the order of windows.", ge=0
+    )
     checkpoint_every: int = setting(
-        200, "A checkpoint after every so many steps; the last two are kept (steps).", ge=1
+        default=200,
+        description="A checkpoint after every so many steps; the last two are kept (steps).",
+        ge=1,
     )
     init: str | None = setting(
-        None,
-        "Model folder (as Penstock or transformers writes it) to start from; none: random weights.",
+        default=None,
+        description="Model folder (as Penstock or transformers writes it) to start from; none: random weights.",
     )
 
     def __post_init__(self) -> None:

@@ -13,14 +13,26 @@ from llm.settings import section, setting
 class ScheduleSettings:
     """How the learning rate moves."""
 
-    type: Literal["wsd"] = setting("wsd", "Shape: wsd is warm-up, stable, linear decay.")
-    peak_lr: float = setting(0.004, "Learning rate of the stable phase (no unit).", gt=0)
-    warmup_tokens: int = setting(200_000, "Linear warm-up from zero over the first (tokens).", ge=0)
+    type: Literal["wsd"] = setting(
+        default="wsd", description="Shape: wsd is warm-up, stable, linear decay."
+    )
+    peak_lr: float = setting(
+        default=0.004, description="Learning rate of the stable phase (no unit).", gt=0
+    )
+    warmup_tokens: int = setting(
+        default=200_000, description="Linear warm-up from zero over the first (tokens).", ge=0
+    )
     decay_fraction: float = setting(
-        0.3, "Share of all steps, at the end, with linear decay (fraction).", ge=0, le=1
+        default=0.3,
+        description="Share of all steps, at the end, with linear decay (fraction).",
+        ge=0,
+        le=1,
     )
     final_lr_fraction: float = setting(
-        0.0, "Learning rate after the last step, as a share of peak_lr (fraction).", ge=0, le=1
+        default=0.0,
+        description="Learning rate after the last step, as a share of peak_lr (fraction).",
+        ge=0,
+        le=1,
     )
 
 

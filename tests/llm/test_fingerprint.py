@@ -17,9 +17,9 @@ def tree(tmp_path: Path) -> Path:
     files = {
         "a.py": '"""Doc."""\nfrom llm.b import helper\nLIBRARIES = ("numpy",)\n\ndef step():\n    """Doc."""\n    from llm import c\n    return helper() + c.VALUE\n',
         "b.py": "def helper():\n    return 1\n",
-        "c.py": 'from llm.settings import setting\nDATA = ("words.txt",)\nVALUE = 1\nSIZE = setting(3, "How many.", gt=0)\n',
+        "c.py": 'from llm.settings import setting\nDATA = ("words.txt",)\nVALUE = 1\nSIZE = setting(default=3, description="How many.", gt=0)\n',
         "d.py": "VALUE = 2\n",
-        "settings.py": "def setting(default, description='', **bounds):\n    return default\n",
+        "settings.py": "def setting(*, default, description='', **bounds):\n    return default\n",
         "words.txt": "one\n",
     }
     (tmp_path / "llm").mkdir()
@@ -63,7 +63,7 @@ def test_comments_docstrings_descriptions_layout_and_unreached_modules_change_no
     [
         ("b.py", "return 1", "return 2"),
         ("c.py", "gt=0", "gt=1"),
-        ("c.py", "setting(3,", "setting(4,"),
+        ("c.py", "default=3", "default=4"),
         ("words.txt", "one", "two"),
     ],
 )

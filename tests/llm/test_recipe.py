@@ -35,7 +35,7 @@ def test_overrides_reach_into_sections_and_lists() -> None:
         ("cleann=1", "cleann: no such field: did you mean clean?"),
         ("crawl.sources.docs.type=ftp", "'ftp'"),
         ("tokenize.validation.fraction=1.5", "tokenize.validation.fraction"),
-        ("pretrain.model.d_model=100", "100"),
+        ("pretrain.model.kv_heads=5", "5"),
         ("pretrain.tokens", "write section.field=value"),
         ("finetune.3.name=x", "'3' is not one of"),
         ("pretrain.tokens.deep=1", "single value"),

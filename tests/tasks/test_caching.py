@@ -44,7 +44,8 @@ def test_an_input_changed_and_put_back_finds_the_old_artifact(go: Go) -> None:
     assert not any(name.startswith(("crawl", "extract", "write")) for name in ran)
     assert record.stages["tokenizer"]["outputs"] != before
     ran, record, _ = go()
-    assert ran == set()
+    # At most the comparison with the model that became champion in between is new.
+    assert ran <= {"promote"}
     assert record.stages["tokenizer"]["outputs"] == before
 
 

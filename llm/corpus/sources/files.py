@@ -38,24 +38,31 @@ _BATCH = 500
 class FilesSource:
     """Files of the user's own: JSON lines or Parquet with a document a row, or plain text."""
 
-    type: Literal["files"] = setting("files", "Kind of source: files.")
+    type: Literal["files"] = setting(default="files", description="Kind of source: files.")
     path: str = setting(
         description="A file, a folder, or a pattern such as archive/**/*.jsonl.zst. Endings: jsonl, "
         "ndjson, parquet, txt, md, rst; all but parquet also with .gz, .zst or .xz.",
         min_length=1,
     )
-    text: str = setting("text", "Field of a row that holds the text; dots lead into nested ones.")
+    text: str = setting(
+        default="text",
+        description="Field of a row that holds the text; dots lead into nested ones.",
+    )
     url: str | None = setting(
-        "url", "Field of a row with the document's address, where there is one; none: not used."
+        default="url",
+        description="Field of a row with the document's address, where there is one; none: not used.",
     )
     id: str | None = setting(
-        None, "Field of a row that names the document where it has no address; none: row number."
+        default=None,
+        description="Field of a row that names the document where it has no address; none: row number.",
     )
     max_document_bytes: int = setting(
-        50_000_000, "Larger documents and lines are left out (bytes).", gt=0
+        default=50_000_000, description="Larger documents and lines are left out (bytes).", gt=0
     )
     shard_bytes: int = setting(
-        32_000_000, "Mean size of a shard of the result (bytes of text, uncompressed).", gt=0
+        default=32_000_000,
+        description="Mean size of a shard of the result (bytes of text, uncompressed).",
+        gt=0,
     )
 
 

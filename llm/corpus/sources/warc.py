@@ -14,17 +14,21 @@ from llm.step import BadInput, Context, Inputs, StepResult
 class WarcSource:
     """Web archives of the user's own."""
 
-    type: Literal["warc"] = setting("warc", "Kind of source: warc.")
+    type: Literal["warc"] = setting(default="warc", description="Kind of source: warc.")
     path: str = setting(
         description="A file, a folder, or a pattern such as crawl/**/*.warc.gz. WARC (plain, gzip, "
         "zstd, lz4) or ARC (plain, gzip).",
         min_length=1,
     )
     max_page_bytes: int = setting(
-        10_000_000, "Larger pages are left out (bytes, after decompression).", gt=0
+        default=10_000_000,
+        description="Larger pages are left out (bytes, after decompression).",
+        gt=0,
     )
     shard_bytes: int = setting(
-        32_000_000, "Mean size of a shard of the result (bytes of pages, uncompressed).", gt=0
+        default=32_000_000,
+        description="Mean size of a shard of the result (bytes of pages, uncompressed).",
+        gt=0,
     )
 
 
