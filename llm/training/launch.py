@@ -24,6 +24,12 @@ STOP_SECONDS = 25  # from SIGTERM to SIGKILL: a checkpoint takes less, Prefect w
 POLL_SECONDS = 0.2
 TAIL_LINES = 30
 MICRO_BATCH_TOKENS = 4096  # of one forward pass, when the machine does not say
+# glibc hands large tensors back to the kernel and gets them again, zeroed page by page, in every
+# step; kept, and on huge pages, a step on the CPU takes some 10 % less. Other C libraries ignore it.
+ALLOCATOR = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:"
+    "glibc.malloc.trim_threshold=4294967296:glibc.malloc.top_pad=67108864"
+)
 NVIDIA_DRIVER = Path("/dev/nvidiactl")  # looked at instead of importing torch
 
 
@@ -86,6 +92,7 @@ def guarded(
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
+        "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", ALLOCATOR),
     }
     agent = subprocess.Popen(
         command,
