@@ -23,6 +23,8 @@ SMALL = (
     "pretrain.batch_tokens=512",
     "pretrain.tokens=4096",
     "finetune.0.steps=4",
+    "finetune.0.validation_rows=4",
+    "evaluate.answers.questions=20",
 )
 
 
