@@ -34,7 +34,7 @@ setup: .venv/.installed
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (some minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	@$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet "torch>=2.11,<2.14" --index-url $(TORCH_INDEX))
+	@test -z "$(TORCH_INDEX)" || $(BIN)/python -m pip install --quiet "torch>=2.11,<2.14" --index-url "$(TORCH_INDEX)"
 	@$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
