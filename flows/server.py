@@ -22,6 +22,7 @@ from llm import durable
 from tasks.home import PROJECT, Home
 
 START_SECONDS = 120.0
+SEND_SECONDS = 10.0
 
 
 class ServerError(RuntimeError):
@@ -171,6 +172,16 @@ def prefect_api(home: Home, meanwhile: Callable[[], None]) -> Iterator[str | Non
             server.wait()
         yield running
     finally:
-        os.environ.pop("PREFECT_API_URL", None)
         if server is not None:
+            _send_what_is_left()
             server.stop()
+        os.environ.pop("PREFECT_API_URL", None)
+
+
+def _send_what_is_left() -> None:
+    """Send the logs and events that Prefect still holds; without a server they would wait for it."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=SEND_SECONDS)

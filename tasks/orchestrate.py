@@ -29,15 +29,14 @@ class PrefectRun(Run):
 
     def step(self, call: Call) -> Reference:
         """Carry out one call from this thread, so that cancelling reaches its processes."""
-        reference: Reference = _task(call)(self, call, _upstream(call))
-        return reference
+        return _reference(_task(call)(self, call, _upstream(call)))
 
     def map(self, calls: Sequence[Call]) -> list[Reference]:
         """Carry out calls at the same time, as many as the machine has workers."""
         if len(calls) == 1 or any(call.step.own_processes for call in calls):
             return [self.step(call) for call in calls]
         futures = [_task(call).submit(self, call, _upstream(call)) for call in calls]
-        return [future.result() for future in futures]
+        return [_reference(future.result()) for future in futures]
 
     def table(self, name: str, rows: Sequence[Any], description: str = "") -> None:
         """A table on the flow run's page."""
@@ -47,6 +46,14 @@ class PrefectRun(Run):
         page = Page(context.flow_run.id, None, get_run_logger())
         page.table(name, rows, description)
         page.close()
+
+
+def _reference(answer: Reference | State[Reference]) -> Reference:
+    """What a task gave back: one that returned a state of its own (Cached) gives that state."""
+    if isinstance(answer, State):
+        answer = answer.result()
+    assert isinstance(answer, Reference)
+    return answer
 
 
 def _task(call: Call) -> Any:
