@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.flows import Flow
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.clean import clean
@@ -14,9 +15,11 @@ from flows.evaluate import evaluate
 from flows.finetune import finetune
 from flows.pretrain import pretrain
 from flows.promote import promote
+from flows.summary import stage_row
 from flows.tokenize import tokenize
 from flows.tokenizer import tokenizer
 from llm.recipe import STAGES, load_recipe
+from tasks.orchestrate import put_table
 from tasks.record import check_stages, day_of, newest_snapshot, recorded, select, take
 
 FLOWS: Mapping[str, Flow[Any, dict[str, str]]] = {
@@ -72,4 +75,8 @@ def pipeline(
                 after=after,
             )
             after = [done]
+            row = stage_row(name, HOME.runs.load(run).stages[name])
+            get_run_logger().info("%(stage)s: %(state)s, %(seconds).1f s, %(out)s", row)
+        rows = [stage_row(name, stage) for name, stage in HOME.runs.load(run).stages.items()]
+        put_table("summary", rows, f"Run {run}: what each stage did")
     return {"run": run}

@@ -14,7 +14,7 @@ from tasks.home import Home
 def summarize(home: Home, run_id: str) -> dict[str, Any]:
     """A run as plain data: stages, total seconds, metrics, a sample, the report's path."""
     record = home.runs.load(run_id)
-    rows = [_row(stage, result) for stage, result in record.stages.items()]
+    rows = [stage_row(stage, result) for stage, result in record.stages.items()]
     summary: dict[str, Any] = {
         "run": record.id,
         "recipe": record.recipe,
@@ -37,7 +37,7 @@ def _only(items: dict[str, Reference]) -> Reference:
     return next(iter(items.values()))
 
 
-def _row(stage: str, result: dict[str, Any]) -> dict[str, Any]:
+def stage_row(stage: str, result: dict[str, Any]) -> dict[str, Any]:
     """Stage, cached or run, seconds, what came out."""
     steps = result["steps"]
     actions = {step["action"] for step in steps}

@@ -1,7 +1,7 @@
 """A run whose calls are Prefect tasks: retried, shown in the UI, cached by the store alone."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import task
@@ -38,14 +38,19 @@ class PrefectRun(Run):
         futures = [_task(call).submit(self, call, _upstream(call)) for call in calls]
         return [_reference(future.result()) for future in futures]
 
-    def table(self, name: str, rows: Sequence[Any], description: str = "") -> None:
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]], description: str = "") -> None:
         """A table on the flow run's page."""
-        context = FlowRunContext.get()
-        if context is None or context.flow_run is None:
-            return
-        page = Page(context.flow_run.id, None, get_run_logger())
-        page.table(name, rows, description)
-        page.close()
+        put_table(name, rows, description)
+
+
+def put_table(name: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
+    """Show a table on the page of the flow run that this is called in."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    page = Page(context.flow_run.id, None, get_run_logger())
+    page.table(name, rows, description)
+    page.close()
 
 
 def _reference(answer: Reference | State[Reference]) -> Reference:

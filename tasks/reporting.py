@@ -111,7 +111,7 @@ class StepReporter(Reporter):
 
     def _show(self, curve: "Curve") -> None:
         curve.shown_at = time.monotonic()
-        self.page.markdown(curve.name, curve.markdown(self.name))
+        self.page.markdown(f"{self.name} {curve.name}", curve.markdown(self.name))
 
     def close(self) -> None:
         """Show what is still unshown, and take the bar away."""
@@ -143,8 +143,8 @@ class Curve:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        x = next(iter(self.points[0]))
-        y = list(self.points[0])[1]
+        x, *others = self.points[0]
+        y = self.name if self.name in others else others[0]
         figure = Figure(figsize=(7, 3.2), dpi=90, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -156,8 +156,12 @@ class Curve:
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
         encoded = base64.b64encode(picture.getvalue()).decode()
-        newest = ", ".join(f"{name} {value:,.4g}" for name, value in self.points[-1].items())
+        newest = ", ".join(f"{name} {_short(value)}" for name, value in self.points[-1].items())
         return f"### {title}: {y}\n\n![{y}](data:image/png;base64,{encoded})\n\nNow: {newest}\n"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
 
 
 class Page:
