@@ -47,6 +47,12 @@ def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def small() -> tuple[str, ...]:
+    """The overrides that make the demo small."""
+    return SMALL
+
+
+@pytest.fixture
 def home(small_home: Path, tmp_path: Path) -> Home:
     """A home of the test's own in which the small demo has run."""
     shutil.copytree(small_home, tmp_path / "home")
