@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm.recipe import Recipe, fields
+from llm.recipe import fields
 
 HEAD = """# The recipe, field by field
 
@@ -23,13 +23,9 @@ def _lines() -> Iterator[str]:
         stage = field.path.partition(".")[0]
         if stage != section:
             section = stage
-            yield f"## {stage}\n"
-            note = Recipe.model_fields[stage].description
-            if note and field.path == stage:
-                yield f"{note}\n"
+            yield f"{'' if field is listed[0] else chr(10)}## {stage}\n"
         if field.path == stage and any(other.path.startswith(f"{stage}.") for other in listed):
             continue
-        default = f", default `{field.default}`" if field.default else ""
-        kind = field.type.replace("|", "\\|")
-        yield f"- `{field.path}` ({kind}{default}): {field.description}"
-    yield ""
+        default = f", default `{field.default}`" if field.default not in ("", "required") else ""
+        required = ", required" if field.default == "required" else ""
+        yield f"- `{field.path}` ({field.type}{default}{required}): {field.description}"

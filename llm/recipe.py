@@ -6,6 +6,7 @@ from the command line (`pretrain.tokens=6_000_000`). YAML is 1.2: `2e-3` is a nu
 
 import dataclasses
 import difflib
+import types
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -292,11 +293,20 @@ def _sections(annotation: Any) -> Iterator[type]:
 
 
 def _type_name(annotation: Any) -> str:
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        return annotation.__name__
+    """A type as people write it: `tuple[str, ...]`, `int | None`, `web | files`."""
+    arguments = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
+    if annotation is Ellipsis:
+        return "..."
+    if annotation is type(None):
+        return "null"
+    if not arguments:
+        return "section" if dataclasses.is_dataclass(annotation) else annotation.__name__
     if origin is Literal:
-        return " | ".join(str(item) for item in typing.get_args(annotation))
+        return " | ".join(str(item) for item in arguments)
     if origin is Annotated:
-        return _type_name(typing.get_args(annotation)[0])
-    return str(annotation).replace("typing.", "").replace("NoneType", "None")
+        return _type_name(arguments[0])
+    names = [_type_name(item) for item in arguments]
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(dict.fromkeys(names))
+    return f"{origin.__name__}[{', '.join(names)}]"

@@ -1,0 +1,221 @@
+"""The command line with a real Prefect server: what a run shows there, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.server import Server, free_port
+from llm.step import Reporter
+from tasks.home import PROJECT, Home
+from tasks.local import run_locally
+
+TINY = (
+    "crawl.sources.docs.max_pages=30",
+    "tokenizer.vocabulary=400",
+    "tokenize.validation.fraction=0.3",
+    "pretrain.model.layers=1",
+    "pretrain.model.d_model=32",
+    "pretrain.model.context_length=64",
+    "pretrain.batch_tokens=512",
+    "pretrain.tokens=2048",
+    "finetune=[]",
+)
+Api = Callable[[str, dict[str, Any]], Any]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home in which the small demo has run, without Prefect."""
+    made = Home(tmp_path_factory.mktemp("home"))
+    run_locally(made, "demo", TINY, report=Reporter())
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(home: Home) -> Iterator[Server]:
+    """A Prefect server on a free port, with a database of its own."""
+    saved = dict(os.environ)
+    os.environ["PREFECT_HOME"] = str(home.prefect)
+    home.prefect.mkdir()
+    started = Server(home, free_port(), with_ui=False)
+    try:
+        started.wait()
+        yield started
+    finally:
+        started.stop()
+        os.environ.clear()
+        os.environ.update(saved)
+
+
+def environment(home: Home, server: Server | None = None) -> dict[str, str]:
+    names = {"PENSTOCK_HOME": str(home.folder), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    if server is not None:
+        names["PREFECT_API_URL"] = f"{server.address}/api"
+    return {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")} | names
+
+
+def penstock(
+    home: Home, *arguments: str, server: Server | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        env=environment(home, server),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+def overrides(*more: str) -> list[str]:
+    return [item for value in (*TINY, *more) for item in ("--set", value)]
+
+
+def ask(server: Server, what: str, query: dict[str, Any]) -> Any:
+    return httpx.post(f"{server.address}/api/{what}/filter", json=query).json()
+
+
+def test_a_cached_run_shows_its_stages_and_cached_tasks(home: Home, server: Server) -> None:
+    done = penstock(home, "run", "demo", *overrides(), "--json", server=server)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert {row["state"] for row in summary["stages"]} == {"cached"}
+    assert Path(summary["report"]).is_file()
+    assert summary["metrics"]["perplexity.bits_per_byte"] > 0
+    flows = {run["name"]: run["state_type"] for run in ask(server, "flow_runs", {})}
+    assert flows["demo"] == "COMPLETED"
+    assert len(flows) == 9, "the pipeline and its eight stages"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:  # task runs arrive late
+        tasks = {task["name"]: task["state_name"] for task in ask(server, "task_runs", {})}
+        if {"crawl docs", "pretrain", "report"} <= tasks.keys():
+            break
+        time.sleep(1)
+    assert tasks["crawl docs"] == tasks["pretrain"] == tasks["report"] == "Cached"
+    tables = {item["key"] for item in ask(server, "artifacts", {})}
+    assert {"summary", "corpus-funnel"} <= tables
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.3)
+    raise AssertionError("it did not happen in time")
+
+
+def training(home: Home, server: Server) -> subprocess.Popen[str]:
+    """A run that is in the midst of pretraining."""
+    more = overrides("pretrain.tokens=2_000_000", "pretrain.checkpoint_every=5")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "run", "demo", *more, "--only", "pretrain"],
+        env=environment(home, server),
+        cwd=PROJECT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    work = home.folder / "store" / "work" / "pretrain"
+    started = time.time()
+
+    def is_training() -> bool:
+        checkpoints = list(work.glob("*/work/checkpoints/*"))
+        return any(path.stat().st_mtime > started for path in checkpoints)
+
+    wait_for(is_training)
+    return process
+
+
+def test_a_killed_run_is_marked_crashed_and_ctrl_c_goes_on_from_its_checkpoint(
+    home: Home, server: Server
+) -> None:
+    process = training(home, server)
+    process.kill()
+    process.wait()
+    running = [run for run in ask(server, "flow_runs", {}) if run["state_type"] == "RUNNING"]
+    assert {run["name"] for run in running} == {"demo", "pretrain demo"}, (
+        "Prefect knows nothing yet"
+    )
+    shown = penstock(home, "status", "--json", server=server)
+    assert json.loads(shown.stdout)["runs"][0]["outcome"] == "crashed"
+    states = {run["id"]: run["state_type"] for run in ask(server, "flow_runs", {})}
+    assert {states[run["id"]] for run in running} == {"CRASHED"}
+
+    process = training(home, server)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == 130, said
+    assert "run again to go on" in said
+    assert home.runs.all()[0].outcome == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "demo", "--set", "pretrain.token=5"], "did you mean tokens?"),
+        (["run", "no-such-recipe"], "no recipe 'no-such-recipe'"),
+        (["run", "demo", "--only", "train"], "no stage 'train'"),
+        (["plan", "demo", "--set", "pretrain.tokens=-1"], "greater than 0"),
+        (["show", "nothing"], "no artifact 'nothing'"),
+        (["generate", "x", "--model", "/nowhere"], "no model folder"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(
+    home: Home, arguments: list[str], said: str
+) -> None:
+    done = penstock(home, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_plan_and_why_say_what_would_run_and_why(home: Home) -> None:
+    changed = overrides("evaluate.samples.max_new_tokens=9")
+    planned = json.loads(penstock(home, "plan", "demo", *changed, "--json").stdout)
+    actions = {item["call"]: item["action"] for item in planned}
+    assert actions["samples"] == "run" and actions["report"] == "may run"
+    assert {action for call, action in actions.items() if call not in ("samples", "report")} == {
+        "cached"
+    }
+    why = penstock(home, "why", "evaluate", *changed)
+    assert "max_new_tokens: 80 → 9" in why.stdout
+
+
+def test_models_write_from_the_command_line(home: Home) -> None:
+    done = penstock(home, "generate", "Return ", "--tokens", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    again = penstock(home, "generate", "Return ", "--tokens", "5", "--json")
+    assert json.loads(done.stdout) == json.loads(again.stdout)
+
+
+def test_verify_finds_damage_and_gc_says_how_much_first(home: Home) -> None:
+    assert penstock(home, "verify").returncode == 0
+    shown = json.loads(penstock(home, "show", "tokenizer", "--json").stdout)[0]
+    path = home.folder / "store" / "artifacts" / "tokenizer" / shown["key"] / "tokenizer.json"
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    done = penstock(home, "verify", "--json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["damaged"][0]["problems"] == [
+        "tokenizer.json does not match its digest"
+    ]
+    said = json.loads(penstock(home, "gc", "--dry-run", "--json").stdout)
+    assert said["bytes"] > 0 and not said["removed"]
+
+
+def test_the_recipe_reference_is_up_to_date() -> None:
+    from flows.reference import recipe_reference
+
+    page = PROJECT / "docs" / "recipe.md"
+    assert page.read_text("utf8") == recipe_reference(), "run `make docs`"
