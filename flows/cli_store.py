@@ -159,8 +159,10 @@ def verify(
 
 
 def gc(
-    keep_runs: int = typer.Option(
-        14, "--keep-runs", help="Newest completed runs of each recipe that are kept (count).", min=1
+    keep_runs: int | None = typer.Option(
+        None,
+        help="Newest completed runs of each recipe to keep (count); default: as it says.",
+        min=1,
     ),
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only tell."),

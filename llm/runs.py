@@ -186,17 +186,22 @@ class Garbage:
         )
 
 
-def find_garbage(store: Store, runs: Runs, keep_runs: int) -> Garbage:
+def find_garbage(store: Store, runs: Runs, keep_runs: int | None = None) -> Garbage:
     """What no kept run and no pointer refers to, damaged artifacts, and abandoned work folders.
 
-    Kept: the newest `keep_runs` runs of each recipe in which anything finished, and running ones.
+    Kept: the newest `keep_runs` completed runs of each recipe, those since, and running ones; None:
+    as many as the recipe's newest run says (`policy.keep_runs`).
     """
     kept: set[tuple[str, str]] = set()
     old: list[RunRecord] = []
     count: dict[str, int] = {}
+    limits: dict[str, int] = {}
     for record in runs.all():
         finished = record.outcome == "completed"
-        if count.get(record.recipe, 0) >= keep_runs and record.outcome != "running":
+        if record.recipe not in limits:
+            limits[record.recipe] = keep_runs or record.values["policy"]["keep_runs"]
+        enough = count.get(record.recipe, 0) >= limits[record.recipe]
+        if enough and record.outcome != "running":
             old.append(record)
             continue
         count[record.recipe] = count.get(record.recipe, 0) + finished

@@ -21,7 +21,7 @@ def record(
         id=name,
         recipe="demo",
         snapshot="s",
-        values={},
+        values={"policy": {"keep_runs": 2}},
         started_at=started,
         outcome=outcome,
         stages={"clean": {"outputs": {}, "steps": steps}} if steps else {},
@@ -62,6 +62,15 @@ def test_garbage_is_what_no_kept_run_and_no_pointer_refers_to(tmp_path: Path) ->
     collect(store, runs, garbage)
     assert {item.reference.key for item in store.artifacts()} == {"champion", "new"}
     assert find_garbage(store, runs, keep_runs=1).bytes == 0
+
+
+def test_a_recipe_says_how_many_of_its_runs_are_kept(tmp_path: Path) -> None:
+    store, runs = Store(tmp_path / "store"), Runs(tmp_path)
+    for number in range(4):
+        record(runs, f"r{number}", float(number), put(store, tmp_path, f"k{number}"))
+    garbage = find_garbage(store, runs)
+    assert [item.id for item in garbage.records] == ["r1", "r0"]
+    assert {item.reference.key for item in garbage.artifacts} == {"k0", "k1"}
 
 
 def _live(folder: str, started: Any) -> None:
