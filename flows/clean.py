@@ -1,26 +1,6 @@
-"""The stage clean as a flow of its own."""
+"""The stage clean as a flow: pages → documents worth training on."""
 
-from prefect import flow
-
-from flows.stage import run_stage
+from flows.stage import stage_flow
 from tasks import clean as wiring
 
-
-@flow(name="clean", flow_run_name="clean {recipe}")
-def clean(
-    recipe: str = "demo",
-    overrides: list[str] | None = None,
-    snapshot: str | None = None,
-    force: bool = False,
-    keep: bool = False,
-    machine: list[str] | None = None,
-    run: str | None = None,
-    after: list[dict[str, str]] | None = None,
-) -> dict[str, str]:
-    """Run the stage clean of a recipe, alone on what its newest run left, or within the pipeline.
-
-    run, after: set by the pipeline: its run record, and the stage before (for the graph's arrows).
-    """
-    return run_stage(
-        "clean", wiring.clean, recipe, overrides or [], snapshot, force, keep, machine or [], run
-    )
+clean = stage_flow("clean", wiring.clean)

@@ -1,34 +1,6 @@
-"""The stage evaluate as a flow of its own."""
+"""The stage evaluate as a flow: models → figures and a report."""
 
-from prefect import flow
-
-from flows.stage import run_stage
+from flows.stage import stage_flow
 from tasks import evaluate as wiring
 
-
-@flow(name="evaluate", flow_run_name="evaluate {recipe}")
-def evaluate(
-    recipe: str = "demo",
-    overrides: list[str] | None = None,
-    snapshot: str | None = None,
-    force: bool = False,
-    keep: bool = False,
-    machine: list[str] | None = None,
-    run: str | None = None,
-    after: list[dict[str, str]] | None = None,
-) -> dict[str, str]:
-    """Run the stage evaluate of a recipe, alone on what its newest run left, or within the pipeline.
-
-    run, after: set by the pipeline: its run record, and the stage before (for the graph's arrows).
-    """
-    return run_stage(
-        "evaluate",
-        wiring.evaluate,
-        recipe,
-        overrides or [],
-        snapshot,
-        force,
-        keep,
-        machine or [],
-        run,
-    )
+evaluate = stage_flow("evaluate", wiring.evaluate)

@@ -1,34 +1,6 @@
-"""The stage finetune as a flow of its own."""
+"""The stage finetune as a flow: base model and conversations → models that answer."""
 
-from prefect import flow
-
-from flows.stage import run_stage
+from flows.stage import stage_flow
 from tasks import finetune as wiring
 
-
-@flow(name="finetune", flow_run_name="finetune {recipe}")
-def finetune(
-    recipe: str = "demo",
-    overrides: list[str] | None = None,
-    snapshot: str | None = None,
-    force: bool = False,
-    keep: bool = False,
-    machine: list[str] | None = None,
-    run: str | None = None,
-    after: list[dict[str, str]] | None = None,
-) -> dict[str, str]:
-    """Run the stage finetune of a recipe, alone on what its newest run left, or within the pipeline.
-
-    run, after: set by the pipeline: its run record, and the stage before (for the graph's arrows).
-    """
-    return run_stage(
-        "finetune",
-        wiring.finetune,
-        recipe,
-        overrides or [],
-        snapshot,
-        force,
-        keep,
-        machine or [],
-        run,
-    )
+finetune = stage_flow("finetune", wiring.finetune)

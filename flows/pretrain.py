@@ -1,34 +1,6 @@
-"""The stage pretrain as a flow of its own."""
+"""The stage pretrain as a flow: token shards → a base model."""
 
-from prefect import flow
-
-from flows.stage import run_stage
+from flows.stage import stage_flow
 from tasks import pretrain as wiring
 
-
-@flow(name="pretrain", flow_run_name="pretrain {recipe}")
-def pretrain(
-    recipe: str = "demo",
-    overrides: list[str] | None = None,
-    snapshot: str | None = None,
-    force: bool = False,
-    keep: bool = False,
-    machine: list[str] | None = None,
-    run: str | None = None,
-    after: list[dict[str, str]] | None = None,
-) -> dict[str, str]:
-    """Run the stage pretrain of a recipe, alone on what its newest run left, or within the pipeline.
-
-    run, after: set by the pipeline: its run record, and the stage before (for the graph's arrows).
-    """
-    return run_stage(
-        "pretrain",
-        wiring.pretrain,
-        recipe,
-        overrides or [],
-        snapshot,
-        force,
-        keep,
-        machine or [],
-        run,
-    )
+pretrain = stage_flow("pretrain", wiring.pretrain)

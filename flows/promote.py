@@ -1,34 +1,6 @@
-"""The stage promote as a flow of its own."""
+"""The stage promote as a flow: a better model → the champion."""
 
-from prefect import flow
-
-from flows.stage import run_stage
+from flows.stage import stage_flow
 from tasks import promote as wiring
 
-
-@flow(name="promote", flow_run_name="promote {recipe}")
-def promote(
-    recipe: str = "demo",
-    overrides: list[str] | None = None,
-    snapshot: str | None = None,
-    force: bool = False,
-    keep: bool = False,
-    machine: list[str] | None = None,
-    run: str | None = None,
-    after: list[dict[str, str]] | None = None,
-) -> dict[str, str]:
-    """Run the stage promote of a recipe, alone on what its newest run left, or within the pipeline.
-
-    run, after: set by the pipeline: its run record, and the stage before (for the graph's arrows).
-    """
-    return run_stage(
-        "promote",
-        wiring.promote,
-        recipe,
-        overrides or [],
-        snapshot,
-        force,
-        keep,
-        machine or [],
-        run,
-    )
+promote = stage_flow("promote", wiring.promote)

@@ -1,7 +1,9 @@
 """Running one stage: as a part of the pipeline, or alone on what the newest run left."""
 
-from collections.abc import Sequence
+from typing import Any
 
+from prefect import flow
+from prefect.flows import Flow
 from prefect.runtime import flow_run
 
 from flows.environment import HOME
@@ -11,32 +13,38 @@ from tasks.record import day_of, newest_snapshot, recorded, take
 from tasks.run import Options, Wiring, carry_out_stage
 
 
-def run_stage(
-    stage: str,
-    wiring: Wiring,
-    recipe: str,
-    overrides: Sequence[str],
-    snapshot: str | None,
-    force: bool,
-    keep: bool,
-    machine: Sequence[str],
-    run: str | None,
-) -> dict[str, str]:
-    """Carry out one stage and write its result into a run record.
+def stage_flow(stage: str, wiring: Wiring) -> Flow[Any, dict[str, str]]:
+    """The flow of one stage: all of them take the same parameters."""
 
-    run: the id of the pipeline's record, which has the stages before; None: the stage runs alone,
-    on what the newest run of the recipe left, and keeps a record of its own.
-    """
-    loaded = load_recipe(recipe, overrides)
-    options = Options((stage,) if force else (), (stage,) if keep else (), tuple(machine))
-    with HOME.runs.alive(f"flow-{flow_run.id}"):
-        if run is not None:
-            return _carry_out(stage, wiring, loaded, options, run)
-        taken = take(HOME.runs, loaded, STAGES[: STAGES.index(stage)])
-        before = newest_snapshot(HOME.runs, loaded) if taken else None
-        day = snapshot or before or day_of(loaded, flow_run.scheduled_start_time)
-        with recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as own:
-            return _carry_out(stage, wiring, loaded, options, own)
+    @flow(name=stage, flow_run_name=f"{stage} {{recipe}}")
+    def run_stage(
+        recipe: str = "demo",
+        overrides: list[str] | None = None,
+        snapshot: str | None = None,
+        force: bool = False,
+        keep: bool = False,
+        machine: list[str] | None = None,
+        run: str | None = None,
+        after: list[dict[str, str]] | None = None,
+    ) -> dict[str, str]:
+        """Run one stage of a recipe, alone on what its newest run left, or within the pipeline.
+
+        run: the id of the pipeline's record, which has the stages before; none: the stage runs
+        alone and keeps a record of its own. after: the stage before, for the graph's arrows.
+        """
+        loaded = load_recipe(recipe, overrides or [])
+        names = (stage,)
+        options = Options(names if force else (), names if keep else (), tuple(machine or ()))
+        with HOME.runs.alive(f"flow-{flow_run.id}"):
+            if run is not None:
+                return _carry_out(stage, wiring, loaded, options, run)
+            taken = take(HOME.runs, loaded, STAGES[: STAGES.index(stage)])
+            before = newest_snapshot(HOME.runs, loaded) if taken else None
+            day = snapshot or before or day_of(loaded, flow_run.scheduled_start_time)
+            with recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as own:
+                return _carry_out(stage, wiring, loaded, options, own)
+
+    return run_stage
 
 
 def _carry_out(

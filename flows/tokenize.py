@@ -1,34 +1,6 @@
-"""The stage tokenize as a flow of its own."""
+"""The stage tokenize as a flow: documents → token shards."""
 
-from prefect import flow
-
-from flows.stage import run_stage
+from flows.stage import stage_flow
 from tasks import tokenize as wiring
 
-
-@flow(name="tokenize", flow_run_name="tokenize {recipe}")
-def tokenize(
-    recipe: str = "demo",
-    overrides: list[str] | None = None,
-    snapshot: str | None = None,
-    force: bool = False,
-    keep: bool = False,
-    machine: list[str] | None = None,
-    run: str | None = None,
-    after: list[dict[str, str]] | None = None,
-) -> dict[str, str]:
-    """Run the stage tokenize of a recipe, alone on what its newest run left, or within the pipeline.
-
-    run, after: set by the pipeline: its run record, and the stage before (for the graph's arrows).
-    """
-    return run_stage(
-        "tokenize",
-        wiring.tokenize,
-        recipe,
-        overrides or [],
-        snapshot,
-        force,
-        keep,
-        machine or [],
-        run,
-    )
+tokenize = stage_flow("tokenize", wiring.tokenize)

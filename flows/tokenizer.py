@@ -1,34 +1,6 @@
-"""The stage tokenizer as a flow of its own."""
+"""The stage tokenizer as a flow: documents → a vocabulary."""
 
-from prefect import flow
-
-from flows.stage import run_stage
+from flows.stage import stage_flow
 from tasks import tokenizer as wiring
 
-
-@flow(name="tokenizer", flow_run_name="tokenizer {recipe}")
-def tokenizer(
-    recipe: str = "demo",
-    overrides: list[str] | None = None,
-    snapshot: str | None = None,
-    force: bool = False,
-    keep: bool = False,
-    machine: list[str] | None = None,
-    run: str | None = None,
-    after: list[dict[str, str]] | None = None,
-) -> dict[str, str]:
-    """Run the stage tokenizer of a recipe, alone on what its newest run left, or within the pipeline.
-
-    run, after: set by the pipeline: its run record, and the stage before (for the graph's arrows).
-    """
-    return run_stage(
-        "tokenizer",
-        wiring.tokenizer,
-        recipe,
-        overrides or [],
-        snapshot,
-        force,
-        keep,
-        machine or [],
-        run,
-    )
+tokenizer = stage_flow("tokenizer", wiring.tokenizer)

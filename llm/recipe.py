@@ -80,6 +80,15 @@ class Recipe(pydantic.BaseModel):
     promote: PromoteSettings = PromoteSettings()
     policy: PolicySettings = PolicySettings()
 
+    @pydantic.field_validator("crawl", mode="before")
+    @classmethod
+    def _drop_sources_set_to_null(cls, crawl: Any) -> Any:
+        """`docs: null` in a recipe that extends another leaves that one's source out."""
+        if not isinstance(crawl, dict) or not isinstance(crawl.get("sources"), dict):
+            return crawl
+        kept = {name: source for name, source in crawl["sources"].items() if source is not None}
+        return {**crawl, "sources": kept}
+
     @pydantic.model_validator(mode="after")
     def _names_are_unique(self) -> "Recipe":
         names = [task.name for task in self.finetune]

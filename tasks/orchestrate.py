@@ -35,7 +35,11 @@ class PrefectRun(Run):
         """Carry out calls at the same time, as many as the machine has workers."""
         if len(calls) == 1 or any(call.step.own_processes for call in calls):
             return [self.step(call) for call in calls]
-        futures = [_task(call).submit(self, call, _upstream(call)) for call in calls]
+        futures: list[Any] = []
+        for call in calls:
+            if len(futures) >= self.machine.workers:
+                futures[-self.machine.workers].wait()
+            futures.append(_task(call).submit(self, call, _upstream(call)))
         return [_reference(future.result()) for future in futures]
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]], description: str = "") -> None:

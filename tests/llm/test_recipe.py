@@ -56,6 +56,12 @@ def test_a_recipe_extends_another(tmp_path: Path) -> None:
     assert recipe.pretrain.model == load_recipe("demo").pretrain.model
 
 
+def test_a_source_of_the_recipe_below_is_left_out_with_null() -> None:
+    mine = "crawl.sources.mine={type: files, path: mine.txt}"
+    recipe = load_recipe("demo", [mine, "crawl.sources.docs=null"])
+    assert set(recipe.crawl.sources) == {"mine"}
+
+
 def test_what_is_no_recipe_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="one of demo, docs"):
         load_recipe("no-such-recipe")
