@@ -69,7 +69,7 @@ def serve(home: Home, port: int, workers: int, console: Console) -> None:
     finally:
         announce(home, None)
         if worker is not None:
-            stop_group(worker, 30.0)
+            stop_group(worker, 10.0)
         server.stop()
 
 
