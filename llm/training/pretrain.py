@@ -123,7 +123,7 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         "matrix_parameters": DecoderConfig(**job["config"]).matrix_parameters,
         "loss": round(loss, 4),
     }
-    summary = f"{tokens / 1e6:.1f}M tokens in {values.steps:,} steps, loss {loss:.3f}"
+    summary = f"{tokens:,} tokens in {values.steps:,} steps, loss {loss:.3f}"
     return StepResult(counts=counts, content=folder_digest(context.out / MODEL), summary=summary)
 
 
