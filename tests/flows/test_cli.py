@@ -105,7 +105,7 @@ def test_a_cached_run_shows_its_stages_and_cached_tasks(home: Home, server: Serv
     assert {"summary", "corpus-funnel"} <= tables
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 150.0) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
@@ -153,7 +153,7 @@ def test_a_killed_run_is_marked_crashed_and_ctrl_c_goes_on_from_its_checkpoint(
 
     process = training(home, server)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=90)
+    _, said = process.communicate(timeout=150)
     assert process.returncode == 130, said
     assert "run again to go on" in said
     assert home.runs.all()[0].outcome == "cancelled"
