@@ -124,6 +124,8 @@ def training(home: Home, server: Server) -> subprocess.Popen[str]:
         cwd=PROJECT,
         stderr=subprocess.PIPE,
         text=True,
+        # A test command run in the background ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     work = home.folder / "store" / "work" / "pretrain"
     started = time.time()
