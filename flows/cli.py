@@ -208,12 +208,12 @@ def main(arguments: list[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or bool(os.environ.get("PENSTOCK_DEBUG"))
     try:
+        # Typer turns Ctrl-C into an exit code of its own.
         code: Any = app([item for item in given if item != "--debug"], standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except typer.Exit as stop:
         code = stop.exit_code
-    except KeyboardInterrupt:
-        console.print("interrupted: what is finished is kept; run again to go on")
-        code = INTERRUPTED
     except BaseException as error:
         code = _explain(error, debug)
     sys.exit(code if isinstance(code, int) else 0)
@@ -224,10 +224,10 @@ def _explain(error: BaseException, debug: bool) -> int:
 
     if isinstance(error, SystemExit):
         raise error
-    if isinstance(error, click.exceptions.Abort):
-        return INTERRUPTED
-    if type(error).__name__ == "TerminationSignal":
-        console.print("terminated: what is finished is kept; run again to go on")
+    # Ctrl-C is an Abort to click; SIGTERM within a flow is Prefect's own exception.
+    interruptions = (KeyboardInterrupt, click.exceptions.Abort)
+    if isinstance(error, interruptions) or type(error).__name__ == "TerminationSignal":
+        console.print("interrupted: what is finished is kept; run again to go on")
         return INTERRUPTED
     if debug:
         traceback.print_exception(error)

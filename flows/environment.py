@@ -5,14 +5,15 @@ has for something else is left alone. `PREFECT_API_URL` in the environment is re
 """
 
 import os
+import sys
 
 from tasks.home import Home
 
 DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    # The run's log is in the UI; on the terminal, only what a person must see.
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    # The run's log, tracebacks included, is in the UI; the command line says in a line what failed.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR" if "--debug" in sys.argv else "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "llm,tasks",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
 }

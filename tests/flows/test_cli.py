@@ -158,6 +158,7 @@ def test_a_killed_run_is_marked_crashed_and_ctrl_c_goes_on_from_its_checkpoint(
     _, said = process.communicate(timeout=150)
     assert process.returncode == 130, said
     assert "run again to go on" in said
+    assert "Traceback" not in said and "Crash detected" not in said
     assert home.runs.all()[0].outcome == "cancelled"
 
 
