@@ -149,7 +149,7 @@ def test_declared_charsets_of_the_world_are_read(encoding: str) -> None:
 
 def test_any_bytes_are_decoded_to_something() -> None:
     for data in (b"", b"\xff\xfe", b"\xff\xfe\x00", bytes(range(256)), b"\xc3\x28" * 100):
-        decode(data, None).encode()
+        assert decode(data, None).encode().decode() == decode(data, None)
 
 
 @pytest.mark.parametrize(
