@@ -87,6 +87,18 @@ class Runs:
             (run for run in self.all() if run.recipe == recipe and stage in run.stages), None
         )
 
+    def night_before(self, recipe: str, snapshot: str, stage: str) -> RunRecord | None:
+        """The newest run of the latest snapshot before `snapshot` in which `stage` finished.
+
+        Snapshots are in the order of their names, which dates are.
+        """
+        earlier = [
+            run
+            for run in self.all()
+            if run.recipe == recipe and run.snapshot < snapshot and stage in run.stages
+        ]
+        return max(earlier, key=lambda run: (run.snapshot, run.started_at), default=None)
+
     # Liveness: the operating system frees the lock of a process that died, however it died.
 
     @contextmanager

@@ -64,6 +64,7 @@ class Run:
         self.store, self.runs, self.machine, self.options = store, runs, machine, options
         self.done: list[Done] = []
         self.before = runs.newest(recipe.name, stage)
+        self.night_before = runs.night_before(recipe.name, snapshot, stage)
 
     def step(self, call: Call) -> Reference:
         """Carry out one call, or find its artifact."""

@@ -17,7 +17,8 @@ from llm.step import BadInput, digest_of
 
 DOC_ID = pa.binary(16)
 
-# Text before cleaning, one row a page that had text.
+# Text before cleaning, one row a page that had text. licence: an address or a name as the page gives
+# it, "" where it gives none; opt_out: what the page asks of crawlers, words apart by spaces ("noai").
 EXTRACTED = pa.schema(
     [
         ("doc_id", DOC_ID),
@@ -25,6 +26,8 @@ EXTRACTED = pa.schema(
         ("source", pa.string()),
         ("language", pa.string()),
         ("language_score", pa.float32()),
+        ("licence", pa.string()),
+        ("opt_out", pa.string()),
         ("text", pa.large_string()),
     ]
 )
@@ -37,18 +40,22 @@ DOCUMENTS = pa.schema(
         ("source", pa.string()),
         ("language", pa.string()),
         ("language_score", pa.float32()),
+        ("licence", pa.string()),
+        ("opt_out", pa.string()),
         ("split_key", pa.uint64()),
         ("text", pa.large_string()),
     ]
 )
 
 # Where a document came from. Outside every content digest: dates and offsets change each night.
+# position: the place in the user's own file or archive that it was read from ("pages.jsonl#12").
 SIDECAR = pa.schema(
     [
         ("doc_id", DOC_ID),
         ("fetched_at", pa.string()),
         ("warc_file", pa.string()),
         ("warc_offset", pa.int64()),
+        ("position", pa.string()),
         ("engine", pa.string()),
     ]
 )

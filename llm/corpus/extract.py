@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +22,7 @@ from llm.corpus.documents import (
 )
 from llm.corpus.language import identify
 from llm.corpus.reading import Engine, Unreadable, decode, read_html, tidy
+from llm.corpus.warc import POSITION
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 
@@ -140,6 +142,9 @@ def _read_record(record: WarcRecord, archive: str, values: ExtractShard) -> dict
         "fetched_at": record.headers.get("WARC-Date", ""),
         "warc_file": archive,
         "warc_offset": record.stream_pos,
+        "position": unquote(record.headers.get(POSITION) or ""),
+        "licence": "",
+        "opt_out": "",
         "engine": engine,
     }
 

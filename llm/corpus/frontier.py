@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llm.corpus.pages import Page, PageStore
 
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS urls (

@@ -13,7 +13,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
     place INTEGER NOT NULL, url TEXT NOT NULL, digest BLOB NOT NULL, kind TEXT NOT NULL,
     status INTEGER NOT NULL, content_type TEXT NOT NULL, headers TEXT NOT NULL,
-    fetched_at TEXT NOT NULL, depth INTEGER NOT NULL, bytes INTEGER NOT NULL, payload BLOB NOT NULL
+    fetched_at TEXT NOT NULL, depth INTEGER NOT NULL, position TEXT NOT NULL, bytes INTEGER NOT NULL, payload BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS pages_by_place ON pages (place, url, digest);
 CREATE TABLE IF NOT EXISTS failures (url TEXT NOT NULL, reason TEXT NOT NULL);
@@ -28,6 +28,7 @@ class Page:
 
     kind: "response" (a web page with its HTTP headers) or "conversion" (text from a file).
     content_type: as declared, with its charset. fetched_at: ISO 8601, UTC. depth: links from a seed.
+    position: where in the user's own file or archive it was read.
     """
 
     url: str
@@ -38,6 +39,7 @@ class Page:
     headers: Mapping[str, str] = field(default_factory=dict)
     fetched_at: str = "1970-01-01T00:00:00Z"
     depth: int = 0
+    position: str = ""
 
     @property
     def digest(self) -> bytes:
@@ -96,7 +98,7 @@ class PageStore:
     def add(self, page: Page) -> None:
         """Keep a page."""
         self.database.execute(
-            "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 place(page.url),
                 page.url,
@@ -107,6 +109,7 @@ class PageStore:
                 json.dumps(dict(page.headers)),
                 page.fetched_at,
                 page.depth,
+                page.position,
                 len(page.payload),
                 self._pack.compress(page.payload),
             ),
@@ -129,19 +132,21 @@ class PageStore:
 
     def between(self, start: int, stop: int) -> Iterator[Page]:
         """The pages whose place is in [start, stop), sorted by URL, then payload."""
-        query = """SELECT url, kind, status, content_type, headers, fetched_at, depth, bytes, rowid
+        query = """SELECT url, kind, status, content_type, headers, fetched_at, depth, position,
+                bytes, rowid
             FROM pages WHERE place >= ? AND place < ? ORDER BY url, digest, rowid"""
         for row in self.database.execute(query, (start, stop)).fetchall():
             packed = self.database.execute("SELECT payload FROM pages WHERE rowid=?", (row[-1],))
             yield Page(
                 url=row[0],
-                payload=self._unpack.decompress(packed.fetchone()[0], max_output_size=row[7]),
+                payload=self._unpack.decompress(packed.fetchone()[0], max_output_size=row[8]),
                 kind=row[1],
                 status=row[2],
                 content_type=row[3],
                 headers=json.loads(row[4]),
                 fetched_at=row[5],
                 depth=row[6],
+                position=row[7],
             )
 
 

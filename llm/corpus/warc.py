@@ -8,6 +8,7 @@ from collections import Counter
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +30,10 @@ INDEX = pa.schema(
     ]
 )
 FAILURES = pa.schema([("url", pa.string()), ("reason", pa.string())])
+
+# WARC header with the place in the user's own file that a record was read from, percent-encoded.
+POSITION = "X-Source-Position"
+_READABLE = "/#:@!$&'()*+,;=~-._ "
 
 # Headers that speak of the transfer, not of the page as it is stored.
 _TRANSFER = {"content-encoding", "transfer-encoding", "content-length", "connection", "keep-alive"}
@@ -114,6 +119,8 @@ def record(page: Page) -> bytes:
         f"Content-Type: {content_type}",
         f"Content-Length: {len(block)}",
     ]
+    if page.position:
+        lines.insert(4, f"{POSITION}: {quote(page.position, safe=_READABLE)}")
     return "\r\n".join(lines).encode("utf-8", "replace") + b"\r\n\r\n" + block + b"\r\n\r\n"
 
 

@@ -268,5 +268,11 @@ def _store(store: PageStore, rows: list[Row]) -> None:
             if row.problem:
                 store.fail(_file_url(row.place), row.problem)
             else:
-                page = Page(row.url, row.text, kind="conversion", content_type="text/plain")
+                page = Page(
+                    row.url,
+                    row.text,
+                    kind="conversion",
+                    content_type="text/plain",
+                    position=row.place,
+                )
                 store.add(page)

@@ -33,6 +33,7 @@ def some_documents(count: int, seed: int = 0) -> pa.Table:
         url = f"http://a.test/{index}"
         row = {"doc_id": document_id("s", url, text), "url": url, "source": f"s{index}"}
         row |= {"language": f"l{index}", "language_score": rng.random(), "text": text}
+        row |= {"licence": f"by{index}", "opt_out": f"no{index}"}
         rows.append(row | {"split_key": hash64(url)})
     return by_identity(pa.Table.from_pylist(rows, schema=DOCUMENTS))
 
