@@ -1,28 +1,30 @@
 """What becomes of each document: kept, or dropped for a reason. Reads figures, never text."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from llm.corpus.consent import ConsentSettings, refusals
 from llm.corpus.documents import (
-    CLUSTERS,
     DECISIONS,
     DROPPED,
     EXTRACTED,
-    PAIRS,
     by_identity,
     content_digest,
     hash64,
+    identities,
+    identity_column,
     read_table,
     write_table,
 )
 from llm.corpus.filters import FilterSettings, failures
 from llm.corpus.funnel import KEPT, funnel_rows
+from llm.corpus.repeats import settle
 from llm.corpus.signals import SCHEMA as SIGNALS
 from llm.durable import write_json
 from llm.settings import section, setting
@@ -30,37 +32,64 @@ from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("numpy",)
 
-EXACT, NEAR = "exact_duplicate", "near_duplicate"
+CONTAMINATED = "contaminated"
 
 
 @section
 class DecideAll:
-    """All shards of a corpus and the rules."""
+    """All shards of a night and the rules."""
 
     shards: tuple[str, ...] = setting(description="Names of the shards, in the inputs' order.")
     filters: FilterSettings = setting(
         default=FilterSettings, description="Which documents are kept."
     )
+    consent: ConsentSettings = setting(
+        default=ConsentSettings, description="Whose wishes are respected."
+    )
+    hooks: dict[str, float] = setting(
+        default=dict, description="Least value that each of the user's own filters must give."
+    )
+    may_be_empty: bool = setting(
+        default=False, description="Whether no document at all may be left, on a later night."
+    )
+
+
+@dataclass
+class Judged:
+    """What the rules say of one shard's D documents, without a look at duplicates."""
+
+    names: list[str]
+    failed: np.ndarray  # (D, R) bool, by rule
+    sizes: np.ndarray  # (D,) int64, bytes of text
+    table: pa.Table  # doc_id, url, source
+
+    @property
+    def reasons(self) -> np.ndarray:
+        """(D,) int: 0 where nothing fails, else 1 + the first rule that does."""
+        first = self.failed.argmax(axis=1) + 1 if self.names else np.zeros(len(self.sizes), int)
+        return np.where(self.failed.any(axis=1), first, 0)
 
 
 @dataclass
 class _Corpus:
-    """Columns over the N documents of all shards, and what is decided on each."""
+    """All shards' documents: some fifty bytes each are held."""
 
-    shard: np.ndarray  # (N,) int64, which shard it lies in
-    table: pa.Table  # doc_id, url, source, language, language_score and signals
-    ids: list[bytes]
-    urls: list[str]
-    sizes: np.ndarray  # (N,) int64, bytes of text
-    reasons: list[str]
-    duplicate_of: list[bytes | None]
+    names: list[str] = field(default_factory=list)
+    bounds: list[int] = field(default_factory=lambda: [0])
+    ids: np.ndarray = field(default_factory=lambda: np.zeros(0, "S16"))
+    sizes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # of the URLs
+    split_keys: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    reasons: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int16))
+    alone: list[list[int]] = field(default_factory=list)  # a rule: documents, bytes
 
 
 def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
     """Decide on every document: decisions/<shard>.parquet and funnel.json.
 
-    inputs: documents and signals (one folder a shard, in the order of `values.shards`) and the one
-    of duplicates. Of a cluster's documents that pass the filters, the longest is kept.
+    inputs: documents and signals (one folder a shard, in the order of `values.shards`), the one of
+    duplicates, and where they are used hooks and contamination (one a shard). Of a cluster's
+    documents that pass the rules, the longest is kept.
 
     Raises BadInput where nothing is left, naming the rule that dropped most.
     """
@@ -69,161 +98,142 @@ def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
         raise ValueError(
             f"{len(values.shards)} shard names for {len(folders)} folders of documents"
         )
-    corpus = _load(folders, list(inputs["signals"]))
-    names, failed = _judge(corpus, values.filters)
-    clusters = _clusters(corpus, inputs["duplicates"][0])
-    _drop_duplicates(corpus, clusters, inputs["duplicates"][0])
-    split_keys = _split_keys(corpus, clusters)
+    corpus = _Corpus()
+    for number, folder in enumerate(folders):
+        own = {name: paths[number] for name, paths in inputs.items() if name != "duplicates"}
+        _add(corpus, judge(values, {**own, "documents": folder}))
+    settled = settle(corpus, inputs["duplicates"][0])
+    names = [KEPT, *corpus.names, *settled.names]
     files, parts = [], {}
     for number, shard in enumerate(values.shards):
-        table = _decisions(corpus, split_keys, np.flatnonzero(corpus.shard == number))
+        rows = slice(*corpus.bounds[number : number + 2])
+        documents = read_table(
+            folders[number] / "documents.parquet", EXTRACTED, ["doc_id", "url", "source"]
+        )
+        reasons = pa.DictionaryArray.from_arrays(pa.array(settled.reasons[rows]), pa.array(names))
+        of, has = settled.duplicate_of[rows], settled.is_duplicate[rows]
+        columns = {
+            **{name: documents[name] for name in documents.column_names},
+            "bytes": pa.array(corpus.sizes[rows]),
+            "reason": reasons.cast(pa.string()),
+            "duplicate_of": identity_column(of, has),
+            "split_key": pa.array(settled.split_keys[rows]),
+        }
+        table = by_identity(pa.table(columns, schema=DECISIONS))
         files.append(context.out / "decisions" / f"{shard}.parquet")
         write_table(files[-1], table)
         parts[shard] = content_digest(table)
         context.report.progress(number + 1, len(values.shards), "shards")
-    rows = funnel_rows(folders, files)
-    if KEPT not in corpus.reasons:
-        raise BadInput(_nothing_left(rows, folders, values.filters))
+    rows_of_funnel = funnel_rows(folders, files)
+    if not (settled.reasons == 0).any() and not values.may_be_empty:
+        raise BadInput(_nothing_left(rows_of_funnel, folders, values.filters))
     alone = [
-        {"rule": name, "documents": int(column.sum()), "bytes": int(corpus.sizes[column].sum())}
-        for name, column in zip(names, failed.T, strict=True)
+        {"rule": name, "documents": documents, "bytes": size}
+        for name, (documents, size) in zip(corpus.names, corpus.alone, strict=True)
     ]
-    sources = _by_source(corpus)
-    write_json(context.out / "funnel.json", {"rows": rows, "rules": alone, "sources": sources})
+    found = {"rows": rows_of_funnel, "rules": alone, "sources": _by_source(files)}
+    write_json(context.out / "funnel.json", found)
     return StepResult(
         counts={
-            "in": rows[0]["documents"],
-            "kept": rows[-1]["documents"],
-            "kept_bytes": rows[-1]["bytes"],
-            "dropped": {row["reason"]: row["documents"] for row in rows[1:-1]},
+            "in": rows_of_funnel[0]["documents"],
+            "kept": rows_of_funnel[-1]["documents"],
+            "kept_bytes": rows_of_funnel[-1]["bytes"],
+            "dropped": {row["reason"]: row["documents"] for row in rows_of_funnel[1:-1]},
         },
         content=digest_of(f"{shard} {parts[shard]}" for shard in sorted(parts)),
         parts=parts,
-        summary=f"{rows[-1]['documents']} of {rows[0]['documents']} documents kept, "
-        f"{rows[-1]['bytes'] / 1e6:.2f} MB",
+        summary=f"{rows_of_funnel[-1]['documents']} of {rows_of_funnel[0]['documents']} documents "
+        f"kept, {rows_of_funnel[-1]['bytes'] / 1e6:.2f} MB",
     )
 
 
-def _load(folders: Sequence[Path], measured: Sequence[Path]) -> _Corpus:
-    columns = ["doc_id", "url", "source", "language", "language_score"]
-    tables, shard = [], []
-    for number, (folder, signals_folder) in enumerate(zip(folders, measured, strict=True)):
-        documents = read_table(folder / "documents.parquet", EXTRACTED, columns)
-        signals = read_table(signals_folder / "signals.parquet", SIGNALS)
-        if not documents["doc_id"].equals(signals["doc_id"]):
-            raise ValueError(
-                f"the documents of {folder} and the signals of {signals_folder} are not the same"
-            )
-        for name in SIGNALS.names[1:]:
-            documents = documents.append_column(name, signals[name])
-        tables.append(documents)
-        shard += [number] * documents.num_rows
-    table = pa.concat_tables(tables)
-    return _Corpus(
-        shard=np.array(shard, np.int64),
-        table=table,
-        ids=table["doc_id"].to_pylist(),
-        urls=table["url"].to_pylist(),
-        sizes=table["bytes"].to_numpy().astype(np.int64),
-        reasons=[KEPT] * table.num_rows,
-        duplicate_of=[None] * table.num_rows,
+def judge(values: DecideAll, folders: dict[str, Path]) -> Judged:
+    """Ask every rule about one shard: `folders` has its documents and signals, and where they are
+    used its hooks and contamination."""
+    columns = ["doc_id", "url", "source", "language", "language_score", "licence", "opt_out"]
+    documents = read_table(folders["documents"] / "documents.parquet", EXTRACTED, columns)
+    measured = read_table(folders["signals"] / "signals.parquet", SIGNALS)
+    _check_same(documents, measured, folders, "signals")
+    asked = [
+        failures(
+            values.filters,
+            {name: measured[name].to_numpy() for name in SIGNALS.names[1:]},
+            np.array(documents["language"].to_pylist(), dtype=str),
+            documents["language_score"].to_numpy(),
+        ),
+        refusals(values.consent, documents["opt_out"], documents["licence"]),
+    ]
+    if values.hooks:
+        asked.append(_refused_by_hooks(values.hooks, documents, folders))
+    if "contamination" in folders:
+        hits = read_table(
+            folders["contamination"] / "hits.parquet", pa.schema([("doc_id", _ID)]), ["doc_id"]
+        )
+        found = pc.is_in(documents["doc_id"].combine_chunks(), value_set=hits["doc_id"])
+        asked.append(([CONTAMINATED], found.to_numpy(zero_copy_only=False)[:, None]))
+    return Judged(
+        names=[name for names, _ in asked for name in names],
+        failed=np.concatenate([failed for _, failed in asked], axis=1),
+        sizes=measured["bytes"].to_numpy().astype(np.int64),
+        table=documents.select(["doc_id", "url", "source"]),
     )
 
 
-def _judge(corpus: _Corpus, settings: FilterSettings) -> tuple[list[str], np.ndarray]:
-    """Note the first rule that each document fails; returns (rule names, which fail (N, R))."""
-    table = corpus.table
-    names, failed = failures(
-        settings,
-        {name: table[name].to_numpy() for name in SIGNALS.names[1:]},
-        np.array(table["language"].to_pylist(), dtype=str),
-        table["language_score"].to_numpy(),
-    )
-    for index in np.flatnonzero(failed.any(axis=1)):
-        corpus.reasons[index] = names[int(failed[index].argmax())]
-    return names, failed
+_ID = EXTRACTED.field("doc_id").type
 
 
-def _clusters(corpus: _Corpus, duplicates: Path) -> list[list[tuple[int, bytes]]]:
-    """Clusters of at least two documents, as (position, id of the document that has its text)."""
-    table = read_table(duplicates / "clusters.parquet", CLUSTERS)
-    place = {identity: index for index, identity in enumerate(corpus.ids)}
-    listed = table["doc_id"].to_pylist()
-    if place.keys() != set(listed):
-        raise ValueError("the table of duplicates is of other documents than those to decide on")
-    groups: dict[bytes, list[tuple[int, bytes]]] = defaultdict(list)
-    columns = (listed, *(table[name].to_pylist() for name in ("cluster", "kind", "of")))
-    for identity, cluster, kind, of in zip(*columns, strict=True):
-        groups[cluster].append((place[identity], of if kind == "exact" else identity))
-    return [group for group in groups.values() if len(group) > 1]
+def _refused_by_hooks(
+    hooks: dict[str, float], documents: pa.Table, folders: dict[str, Path]
+) -> tuple[list[str], np.ndarray]:
+    schema = pa.schema([("doc_id", _ID), *((name, pa.float64()) for name in sorted(hooks))])
+    given = read_table(folders["hooks"] / "hooks.parquet", schema)
+    _check_same(documents, given, folders, "hooks")
+    # A value that is no number fails.
+    columns = [~(given[name].to_numpy() >= least) for name, least in hooks.items()]
+    return [f"hook.{name}" for name in hooks], np.stack(columns, axis=1)
 
 
-def _drop_duplicates(
-    corpus: _Corpus, clusters: Iterable[list[tuple[int, bytes]]], duplicates: Path
-) -> None:
-    """Of each cluster's documents that pass, keep the longest and whatever does not repeat it.
-
-    Where the filters drop the cluster's representative, the rest are compared with one another by
-    the pairs on record: nothing goes as a duplicate of what it was not verified against.
-    """
-    pairs = read_table(duplicates / "pairs.parquet", PAIRS)
-    alike = set(zip(pairs["doc_id"].to_pylist(), pairs["of"].to_pylist(), strict=True))
-    for group in clusters:
-        passing = [member for member in group if corpus.reasons[member[0]] == KEPT]
-        passing.sort(key=lambda member: _rank(corpus, member[0]))
-        kept: dict[bytes, bytes] = {}  # text → the document that is kept for it
-        for index, text in passing:
-            if text in kept:
-                corpus.reasons[index], corpus.duplicate_of[index] = EXACT, kept[text]
-                continue
-            of = next((o for o in kept if (text, o) in alike or (o, text) in alike), None)
-            if of is None:
-                kept[text] = corpus.ids[index]
-            else:
-                corpus.reasons[index], corpus.duplicate_of[index] = NEAR, kept[of]
+def _check_same(documents: pa.Table, other: pa.Table, folders: dict[str, Path], name: str) -> None:
+    if not documents["doc_id"].equals(other["doc_id"]):
+        raise ValueError(
+            f"the documents of {folders['documents']} and the {name} of {folders[name]} are not "
+            "the same"
+        )
 
 
-def _rank(corpus: _Corpus, index: int) -> tuple[int, int, str, bytes]:
-    """Best first: the longest text, then the shortest URL. The same order as in dedup."""
-    url = corpus.urls[index]
-    return -int(corpus.sizes[index]), len(url), url, corpus.ids[index]
+def _add(corpus: _Corpus, judged: Judged) -> None:
+    """Take one shard's figures in."""
+    if not corpus.names:
+        corpus.names = judged.names
+        corpus.alone = [[0, 0] for _ in judged.names]
+    for at, column in enumerate(judged.failed.T):
+        corpus.alone[at][0] += int(column.sum())
+        corpus.alone[at][1] += int(judged.sizes[column].sum())
+    urls = judged.table["url"]
+    keys = np.fromiter(map(hash64, urls.to_pylist()), np.uint64, len(urls))
+    lengths = pc.binary_length(urls).to_numpy()
+    corpus.bounds.append(corpus.bounds[-1] + len(urls))
+    corpus.ids = np.concatenate([corpus.ids, identities(judged.table["doc_id"])])
+    corpus.sizes = np.concatenate([corpus.sizes, judged.sizes])
+    corpus.lengths = np.concatenate([corpus.lengths, lengths])
+    corpus.split_keys = np.concatenate([corpus.split_keys, keys])
+    corpus.reasons = np.concatenate([corpus.reasons, judged.reasons.astype(np.int16)])
 
 
-def _split_keys(corpus: _Corpus, clusters: Iterable[list[tuple[int, bytes]]]) -> np.ndarray:
-    """The number that decides between training and validation (N,) uint64, one for a cluster."""
-    keys = np.array([hash64(url) for url in corpus.urls], dtype=np.uint64)
-    for group in clusters:
-        members = [index for index, _ in group]
-        keys[members] = keys[members].min()
-    return keys
-
-
-def _decisions(corpus: _Corpus, split_keys: np.ndarray, members: np.ndarray) -> pa.Table:
-    """The rows of one shard."""
-    chosen = corpus.table.take(pa.array(members))
-    places = members.tolist()
-    columns = {
-        "doc_id": chosen["doc_id"],
-        "url": chosen["url"],
-        "source": chosen["source"],
-        "bytes": pa.array(corpus.sizes[members]),
-        "reason": pa.array([corpus.reasons[place] for place in places], pa.string()),
-        "duplicate_of": pa.array([corpus.duplicate_of[place] for place in places], pa.binary(16)),
-        "split_key": pa.array(split_keys[members]),
-    }
-    return by_identity(pa.table(columns, schema=DECISIONS))
-
-
-def _by_source(corpus: _Corpus) -> list[dict[str, Any]]:
-    documents: Counter[str] = Counter()
-    size: Counter[str] = Counter()
-    columns = (corpus.table["source"].to_pylist(), corpus.reasons, corpus.sizes.tolist())
-    for source, reason, length in zip(*columns, strict=True):
-        documents[source] += reason == KEPT
-        size[source] += length if reason == KEPT else 0
+def _by_source(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Documents and bytes kept of each source."""
+    tables = [read_table(path, DECISIONS, ["source", "reason", "bytes"]) for path in files]
+    counts: dict[str, list[int]] = {}
+    for table in tables:
+        grouped = table.group_by(["source", "reason"])
+        for row in grouped.aggregate([("bytes", "sum"), ("bytes", "count")]).to_pylist():
+            pair = counts.setdefault(row["source"], [0, 0])
+            if row["reason"] == KEPT:
+                pair[0] += row["bytes_count"]
+                pair[1] += row["bytes_sum"]
     return [
-        {"source": source, "documents": documents[source], "bytes": size[source]}
-        for source in sorted(documents)
+        {"source": source, "documents": counts[source][0], "bytes": counts[source][1]}
+        for source in sorted(counts)
     ]
 
 
@@ -243,11 +253,13 @@ def _nothing_left(
             "the sources hold text or HTML"
         )
     preset, _, name = reason.partition(".")
-    if name:
+    if preset in settings.presets and name:
         bound = getattr(getattr(settings, preset), name)
         advice = f"set clean.filters.{reason} (now {bound:g}) to a milder value or to null"
     elif reason == "language":
         advice = f"clean.filters.languages allows only {', '.join(settings.languages)}"
+    elif preset == "hook":
+        advice = f"clean.hooks.{name} is a filter of your own: set its bound lower or leave it out"
     else:
         advice = "check that the sources hold text"
     return (

@@ -119,6 +119,28 @@ def validation_mask(split_keys: np.ndarray, fraction: float) -> np.ndarray:
     return np.asarray(split_keys, dtype=np.uint64) < np.uint64(limit)
 
 
+def identities(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """A doc_id column as an array (N,) of 16-byte strings, which sorts and compares as bytes do.
+
+    Nulls become zeros. Take single ids out with `tobytes`: numpy drops zeros at their end.
+    """
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    parts = [np.zeros(0, "S16")]
+    for chunk in chunks:
+        values = chunk.fill_null(b"\0" * 16) if chunk.null_count else chunk
+        data = values.buffers()[1]
+        if data is not None and len(values):
+            parts.append(np.frombuffer(data, "S16")[values.offset : values.offset + len(values)])
+    return np.concatenate(parts)
+
+
+def identity_column(ids: np.ndarray, valid: np.ndarray | None = None) -> pa.Array:
+    """The inverse of `identities`; `valid` (N,) bool says which are not null."""
+    data = pa.py_buffer(np.ascontiguousarray(ids, "S16").tobytes())
+    mask = None if valid is None else pa.array(valid).buffers()[1]
+    return pa.FixedSizeBinaryArray.from_buffers(DOC_ID, len(ids), [mask, data])
+
+
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a table with a `doc_id` column as Parquet (zstd), sorted by it; all or nothing.
 
@@ -136,12 +158,13 @@ def write_rows(path: Path, table: pa.Table) -> None:
 
 def by_identity(table: pa.Table) -> pa.Table:
     """The rows sorted by doc_id. Raises ValueError where one comes twice."""
-    ids = np.array(table["doc_id"].to_pylist(), dtype=object)
+    ids = identities(table["doc_id"])
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
     twice = ids[1:][ids[1:] == ids[:-1]]
     if len(twice):
-        raise ValueError(f"document {twice[0].hex()} comes {len(twice) + 1} times in one table")
+        name = twice[:1].tobytes().hex()
+        raise ValueError(f"document {name} comes {len(twice) + 1} times in one table")
     return table.take(pa.array(order))
 
 

@@ -1,13 +1,14 @@
 """The corpus funnel: documents and bytes that came in, were kept, and were dropped by each reason."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from llm.corpus.documents import DECISIONS, DROPPED, EXTRACTED, read_table
+from llm.corpus.documents import DECISIONS, DROPPED, EXTRACTED, identities, read_table
 
 KEPT = "kept"
 
@@ -21,26 +22,31 @@ def funnel_rows(extracted: Sequence[Path], decisions: Sequence[Path]) -> list[di
 
     Raises ValueError unless every id that came in is in exactly one place.
     """
-    came = _ids(
-        [read_table(path / "documents.parquet", EXTRACTED, ["doc_id"]) for path in extracted]
-    )
-    decided = [read_table(path, DECISIONS) for path in decisions]
-    refused = [read_table(path / "dropped.parquet", DROPPED) for path in extracted]
-    judged, unread = _ids(decided), _ids(refused)
-    if came != judged or came & unread:
-        raise ValueError(
-            f"documents do not reconcile: {len(came - judged)} were never decided on, "
-            f"{len(judged - came)} decided on never came in, "
-            f"{len(came & unread)} are both a document and an unreadable page"
-        )
+    columns = ["doc_id", "reason", "bytes"]
     documents: Counter[str] = Counter()
     size: Counter[str] = Counter()
-    for table in [*refused, *decided]:
-        for reason, length in zip(
-            table["reason"].to_pylist(), table["bytes"].to_pylist(), strict=True
-        ):
-            documents[reason] += 1
-            size[reason] += length
+
+    def count(path: Path, schema: pa.Schema) -> np.ndarray:
+        table = read_table(path, schema, columns)
+        grouped = table.group_by("reason").aggregate([("bytes", "sum"), ("bytes", "count")])
+        for row in grouped.to_pylist():
+            documents[row["reason"]] += row["bytes_count"]
+            size[row["reason"]] += row["bytes_sum"]
+        return identities(table["doc_id"])
+
+    came = _ids(
+        identities(read_table(path / "documents.parquet", EXTRACTED, ["doc_id"])["doc_id"])
+        for path in extracted
+    )
+    judged = _ids(count(path, DECISIONS) for path in decisions)
+    unread = _ids(count(path / "dropped.parquet", DROPPED) for path in extracted)
+    lost, new = np.setdiff1d(came, judged), np.setdiff1d(judged, came)
+    both = np.intersect1d(came, unread)
+    if len(lost) or len(new) or len(both):
+        raise ValueError(
+            f"documents do not reconcile: {len(lost)} were never decided on, {len(new)} decided on "
+            f"never came in, {len(both)} are both a document and an unreadable page"
+        )
     kept = _row("kept", "", documents.pop(KEPT, 0), size.pop(KEPT, 0))
     dropped = [
         _row("dropped", reason, number, size[reason])
@@ -55,11 +61,12 @@ def _row(outcome: str, reason: str, documents: int, size: int) -> dict[str, Any]
     return {"outcome": outcome, "reason": reason, "documents": documents, "bytes": size}
 
 
-def _ids(tables: Sequence[pa.Table]) -> set[bytes]:
-    """The doc_ids of tables. Raises ValueError where one comes twice."""
-    listed = [identity for table in tables for identity in table["doc_id"].to_pylist()]
-    ids = set(listed)
-    if len(ids) < len(listed):
-        twice = next(identity for identity, times in Counter(listed).items() if times > 1)
-        raise ValueError(f"document {twice.hex()} is in two shards: shards must not overlap")
+def _ids(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """The doc_ids of tables, sorted. Raises ValueError where one comes twice."""
+    ids = np.sort(np.concatenate([np.zeros(0, "S16"), *parts]))
+    twice = ids[1:][ids[1:] == ids[:-1]]
+    if len(twice):
+        raise ValueError(
+            f"document {twice[:1].tobytes().hex()} is in two shards: shards must not overlap"
+        )
     return ids
