@@ -1,12 +1,19 @@
-"""Personal data in text: e-mail addresses and public IP addresses, found and masked."""
+"""Personal data in text, found and masked: addresses here, numbers and secrets in modules beside."""
 
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple, get_args
 
-KINDS = ("email", "ip")
+from llm.corpus.pii_numbers import cards, ibans, may_hold, phones
+from llm.corpus.pii_secrets import secrets
+
+# Telephone numbers are checked against the plans of all countries, which change by the month.
+LIBRARIES = ("phonenumbers",)
+
+Kind = Literal["email", "ip", "phone", "credit_card", "iban", "secret"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Looked for from the @ outwards: a pattern that starts with the name would be tried at each letter.
 _DOMAIN = re.compile(
@@ -45,36 +52,50 @@ _VERSION_BEFORE = re.compile(
 
 
 class Finding(NamedTuple):
-    """One piece of personal data: text[start:end] is of `kind` (email or ip)."""
+    """One piece of personal data: text[start:end] is of `kind`, one of KINDS."""
 
     start: int
     end: int
-    kind: str
+    kind: Kind
 
 
 def find(text: str) -> list[Finding]:
-    """Every e-mail address and public IP address in the text, in order, none overlapping."""
-    found = sorted([*_emails(text), *_ips(text)])
-    apart: list[Finding] = []
-    for one in found:
-        if not apart or one.start >= apart[-1].end:
-            apart.append(one)
-    return apart
+    """Every piece of personal data in the text, of all KINDS, in order, none overlapping."""
+    return _find(text, KINDS)
 
 
 def mask(text: str, kinds: Sequence[str] = KINDS) -> tuple[str, Counter[str]]:
-    """Replace findings of these kinds by `<email>` and `<ip>`. Returns the text and counts by kind."""
+    """Replace findings of these kinds by `<email>`, `<phone>`, ... Returns text and counts by kind."""
     counts: Counter[str] = Counter()
     pieces, last = [], 0
-    for start, end, kind in find(text):
-        if kind in kinds:
-            pieces += [text[last:start], f"<{kind}>"]
-            counts[kind] += 1
-            last = end
+    for start, end, kind in _find(text, kinds):
+        pieces += [text[last:start], f"<{kind}>"]
+        counts[kind] += 1
+        last = end
     return "".join([*pieces, text[last:]]), counts
 
 
-def _emails(text: str) -> Iterator[Finding]:
+def _find(text: str, kinds: Sequence[str]) -> list[Finding]:
+    """The findings of these kinds. A kind that claims a place first keeps it from the others."""
+    wanted = {*kinds}
+    if "phone" in wanted:
+        wanted |= {"credit_card", "iban"}  # which are digits too, and surer of themselves
+    found = []
+    for rank, (kind, spans) in enumerate(_FINDERS):
+        if kind in wanted:
+            found += [(start, end, rank, kind) for start, end in spans(text)]
+    found.sort(key=lambda one: (one[0], one[2], -one[1]))
+    apart: list[Finding] = []
+    last = 0
+    for start, end, _, kind in found:
+        if start >= last:
+            last = end
+            if kind in kinds:
+                apart.append(Finding(start, end, kind))
+    return apart
+
+
+def _emails(text: str) -> Iterator[tuple[int, int]]:
     for match in _DOMAIN.finditer(text):
         if match[1].rpartition(".")[2].lower() in _NOT_A_DOMAIN:
             continue
@@ -84,18 +105,18 @@ def _emails(text: str) -> Iterator[Finding]:
             continue
         name = local[0].lstrip("'")
         if name and not name.endswith(".") and not name.startswith(".") and ".." not in name:
-            yield Finding(match.start() - len(name), match.end(), "email")
+            yield match.start() - len(name), match.end()
 
 
-def _ips(text: str) -> Iterator[Finding]:
+def _ips(text: str) -> Iterator[tuple[int, int]]:
     if _IPV4_SIGN.search(text):
         for match in _IPV4.finditer(text):
             if _public(match[0]) and not _VERSION_BEFORE.search(text[: match.start()][-24:]):
-                yield Finding(match.start(), match.end(), "ip")
+                yield match.span()
     if _IPV6_SIGN.search(text):
         for match in _IPV6.finditer(text):
             if _public(match[0]):
-                yield Finding(match.start(), match.end(), "ip")
+                yield match.span()
 
 
 def _public(address: str) -> bool:
@@ -110,3 +131,25 @@ def _public(address: str) -> bool:
         groups = address.split(":")
         return "" not in groups and max(map(len, groups)) > 2
     return parsed.is_global and not parsed.is_multicast
+
+
+def _numbers(
+    least: int, spans: Callable[[str], Iterator[tuple[int, int]]]
+) -> Callable[[str], Iterator[tuple[int, int]]]:
+    """`spans`, asked only about texts with as many digits as it takes."""
+
+    def guarded(text: str) -> Iterator[tuple[int, int]]:
+        return spans(text) if may_hold(text, least) else iter(())
+
+    return guarded
+
+
+# Where two claim the same place, the first of them has it.
+_FINDERS: tuple[tuple[Kind, Callable[[str], Iterator[tuple[int, int]]]], ...] = (
+    ("secret", secrets),
+    ("email", _emails),
+    ("iban", _numbers(10, ibans)),
+    ("credit_card", _numbers(12, cards)),
+    ("ip", _ips),
+    ("phone", _numbers(7, phones)),
+)

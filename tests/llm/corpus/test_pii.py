@@ -9,12 +9,29 @@ import pytest
 
 from llm.corpus.pii import find, mask
 
-LABELS = {"EMAIL_ADDRESS": "email", "IP_ADDRESS": "ip"}
+LABELS = {
+    "EMAIL_ADDRESS": "email",
+    "IP_ADDRESS": "ip",
+    "PHONE_NUMBER": "phone",
+    "CREDIT_CARD": "credit_card",
+    "IBAN_CODE": "iban",
+}
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(("label", "number"), [("EMAIL_ADDRESS", 49), ("IP_ADDRESS", 14)])
-def test_labelled_spans_are_found_exactly(shared_data: Path, label: str, number: int) -> None:
+@pytest.mark.parametrize(
+    ("label", "number", "precision", "recall"),
+    [
+        ("EMAIL_ADDRESS", 49, 1.0, 1.0),
+        ("IP_ADDRESS", 14, 1.0, 1.0),
+        ("PHONE_NUMBER", 92, 0.97, 0.97),
+        ("CREDIT_CARD", 136, 0.99, 0.99),  # the one missed starts with 0: no issuer has that
+        ("IBAN_CODE", 21, 1.0, 1.0),
+    ],
+)
+def test_labelled_spans_are_found_exactly(
+    shared_data: Path, label: str, number: int, precision: float, recall: float
+) -> None:
     # Presidio itself: precision 0.685, recall 0.603 over all kinds of this set.
     right = wrong = missed = 0
     for row in json.loads((shared_data / "clean/presidio/synth_dataset_v2.json").read_text()):
@@ -27,8 +44,8 @@ def test_labelled_spans_are_found_exactly(shared_data: Path, label: str, number:
             missed + len(gold - got),
         )
     assert right + missed == number
-    assert right / (right + wrong) >= 0.98
-    assert right / (right + missed) >= 0.98
+    assert right / (right + wrong) >= precision
+    assert right / (right + missed) >= recall
 
 
 @pytest.mark.real_data
@@ -67,6 +84,78 @@ def test_addresses_are_masked_by_kind(text: str, masked: str) -> None:
     assert mask(text)[0] == masked
 
 
+# Numbers that their makers publish as examples: the registry of IBANs, the card networks' test
+# numbers, Ofcom's and the American plan's numbers for fiction, the keys in the services' manuals.
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("IBAN: DE89370400440532013000.", "IBAN: <iban>."),
+        ("to GB29 NWBK 6016 1331 9268 19 by Monday", "to <iban> by Monday"),
+        ("NO9386011117947, MT84MALT011000012345MTLCAST001S", "<iban>, <iban>"),
+        ("visa 4111 1111 1111 1111, 5555-5555-5555-4444", "visa <credit_card>, <credit_card>"),
+        ("3782 822463 10005 and 6011111111111117", "<credit_card> and <credit_card>"),
+        ("card 30569309025904 (Diners)", "card <credit_card> (Diners)"),
+        ("+44 20 7946 0958 or +1 650 253 0000", "<phone> or <phone>"),
+        ("(650) 253-0000 ext. 12, 650-253-0000x9", "<phone>, <phone>"),
+        ("Tel.: 020 7946 0958; Fax 5403926876", "Tel.: <phone>; Fax <phone>"),
+        ("call me at 0494 92 82 32 tomorrow", "call me at <phone> tomorrow"),
+        ("Phone: 4111111111111111", "Phone: <credit_card>"),
+        ("id AKIAIOSFODNN7EXAMPLE", "id <secret>"),
+        (
+            "aws_secret_access_key = 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",
+            "aws_secret_access_key = <secret>",
+        ),
+        ("push with ghp_" + "a1B2" * 9 + " today", "push with <secret> today"),
+        ('{"api_key": "9f86d081884c7d659a2feaa0c55ad015"}', '{"api_key": "<secret>"}'),
+        (
+            "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0"
+            ".dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+            "Bearer <secret>",
+        ),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n"
+            "-----END RSA PRIVATE KEY-----\nend",
+            "<secret>\nend",
+        ),
+    ],
+)
+def test_numbers_and_secrets_are_masked_by_kind(text: str, masked: str) -> None:
+    assert mask(text)[0] == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ISBN 978-3-16-148410-0, ISBN-10 0-306-40615-2, ISSN 2049-3630",
+        "on 2024-05-06 12:30:45, 06.05.2024, 1999-2024, 20240506123045 and 1715000000",
+        "3.14159265358979 0.2662102282047272 +3.140000 -1234567890 1e-7 +35236450.6",
+        "0x7f3a2b1c 00000010: 4865 6c6c 6f20 576f 726c 6421 0a00 4c6f",
+        "call 123, dial 911, 1,234,567 calls, 12 345 678 people, port 8080",
+        "4111111111111112 and 1234567812345678 fail the check, 9999999999999999",
+        "GB29NWBK60161331926818 GB29NWBK6016133192681 XX00111122223333",
+        "commit 9fceb02d0ae598e95dc970b74767f19372d61af8, sha256:e3b0c44298fc1c149afbf4c8996fb924",
+        "token = tokenizer.next_token_from_stream; key=lambda item: item[0], password=getpass()",
+        "secret_key: str = 'change-me-to-something-random', api_key=YOUR_API_KEY_HERE_PLEASE",
+        "$905-674-3793 /905-674-3793/ v905.674.3793 905-674-37931 SSN 460-89-9847",
+    ],
+)
+def test_numbers_of_other_things_stay(text: str) -> None:
+    assert mask(text) == (text, {})
+
+
+@pytest.mark.real_data
+def test_prose_hardly_changes(shared_data: Path) -> None:
+    wiki = (shared_data / "lm/wikitext2raw/wiki.test.raw").read_text()
+    assert find(wiki) == []
+    novel = (shared_data / "lm/gutenberg/1342-0.txt").read_text()
+    # The publisher's own number, and his address, in the licence at the end.
+    assert {novel[one.start : one.end] for one in find(novel)} <= {
+        "(801) 596-1887",
+        "business@pglaf.org",
+        "gbnewby@pglaf.org",
+    }
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -99,7 +188,14 @@ def test_masked_text_has_nothing_left_to_mask() -> None:
     assert mask(masked) == (masked, {})
 
 
-@pytest.mark.parametrize("unit", ["a", "a.", "1.", "a@", ":", "a:b", "1.1.1.1.", "x@y.", "f:"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("a", "a.", "1.", "a@", ":", "a:b", "1.1.1.1.", "x@y.", "f:", "1", "1 ", "12-", "DE12"),
+        *("4111 1111 1111 ", "+1 650 ", "token=", "key: a1", "eyJ", "eyJaaaaaaaaaa.", "AKIA"),
+        "-----BEGIN PRIVATE KEY-----",
+    ],
+)
 def test_no_text_takes_long(unit: str) -> None:
     start = time.process_time()
     find(unit * (300_000 // len(unit)))
