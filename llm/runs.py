@@ -55,8 +55,10 @@ class RunRecord:
         return None if found is None else outputs_from_json(found["outputs"])
 
     def references(self) -> Iterator[Reference]:
-        """Every artifact that this run made or took, in any stage."""
+        """Every artifact that this run made or took, in any stage, and those of earlier nights."""
         for stage in self.stages.values():
+            for outputs in outputs_from_json(stage["outputs"]).values():
+                yield from outputs.values()
             for step in stage["steps"]:
                 yield Reference.from_json(step["reference"])
 

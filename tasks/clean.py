@@ -1,12 +1,18 @@
-"""Clean: pages → documents worth training on, and a table of why each other one was dropped."""
+"""Clean: pages → documents worth training on, and a table of why each other one was dropped.
+
+Tonight's pages are cleaned; what earlier nights made of theirs stays as it is.
+"""
 
 import json
+from collections.abc import Sequence
 
 from llm.corpus import decide, dedup, extract, signals, write
 from llm.corpus.decide import DecideAll
 from llm.corpus.extract import ExtractShard
 from llm.corpus.write import WriteShard
 from llm.runs import Outputs
+from llm.store import Reference
+from tasks.nights import Night, Shard, nights, shards
 from tasks.run import Run, Stages
 from tasks.step import Call, Step
 
@@ -16,37 +22,68 @@ DUPLICATES = Step("duplicates", dedup.find_duplicates)
 DECIDE = Step("decide", decide.decide)
 WRITE = Step("write", write.write)
 
+KINDS = ("documents", "extracted", "signals", "decisions")
+"""What clean puts out: artifacts by shard, but decisions by night."""
+
 
 def clean(run: Run, stages: Stages) -> Outputs:
+    """Clean every night that has not been cleaned yet, oldest first; tonight is the last."""
+    before = run.night_before
+    pinned = (before.outputs("clean") if before is not None else None) or {}
+    done: Outputs = {kind: {} for kind in KINDS}
+    every = nights(run, stages["crawl"])
+    for night in every:
+        own = list(shards(run, night))
+        names = [shard.label for shard in own]
+        if night is not every[-1] and all(name in pinned.get("documents", {}) for name in names):
+            _take(run, pinned, night, names, done)
+        elif own:
+            _clean(run, night, own, done)
+    return done
+
+
+def _take(run: Run, pinned: Outputs, night: Night, names: Sequence[str], done: Outputs) -> None:
+    """An earlier night, as it was cleaned then."""
+    for kind in KINDS:
+        wanted = [night.snapshot] if kind == "decisions" else names
+        found = {name: ref for name in wanted if (ref := pinned.get(kind, {}).get(name))}
+        done[kind].update(found)
+    for name in names:
+        run.take(f"write {name}", done["documents"][name], f"as {night.snapshot} left it")
+
+
+def _clean(run: Run, night: Night, own: Sequence[Shard], done: Outputs) -> None:
     """Extract and measure each shard, find duplicates among all, decide, write each shard."""
     settings = run.recipe.clean
-    pages = {
-        f"{source}-{part}": (source, part, reference)
-        for source, whole in stages["crawl"]["pages"].items()
-        for part, reference in run.parts(whole).items()
-    }
+    names = [shard.label for shard in own]
+
+    def each(step: Step, values: object, **inputs: Sequence[Reference]) -> list[Reference]:
+        """One call a shard."""
+        calls = [
+            Call(step, values, {name: [refs[at]] for name, refs in inputs.items()}, label)
+            for at, label in enumerate(names)
+        ]
+        return run.map(calls)
+
     documents = run.map(
         [
             Call(
                 EXTRACT,
-                ExtractShard(source=source, part=part, settings=settings.extract),
-                {"pages": [page]},
-                label,
+                ExtractShard(source=shard.source, part=shard.part, settings=settings.extract),
+                {"pages": [shard.pages]},
+                shard.label,
             )
-            for label, (source, part, page) in pages.items()
+            for shard in own
         ]
     )
-    measured = run.map(
-        [
-            Call(SIGNALS, signals.SignalSettings(), {"documents": [document]}, label)
-            for label, document in zip(pages, documents, strict=True)
-        ]
-    )
+    measured = each(SIGNALS, signals.SignalSettings(), documents=documents)
     duplicates = run.step(Call(DUPLICATES, settings.dedup, {"documents": documents}))
+    in_file = [f"{shard.source}-{shard.part}" for shard in own]
+    values = DecideAll(shards=tuple(in_file), filters=settings.filters, consent=settings.consent)
     decided = run.step(
         Call(
             DECIDE,
-            DecideAll(shards=tuple(pages), filters=settings.filters),
+            values,
             {"documents": documents, "signals": measured, "duplicates": [duplicates]},
         )
     )
@@ -57,11 +94,13 @@ def clean(run: Run, stages: Stages) -> Outputs:
         [
             Call(
                 WRITE,
-                WriteShard(shard=label, pii=settings.pii),
-                {"documents": [document], "decisions": [decisions[label]]},
+                WriteShard(shard=part, pii=settings.pii),
+                {"documents": [document], "decisions": [decisions[part]]},
                 label,
             )
-            for label, document in zip(pages, documents, strict=True)
+            for label, part, document in zip(names, in_file, documents, strict=True)
         ]
     )
-    return {"documents": dict(zip(pages, written, strict=True)), "decisions": {"all": decided}}
+    for kind, made in (("documents", written), ("extracted", documents), ("signals", measured)):
+        done[kind].update(zip(names, made, strict=True))
+    done["decisions"][night.snapshot] = decided

@@ -4,6 +4,7 @@ from llm.corpus.sources import builtin, files, warc, web
 from llm.corpus.sources.files import FilesSource
 from llm.corpus.sources.web import WebSource
 from llm.runs import Outputs
+from tasks.nights import earlier_crawls, night_before
 from tasks.run import Run, Stages
 from tasks.step import Call, Outside, Step
 
@@ -19,12 +20,21 @@ def crawl(run: Run, stages: Stages) -> Outputs:
     for name, source in run.recipe.crawl.sources.items():
         if isinstance(source, WebSource):
             identity = {"snapshot": run.snapshot}
+            before = (
+                night_before(run, name)
+                if getattr(source, "recrawl", "conditional") == "conditional"
+                else []
+            )
+            inputs = {"before": before} if before else {}
             if any(seed.startswith("builtin:") for seed in source.seeds):
-                calls.append(Call(BUILTIN, source, {}, name, identity | builtin.identity(source)))
+                calls.append(
+                    Call(BUILTIN, source, inputs, name, identity | builtin.identity(source))
+                )
             else:
-                calls.append(Call(WEB, source, {}, name, identity))
+                calls.append(Call(WEB, source, inputs, name, identity))
         else:
             step = FILES if isinstance(source, FilesSource) else WARC
             found = Outside.files(files.expand(source.path))
             calls.append(Call(step, source, {"files": [found]}, name))
-    return {"pages": dict(zip((call.label for call in calls), run.map(calls), strict=True))}
+    pages = dict(zip((call.label for call in calls), run.map(calls), strict=True))
+    return {"pages": pages, "earlier": earlier_crawls(run)}

@@ -6,6 +6,7 @@ decide (all at once), write (a shard).
 
 from typing import Literal
 
+from llm.corpus.consent import ConsentSettings
 from llm.corpus.dedup import DedupSettings
 from llm.corpus.extract import ExtractSettings
 from llm.corpus.filters import FilterSettings
@@ -24,6 +25,9 @@ class CleanSettings:
     )
     filters: FilterSettings = setting(
         default=FilterSettings, description="Which documents are kept."
+    )
+    consent: ConsentSettings = setting(
+        default=ConsentSettings, description="What their authors let be done with pages."
     )
     dedup: DedupSettings = setting(
         default=DedupSettings, description="Which duplicates are removed."

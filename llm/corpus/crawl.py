@@ -1,6 +1,6 @@
 """The section of a recipe that says where its text comes from."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -19,6 +19,11 @@ class CrawlSettings:
     sources: dict[str, Source] = setting(
         description="Sources by name (letters, digits, - and _); the name is in every document.",
         min_length=1,
+    )
+    nights: Literal["accumulate", "alone"] = setting(
+        default="accumulate",
+        description="accumulate: each night (snapshot) adds what is new to the nights before it, and a "
+        "web crawl fetches only what changed; alone: each night is a corpus by itself.",
     )
 
     def __post_init__(self) -> None:
