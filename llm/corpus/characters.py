@@ -1,0 +1,97 @@
+"""What each character is, as tables over code points that the compiled passes look up."""
+
+import unicodedata
+from functools import lru_cache
+
+import numpy as np
+
+LIBRARIES = ("python",)
+
+# Bits of a character's class. WORD: letters, digits, marks and the underscore.
+WORD, LETTER, SPACE, UPPER, LOWER = 1, 2, 4, 8, 16
+# Scripts written without spaces. KATAKANA words are runs; the others are split into units.
+HAN, HIRAGANA, KATAKANA, SYLLABIC = 32, 64, 128, 256
+UNSPACED = HAN | HIRAGANA | KATAKANA | SYLLABIC
+# In a syllabic script: a vowel written before its consonant, and a letter written after it.
+LEADING, FOLLOWING = 512, 1024
+# AFFIX: punctuation that is a word of its own beside a word, ICON: also within one.
+AFFIX, ICON, QUOTE = 2048, 4096, 8192
+# TERMINAL ends a line of prose, STOP a sentence; SYMBOL: what a word must have more than.
+TERMINAL, STOP, SYMBOL = 16384, 32768, 65536
+APOSTROPHE, DIGIT, MARK = 1 << 17, 1 << 18, 1 << 19
+
+# Code points in the tables. No letter, digit or mark lies beyond (Unicode 17), but for tags.
+POINTS = 0x33480
+
+_SCRIPTS = (  # bit, first and last point
+    (SYLLABIC, 0x0E00, 0x0EFF),  # Thai, Lao
+    (SYLLABIC, 0x1000, 0x109F),  # Myanmar
+    (SYLLABIC, 0x1780, 0x17FF),  # Khmer
+    (HAN, 0x3005, 0x3007),
+    (HIRAGANA, 0x3040, 0x309F),
+    (KATAKANA, 0x30A0, 0x30FF),
+    (HAN, 0x3400, 0x9FFF),
+    (HAN, 0xF900, 0xFAFF),
+    (KATAKANA, 0xFF66, 0xFF9F),
+    (HAN, 0x20000, POINTS - 1),
+)
+_LEADING = "เแโใไເແໂໃໄ"
+_FOLLOWING = "ะาำๅๆຯະາຳໆ"
+_AFFIX = "§%=—–…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪$£€¥฿₽"
+_QUOTES = "'\"”“`‘´’‚„»«「」『』（）〔〕【】《》〈〉⟦⟧"
+# Unicode's Sentence_Terminal, as far as text on the web has it, and its forms for other widths.
+_TERMINAL = ".!?؟؝۔܀܁܂߹।॥၊။።፧፨᙮᜵᜶។៕៖៙៚᠃᠉‼‽⁇⁈⁉⸮⸼。꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗！．？｡։"
+_STOPS = ".!?։؟۔܀܁܂߹।॥၊။።፧፨᙮᜵᜶᠃᠉‼‽⁇⁈⁉⸮⸼꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗！．？｡。"
+_SYMBOLS = (
+    "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"
+)
+
+
+@lru_cache(maxsize=1)
+def classes() -> np.ndarray:
+    """The class of each code point (POINTS,) uint32, bits as above."""
+    table = np.zeros(POINTS, np.uint32)
+    bits = {"L": WORD | LETTER, "N": WORD | DIGIT, "M": WORD | MARK, "C": SYMBOL}
+    for point in range(POINTS):
+        character = chr(point)
+        category = unicodedata.category(character)
+        bit = bits.get(category[0], 0)
+        if category in ("Lu", "Lt"):
+            bit |= UPPER
+        elif bit & LETTER:
+            bit |= LOWER
+        elif category == "So":
+            bit |= AFFIX | ICON
+        elif category in ("Cn", "Cf", "Co", "Cs"):
+            bit = 0
+        if character.isspace():
+            bit |= SPACE
+        table[point] = bit
+    for script, first, last in _SCRIPTS:
+        block = table[first : last + 1]
+        block[(block & LETTER) != 0] |= script
+    for characters, bit in (
+        (_LEADING, LEADING),
+        (_FOLLOWING, FOLLOWING),
+        (_AFFIX + _QUOTES, AFFIX),
+        (_QUOTES, QUOTE),
+        (_TERMINAL, TERMINAL | SYMBOL),
+        (_STOPS, STOP),
+        (_SYMBOLS, SYMBOL),
+        ("'’", APOSTROPHE),
+        ("_", WORD),
+    ):
+        table[[ord(character) for character in characters]] |= bit
+    table.flags.writeable = False
+    return table
+
+
+@lru_cache(maxsize=1)
+def folded() -> np.ndarray:
+    """Each code point in lower case, both apostrophes as one (POINTS,) uint32."""
+    table = np.arange(POINTS, dtype=np.uint32)
+    for point in np.flatnonzero(classes() & UPPER).tolist():
+        table[point] = ord(chr(point).lower()[0])
+    table[0x2019] = ord("'")
+    table.flags.writeable = False
+    return table
