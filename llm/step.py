@@ -43,6 +43,11 @@ class Machine:
     memory_bytes: int = setting(
         default=2_000_000_000, description="Memory that a guarded worker may take (bytes).", gt=0
     )
+    takedown: tuple[str, ...] = setting(
+        default=(),
+        description="Addresses and domains that are neither fetched nor kept; filled in from the "
+        "takedown list.",
+    )
 
 
 class Reporter:

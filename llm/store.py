@@ -4,6 +4,7 @@
     alike/<base>              the newest key with the same step, values and inputs, whatever the code
     work/<step>/<key>/        unfinished state, under a lock that kill -9 frees
     aside/                    damaged artifacts, kept for a look until `penstock gc`
+    rewriting/                files that are about to replace those of an artifact (an erasure)
 
 On a disk an artifact is committed by one rename; on an object store, which has none, its files
 are uploaded first and the manifest goes last.
@@ -16,8 +17,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -104,13 +105,22 @@ class Store:
         A manifest that cannot be read counts as damage: it is set aside.
         """
         try:
-            manifest = json.loads(self.fs.cat_file(self._path("artifacts", step, key, MANIFEST)))
-        except FileNotFoundError:
-            return None
+            manifest = self._manifest("artifacts", step, key)
+            if manifest is None and self._manifest("rewriting", f"{step}-{key}") is not None:
+                with self._rewriting():
+                    self._finish_rewriting(step, key)
+                manifest = self._manifest("artifacts", step, key)
         except ValueError as error:
             self.set_aside(step, key, f"its manifest is unreadable ({error})")
             return None
-        return Artifact(manifest)
+        return None if manifest is None else Artifact(manifest)
+
+    def _manifest(self, *folder: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads(self.fs.cat_file(self._path(*folder, MANIFEST)))
+        except FileNotFoundError:
+            return None
+        return found
 
     def find(self, step: str, key: str) -> Artifact | None:
         """The artifact, if every file is there with its size; a damaged one is set aside.
@@ -280,6 +290,105 @@ class Store:
             self.fs.pipe_file(self._path("alike", base), json.dumps([step, key]).encode())
         return Artifact(whole)
 
+    def rewrite(
+        self, reference: Reference, change: Callable[[Path, Path], Mapping[str, Any] | None]
+    ) -> Artifact | None:
+        """Replace files of an artifact: the one exception to "never changed", for erasure.
+
+        change(folder, out): reads the artifact in `folder`, writes the files that take the place
+        of those of the same names (or are new) into `out`, an empty folder, and returns what
+        changes in the manifest; None: nothing is to change. Key, content and parts stay, so that
+        no later step runs anew because of it.
+
+        All or nothing: a kill leaves the artifact as it was, or staged whole in `rewriting/`, and
+        then whoever reads it next puts the files in place. Not for while a run reads it.
+        Returns the artifact as it is now; None where it is gone.
+        """
+        step, key = reference.step, reference.key
+        with self._rewriting():
+            self._finish_rewriting(step, key)
+            before = self._manifest("artifacts", step, key)
+            if before is None:
+                return None
+            staging = self._path("rewriting", f"{step}-{key}")
+            out = Path(staging) if self.is_local else self.scratch / "rewriting" / f"{step}-{key}"
+            durable.empty_folder(out)
+            fields = change(self.local(reference), out)
+            if fields is None:
+                shutil.rmtree(out)
+                return Artifact(before)
+            files = {
+                str(path.relative_to(out)): {
+                    "bytes": path.stat().st_size,
+                    "digest": durable.file_digest(path),
+                }
+                for path in sorted(out.rglob("*"))
+                if path.is_file()
+            }
+            whole = {**before, **fields, "files": {**before["files"], **files}}
+            if self.is_local:
+                durable.sync_tree(out)
+            else:
+                for name in files:
+                    self.fs.put_file(str(out / name), f"{staging}/{name}")
+                shutil.rmtree(out)
+            # From here on it will be carried out, whatever happens.
+            self._put_json(f"{staging}/{MANIFEST}", whole)
+            self._finish_rewriting(step, key)
+            return Artifact(whole)
+
+    def finish_rewriting(self) -> None:
+        """Put in place what killed rewritings staged whole, and drop what they left unfinished."""
+        with self._rewriting():
+            for path in self.fs.glob(self._path("rewriting", "*")):
+                step, _, key = PurePosixPath(path).name.rpartition("-")
+                self._finish_rewriting(step, key)
+            with suppress(FileNotFoundError):
+                self.fs.rm(self._path("rewriting"), recursive=True)
+
+    @contextmanager
+    def _rewriting(self) -> Iterator[None]:
+        """One rewriting at a time; kill -9 frees the lock."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        with (self.scratch / "rewriting.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _finish_rewriting(self, step: str, key: str) -> None:
+        """Put staged files in place; may be cut off anywhere and started again.
+
+        Meanwhile there is no manifest, so no artifact: nobody takes half of each for a whole.
+        """
+        staging = self._path("rewriting", f"{step}-{key}")
+        folder = self._path("artifacts", step, key)
+        staged = self._manifest("rewriting", f"{step}-{key}")
+        if staged is None:
+            return
+        if self._manifest("artifacts", step, key) != staged:
+            with suppress(FileNotFoundError):
+                self.fs.rm_file(f"{folder}/{MANIFEST}")
+            for path in self.fs.find(staging):
+                name = str(PurePosixPath(path).relative_to(staging))
+                if name == MANIFEST:
+                    continue
+                if self.is_local:
+                    target = Path(folder, name)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    Path(path).replace(target)
+                    durable.sync_folder(target.parent)
+                else:
+                    self.fs.cp_file(path, f"{folder}/{name}")
+            if not self.is_local:
+                shutil.rmtree(self.scratch / "cache" / step / key, ignore_errors=True)
+            self._put_json(f"{folder}/{MANIFEST}", staged)
+        self.fs.rm(staging, recursive=True)
+
+    def _put_json(self, path: str, value: Mapping[str, Any]) -> None:
+        if self.is_local:
+            durable.write_json(Path(path), value)
+        else:
+            self.fs.pipe_file(path, json.dumps(value).encode())
+
     def set_aside(self, step: str, key: str, why: str) -> None:
         """Take a damaged artifact out of use, with a warning; the step will make it again."""
         target = self._path("aside", f"{step}-{key}-{time.time_ns()}")
@@ -290,13 +399,18 @@ class Store:
         self.fs.mv(self._path("artifacts", step, key), target, recursive=True)
 
     def _remove(self, step: str, key: str) -> None:
+        with suppress(FileNotFoundError):
+            self.fs.rm(self._path("rewriting", f"{step}-{key}"), recursive=True)
         # The manifest first: without it, what is left is no artifact.
         self.fs.rm_file(self._path("artifacts", step, key, MANIFEST))
         self.fs.rm(self._path("artifacts", step, key), recursive=True)
 
     def remove(self, artifact: Artifact) -> None:
-        """Delete an artifact for good."""
-        self._remove(artifact.reference.step, artifact.reference.key)
+        """Delete an artifact for good, and its local copy."""
+        step, key = artifact.reference.step, artifact.reference.key
+        self._remove(step, key)
+        if not self.is_local:
+            shutil.rmtree(self.scratch / "cache" / step / key, ignore_errors=True)
 
 
 def folder_bytes(folder: Path) -> int:

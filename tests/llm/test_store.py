@@ -1,5 +1,6 @@
 """Artifacts are whole or absent, damage is noticed, and two makers make one."""
 
+import contextlib
 import errno
 import json
 import logging
@@ -165,3 +166,82 @@ def test_a_manifest_is_plain_json(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     manifest = json.loads((store.local(put(store, tmp_path)) / "manifest.json").read_text())
     assert set(manifest["files"]) == {"b.txt", "pages/a.txt"}
+
+
+def _erase(folder: Path, out: Path) -> dict[str, Any]:
+    text = (folder / "pages" / "a.txt").read_text()
+    (out / "pages").mkdir()
+    (out / "pages" / "a.txt").write_text(text.replace("hello", "-"))
+    (out / "erased.json").write_text("[]")
+    return {"erased": [{"at": 1.0, "documents": 1}]}
+
+
+def test_a_rewritten_artifact_is_intact_and_keeps_its_name(store: Store, tmp_path: Path) -> None:
+    reference = put(store, tmp_path)
+    store.local(reference)  # on an object store, a copy that must not survive
+    changed = store.rewrite(reference, _erase)
+    assert changed is not None and changed.reference == reference
+    found = store.find("extract", "k1")
+    assert found is not None and found.manifest["erased"][0]["documents"] == 1
+    assert store.verify(found) == []
+    folder = store.local(reference)
+    assert (folder / "pages" / "a.txt").read_text() == "-"
+    assert (folder / "b.txt").read_text() == "b", "what was not replaced stays"
+    assert (folder / "erased.json").is_file()
+    assert not store.fs.glob(store._path("rewriting", "*"))
+
+
+def test_a_change_that_finds_nothing_or_fails_changes_nothing(store: Store, tmp_path: Path) -> None:
+    reference = put(store, tmp_path)
+    before = store.read("extract", "k1")
+    unchanged = store.rewrite(reference, lambda folder, out: None)
+    assert unchanged == before
+
+    def fails(folder: Path, out: Path) -> dict[str, Any]:
+        (out / "b.txt").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        store.rewrite(reference, fails)
+    found = store.find("extract", "k1")
+    assert found == before and found is not None and store.verify(found) == []
+    store.finish_rewriting()
+    assert not store.fs.glob(store._path("rewriting", "*"))
+    assert store.rewrite(Reference("extract", "gone", ""), _erase) is None
+
+
+@pytest.mark.parametrize("kill_at", range(12))
+def test_a_rewriting_killed_anywhere_is_undone_or_finished(
+    store: Store, tmp_path: Path, kill_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = put(store, tmp_path)
+    operations = 0
+
+    class Killed(BaseException):
+        pass
+
+    def count(function: Any) -> Any:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            nonlocal operations
+            operations += 1
+            if operations > kill_at:
+                raise Killed
+            return function(*arguments, **options)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        for name in ("rm_file", "rm", "put_file", "pipe_file", "cp_file"):
+            patch.setattr(store.fs, name, count(getattr(store.fs, name)), raising=False)
+        patch.setattr(Path, "replace", count(Path.replace))
+        with contextlib.suppress(Killed):
+            store.rewrite(reference, _erase)
+    again = Store(store._path() if store.is_local else f"memory:/{store.root}", store.scratch)
+    found = again.find("extract", "k1")
+    assert found is not None, "it is there, as it was or as it will be"
+    assert again.verify(found) == []
+    text = (again.local(reference) / "pages" / "a.txt").read_text()
+    assert text == ("-" if "erased" in found.manifest else "hello")
+    again.rewrite(reference, _erase)
+    assert (again.local(reference) / "pages" / "a.txt").read_text() == "-"
+    assert not list((tmp_path / "store" / "aside").glob("*"))
