@@ -24,7 +24,7 @@ from llm.corpus.documents import (
 )
 from llm.corpus.filters import FilterSettings, failures
 from llm.corpus.funnel import KEPT, funnel_rows
-from llm.corpus.repeats import settle
+from llm.corpus.settle import settle
 from llm.corpus.signals import SCHEMA as SIGNALS
 from llm.durable import write_json
 from llm.settings import section, setting
