@@ -1,143 +1,261 @@
-"""Which documents of a cluster go: settled by figures and ids, after every rule has been asked."""
+"""Which passages come again: the whole corpus compared by hash, a range of hashes at a time."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from llm.corpus.documents import CLUSTERS, PAIRS, identities, open_table, read_table
+from llm.corpus.documents import (
+    DECISIONS,
+    DOC_ID,
+    GROUP_ROWS,
+    batches,
+    content_digest,
+    read_table,
+    write_rows,
+    write_table,
+)
+from llm.corpus.passages import PASSAGES, PassageSettings
+from llm.durable import replacing
+from llm.settings import section, setting
+from llm.step import Context, Inputs, StepResult, digest_of
 
-NAMES = ("exact_duplicate", "near_duplicate", "seen_before", "same_address")
-EXACT, NEAR, SEEN, ADDRESS = range(4)
+LIBRARIES = ("numpy",)
+
+# What to cut from a document (characters), one row a passage.
+SPANS = pa.schema([("doc_id", DOC_ID), ("start", pa.int64()), ("end", pa.int64())])
+# Documents of which nothing is left.
+EMPTIED = pa.schema([("doc_id", DOC_ID)])
+# Hashes of the passages of a night that no earlier one had, sorted.
+SEEN = pa.schema([("high", pa.uint64()), ("low", pa.uint64())])
+
+# Passages in memory at a time: some 150 bytes each while they are sorted.
+PARTITION_ROWS = 1_000_000
+
+_RECORD = np.dtype(
+    [
+        ("high", "<u8"),
+        ("low", "<u8"),
+        ("size", "<i8"),  # negative: the longest document comes first
+        ("first_id", ">u8"),
+        ("last_id", ">u8"),
+        ("row", "<i8"),  # in the shard's table, whose rows are by document and place
+        ("shard", "<i4"),  # -1: a passage of an earlier night
+    ]
+)
 
 
-class Corpus(Protocol):
-    """Columns over the N documents of a night; rules' reasons are 1 to len(names), 0: none."""
+@section
+class RepeatedAll:
+    """All shards of a night and what counts as repeated."""
 
-    names: list[str]
-    ids: np.ndarray
-    sizes: np.ndarray
-    lengths: np.ndarray
-    split_keys: np.ndarray
-    reasons: np.ndarray
-
-
-@dataclass
-class Settled:
-    """Columns over the N documents. reasons: 0 kept, rules', then 1 + len(rules) + index in names."""
-
-    names: tuple[str, ...]
-    reasons: np.ndarray  # (N,) int16
-    duplicate_of: np.ndarray  # (N,) S16
-    is_duplicate: np.ndarray  # (N,) bool
-    split_keys: np.ndarray  # (N,) uint64, one for a cluster
-
-
-def settle(corpus: Corpus, duplicates: Path) -> Settled:
-    """Drop what repeats a document that stays: of a cluster's documents that pass, the longest.
-
-    Where the rules drop the cluster's representative, the rest are compared with one another by
-    the pairs on record: nothing goes as a duplicate of what it was not verified against. What
-    repeats a document of an earlier night goes in any case.
-    """
-    first = 1 + len(corpus.names)
-    found = Settled(
-        NAMES,
-        corpus.reasons.copy(),
-        np.zeros(len(corpus.ids), "S16"),
-        np.zeros(len(corpus.ids), bool),
-        corpus.split_keys.copy(),
+    shards: tuple[str, ...] = setting(description="Names of the shards, in the inputs' order.")
+    settings: PassageSettings = setting(
+        default=PassageSettings, description="Which repeated passages are cut."
     )
 
-    def drop(rows: np.ndarray, reason: int | np.ndarray, of: np.ndarray) -> None:
-        found.reasons[rows] = first + reason
-        found.duplicate_of[rows] = of
-        found.is_duplicate[rows] = True
 
-    table = read_table(duplicates / "clusters.parquet", CLUSTERS)
-    order = np.argsort(corpus.ids)
-    rows = _places(corpus.ids, order, identities(table["doc_id"]))
-    if len(rows) != len(order) or (np.bincount(rows, minlength=len(order)) != 1).any():
-        raise ValueError("the table of duplicates is of other documents than those to decide on")
-    # From here on in the order of the documents.
-    back = np.argsort(rows)
-    kinds = np.array(table["kind"].to_pylist(), dtype=str)[back]
-    cluster, of = identities(table["cluster"])[back], identities(table["of"])[back]
-    leader = _places(corpus.ids, order, cluster)  # -1: of an earlier night
-    own = np.arange(len(kinds))
-    passing = corpus.reasons == 0
+def find_repeated(values: RepeatedAll, inputs: Inputs, context: Context) -> StepResult:
+    """Find what to cut: spans/<shard>.parquet, emptied/<shard>.parquet and seen.parquet.
 
-    seen = np.flatnonzero((kinds == "seen") & passing)
-    drop(seen, SEEN, corpus.ids[seen])
-    member = np.isin(kinds, ("exact", "near")) & (leader != own)
-    stays = np.where(leader < 0, True, passing[leader])
-    clear = np.flatnonzero(member & passing & stays)
-    drop(clear, np.where((kinds == "exact") & (of == cluster), EXACT, NEAR)[clear], cluster[clear])
-    open_cases = np.flatnonzero(member & passing & ~stays)
-    if len(open_cases):
-        text = np.where(kinds == "exact", of, corpus.ids)
-        _settle_among(corpus, open_cases, leader, text, duplicates, drop)
-    same_address: dict[bytes, np.ndarray] = {}  # address's best document → the one that stays
-    for row in np.flatnonzero((kinds == "url") & (found.reasons == 0)):
-        best = of[row : row + 1]
-        place = _places(corpus.ids, order, best)[0]
-        if place >= 0 and found.reasons[place] == 0:
-            same_address[best.tobytes()] = best
-        stays_for = same_address.setdefault(best.tobytes(), corpus.ids[row : row + 1])
-        if stays_for != corpus.ids[row]:
-            drop(np.array([row]), ADDRESS, stays_for)
-    within = np.flatnonzero(leader >= 0)
-    np.minimum.at(found.split_keys, leader[within], corpus.split_keys[within])
-    found.split_keys[within] = found.split_keys[leader[within]]
-    return found
-
-
-def _places(ids: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each wanted id is among `ids`, -1 where nowhere: (W,) int64."""
-    if not len(ids):
-        return np.full(len(wanted), -1)
-    at = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
-    return np.where(ids[at] == wanted, at, -1)
-
-
-def _settle_among(
-    corpus: Corpus,
-    rows: np.ndarray,
-    leader: np.ndarray,
-    text: np.ndarray,
-    duplicates: Path,
-    drop: Callable[[np.ndarray, int, np.ndarray], None],
-) -> None:
-    """Clusters whose representative is gone: the longest passing stays, and whatever of the others
-    does not repeat one that stays."""
-    alike = _pairs(duplicates, np.unique(text[rows]))
-    rank = np.lexsort((corpus.ids[rows], corpus.lengths[rows], -corpus.sizes[rows], leader[rows]))
-    group = -1
-    kept: dict[bytes, np.ndarray] = {}  # text → the document that is kept for it
-    for row in rows[rank].tolist():
-        if leader[row] != group:
-            group, kept = leader[row], {}
-        mine = text[row : row + 1].tobytes()
-        if mine in kept:
-            drop(np.array([row]), EXACT, kept[mine])
-            continue
-        other = next((o for o in kept if (mine, o) in alike or (o, mine) in alike), None)
-        if other is None:
-            kept[mine] = corpus.ids[row : row + 1]
-        else:
-            drop(np.array([row]), NEAR, kept[other])
+    inputs: passages (one folder a shard, in the order of `values.shards`), the one of decisions and
+    earlier (folders that this step made on earlier nights; may be none). Only documents that are
+    kept count. A passage stays in the earliest night, there in the longest document (then by
+    doc_id) and there at its first place, whatever the order of shards; earlier nights are never
+    cut again.
+    """
+    folders = list(inputs["passages"])
+    if len({*values.shards}) < len(values.shards) or len(values.shards) != len(folders):
+        raise ValueError(f"{len(values.shards)} shard names for {len(folders)} folders of passages")
+    decided = inputs["decisions"][0] / "decisions"
+    kept = [_kept(decided / f"{shard}.parquet") for shard in values.shards]
+    rows = sum(_rows(folder / "passages.parquet") for folder in folders)
+    rows += sum(_rows(folder / "seen.parquet") for folder in inputs.get("earlier", ()))
+    spill = _Spill(context.work, 1 + rows // PARTITION_ROWS)
+    for number, folder in enumerate(folders):
+        _spill_shard(spill, number, folder, kept[number])
+        context.report.progress(number + 1, 2 * len(folders), "shards")
+    for batch in batches(inputs.get("earlier", ()), SEEN.names, SEEN, "seen.parquet"):
+        spill.add(_earlier(batch))
+    cuts = _Cuts(context.work, len(folders))
+    seen, digest = _compare(spill, cuts, values.settings.keep, context.out / "seen.parquet")
+    parts, emptied, spans, characters = {"seen.parquet": digest}, 0, 0, 0
+    for number, (shard, folder) in enumerate(zip(values.shards, folders, strict=True)):
+        table = read_table(folder / "passages.parquet", PASSAGES)
+        chosen = table.take(pa.array(np.sort(cuts.read(number))))
+        empty = _emptied(chosen)
+        wanted = chosen.select(SPANS.names)
+        write_rows(context.out / "spans" / f"{shard}.parquet", wanted)
+        write_table(context.out / "emptied" / f"{shard}.parquet", empty)
+        parts[shard] = content_digest(wanted)
+        spans, emptied = spans + wanted.num_rows, emptied + empty.num_rows
+        characters += int(np.sum(chosen["characters"].to_numpy()))
+        context.report.progress(len(folders) + number + 1, 2 * len(folders), "shards")
+    cuts.remove()
+    return StepResult(
+        counts={
+            "passages": spill.tonight,
+            "new": seen,
+            "cut": spans,
+            "cut_characters": characters,
+            "emptied": emptied,
+        },
+        content=digest_of(f"{part} {parts[part]}" for part in sorted(parts)),
+        parts=parts,
+        summary=f"{spans} of {spill.tonight} {values.settings.unit}s come again; "
+        f"{emptied} documents have nothing else",
+    )
 
 
-def _pairs(duplicates: Path, texts: np.ndarray) -> set[tuple[bytes, bytes]]:
-    """The verified pairs among these texts."""
-    found: set[tuple[bytes, bytes]] = set()
-    with open_table(duplicates / "pairs.parquet", PAIRS) as file:
-        for batch in file.iter_batches(columns=["doc_id", "of"]):
-            a, b = identities(batch["doc_id"]), identities(batch["of"])
-            rows = np.flatnonzero(np.isin(a, texts) & np.isin(b, texts))
-            chosen = batch.take(pa.array(rows))
-            found.update(zip(*(chosen[name].to_pylist() for name in ("doc_id", "of")), strict=True))
-    return found
+class _Spill:
+    """Records in files by the first bits of their hashes, so that equal ones share a file."""
+
+    def __init__(self, folder: Path, partitions: int) -> None:
+        self._bits = min(12, max(0, partitions - 1).bit_length())
+        self._paths = [folder / f"passages-{number}.bin" for number in range(1 << self._bits)]
+        for path in self._paths:
+            path.write_bytes(b"")
+        self._waiting: list[np.ndarray] = []
+        self.tonight = 0
+
+    def add(self, records: np.ndarray) -> None:
+        """Append records of any order."""
+        self.tonight += int(np.count_nonzero(records["shard"] >= 0))
+        self._waiting.append(records)
+        if sum(map(len, self._waiting)) >= PARTITION_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        records = np.concatenate([np.zeros(0, _RECORD), *self._waiting])
+        self._waiting = []
+        # In two shifts: one of 64 bits is undefined.
+        where = (records["high"] >> np.uint64(32)) >> np.uint64(32 - self._bits)
+        order = np.argsort(where, kind="stable")
+        edges = np.searchsorted(where[order], np.arange(len(self._paths) + 1))
+        for path, first, last in zip(self._paths, edges[:-1], edges[1:], strict=True):
+            if last > first:
+                with path.open("ab") as file:
+                    records[order[first:last]].tofile(file)
+
+    def partitions(self) -> Iterator[np.ndarray]:
+        """Each file's records, in the order of hashes' ranges; the files go."""
+        self._flush()
+        for path in self._paths:
+            yield np.fromfile(path, _RECORD)
+            path.unlink()
+
+
+class _Cuts:
+    """Rows to cut, by shard, in files."""
+
+    def __init__(self, folder: Path, shards: int) -> None:
+        self._paths = [folder / f"cut-{number}.bin" for number in range(shards)]
+        for path in self._paths:
+            path.write_bytes(b"")
+
+    def add(self, records: np.ndarray) -> None:
+        for number in np.unique(records["shard"]):
+            with self._paths[number].open("ab") as file:
+                np.ascontiguousarray(records["row"][records["shard"] == number]).tofile(file)
+
+    def read(self, number: int) -> np.ndarray:
+        return np.fromfile(self._paths[number], "<i8")
+
+    def remove(self) -> None:
+        for path in self._paths:
+            path.unlink()
+
+
+def _rows(path: Path) -> int:
+    with pq.ParquetFile(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def _kept(path: Path) -> np.ndarray:
+    """Ids of the documents that are kept, sorted (K,) as 16 bytes each."""
+    table = read_table(path, DECISIONS, ["doc_id", "reason"])
+    wanted = np.array([reason == "kept" for reason in table["reason"].to_pylist()], bool)
+    return np.sort(_ids(table["doc_id"].combine_chunks())[wanted])
+
+
+def _ids(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """A column of ids as an array that sorts by their bytes: (N,) of two big-endian numbers."""
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], DOC_ID)
+    raw = np.frombuffer(column.buffers()[1] or b"", np.uint8)
+    raw = raw[16 * column.offset : 16 * (column.offset + len(column))]
+    return np.ascontiguousarray(raw).view("S16")
+
+
+def _spill_shard(spill: _Spill, number: int, folder: Path, kept: np.ndarray) -> None:
+    columns = ["doc_id", "size", "high", "low"]
+    row = 0
+    for batch in batches([folder], columns, PASSAGES, "passages.parquet"):
+        ids = _ids(batch["doc_id"])
+        records = np.zeros(batch.num_rows, _RECORD)
+        for name in ("high", "low"):
+            records[name] = batch[name].to_numpy()
+        records["size"] = -batch["size"].to_numpy()
+        halves = ids.view(">u8").reshape(-1, 2)
+        records["first_id"], records["last_id"] = halves[:, 0], halves[:, 1]
+        records["row"] = row + np.arange(batch.num_rows)
+        records["shard"] = number
+        spill.add(records[np.isin(ids, kept)])
+        row += batch.num_rows
+
+
+def _earlier(batch: pa.RecordBatch) -> np.ndarray:
+    """Passages of an earlier night, which come before all of tonight's."""
+    records = np.zeros(batch.num_rows, _RECORD)
+    for name in ("high", "low"):
+        records[name] = batch[name].to_numpy()
+    records["size"], records["shard"] = np.iinfo(np.int64).min, -1
+    return records
+
+
+def _compare(spill: _Spill, cuts: _Cuts, keep: str, path: Path) -> tuple[int, str]:
+    """Note the rows to cut, and write the hashes of new passages to `path`: their count and digest."""
+    new, state = 0, hashlib.blake2b(digest_size=32)
+    with replacing(path) as aside, pq.ParquetWriter(aside, SEEN, compression="zstd") as file:
+        for records in spill.partitions():
+            order = np.lexsort(
+                [records[n] for n in ("row", "last_id", "first_id", "size", "low", "high")]
+            )
+            records = records[order]
+            opens = np.ones(len(records), bool)
+            opens[1:] = _differ(records, ("high", "low"))
+            group = np.cumsum(opens) - 1
+            first = np.flatnonzero(opens)
+            if keep == "first":
+                extra = ~opens
+            else:
+                elsewhere = np.zeros(len(records), bool)
+                elsewhere[1:] = ~opens[1:] & _differ(records, ("shard", "first_id", "last_id"))
+                extra = (np.bincount(group, elsewhere, len(first)) > 0)[group]
+            cuts.add(records[extra & (records["shard"] >= 0)])
+            fresh = records[first[records["shard"][first] >= 0]]
+            table = pa.table([pa.array(fresh["high"]), pa.array(fresh["low"])], schema=SEEN)
+            file.write_table(table, row_group_size=GROUP_ROWS)
+            state.update(np.stack([fresh["high"], fresh["low"]], axis=1).tobytes())
+            new += table.num_rows
+    return new, state.hexdigest()
+
+
+def _differ(records: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Whether each record but the first differs from the one before in any of these: (N - 1,)."""
+    different = np.zeros(max(0, len(records) - 1), bool)
+    for name in names:
+        different |= records[name][1:] != records[name][:-1]
+    return different
+
+
+def _emptied(chosen: pa.Table) -> pa.Table:
+    """The documents all of whose characters are in the passages chosen, by id."""
+    ids = _ids(chosen["doc_id"])
+    unique, first, group = np.unique(ids, return_index=True, return_inverse=True)
+    gone = np.bincount(group, chosen["characters"].to_numpy(), len(unique)).astype(np.int64)
+    rows = np.sort(first[gone == chosen["size"].to_numpy()[first]])
+    return chosen.select(["doc_id"]).take(pa.array(rows, pa.int64()))

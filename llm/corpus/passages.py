@@ -1,0 +1,134 @@
+"""Lines and paragraphs that come again across the corpus: found by hash, cut when documents are written.
+
+In three steps: `hash_passages` names every passage of a shard by its hash, `find_repeated` compares
+the hashes of the documents that are kept, with one another and with those of earlier nights, and
+`cut` takes what it found out of a text.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from llm.corpus.documents import DOC_ID, EXTRACTED, batches, write_rows
+from llm.settings import section, setting
+from llm.step import Context, Inputs, StepResult
+
+LIBRARIES = ("python",)
+
+# One row a passage, by document and place. size: solid characters of the whole document (those of
+# its lines without surrounding white space); characters: those of the passage.
+PASSAGES = pa.schema(
+    [
+        ("doc_id", DOC_ID),
+        ("size", pa.int64()),
+        ("place", pa.int64()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("characters", pa.int64()),
+        ("high", pa.uint64()),
+        ("low", pa.uint64()),
+    ]
+)
+
+
+@section
+class PassageSettings:
+    """Which repeated passages are cut."""
+
+    unit: Literal["line", "paragraph"] = setting(
+        default="paragraph",
+        description="What is compared: lines, or paragraphs between blank ones.",
+    )
+    min_characters: int = setting(
+        default=40, description="Shorter passages are left alone (characters).", ge=1
+    )
+    keep: Literal["first", "none"] = setting(
+        default="first",
+        description="first: the passage stays once, in the oldest night's longest document; none: "
+        "what stands in two documents is cut from both.",
+    )
+
+
+def hash_passages(values: PassageSettings, inputs: Inputs, context: Context) -> StepResult:
+    """Hash every passage of the one shard in `inputs["documents"]` into passages.parquet.
+
+    Equal hashes (128 bits of BLAKE2b) mean equal text but for white space.
+    """
+    tables, documents = [PASSAGES.empty_table()], 0
+    for batch in batches(inputs["documents"], ["doc_id", "text"], EXTRACTED):
+        tables.append(_hashed(batch, values))
+        documents += batch.num_rows
+        context.report.progress(documents, None, "documents")
+    table = pa.concat_tables(tables)
+    write_rows(context.out / "passages.parquet", table)
+    return StepResult(
+        counts={"documents": documents, "passages": table.num_rows},
+        summary=f"{table.num_rows} {values.unit}s of {documents} documents",
+    )
+
+
+def passages(text: str, unit: str) -> Iterator[tuple[int, int]]:
+    """Spans of the lines or paragraphs of a text that are not blank, each with its line's end."""
+    start = place = 0
+    inside = False
+    for line in text.split("\n"):
+        end = min(place + len(line) + 1, len(text))
+        solid = bool(line) and not line.isspace()
+        if unit == "line":
+            if solid:
+                yield place, end
+        elif solid and not inside:
+            start = place
+        elif inside and not solid:
+            yield start, place
+        inside = solid
+        place = end
+    if inside and unit == "paragraph":
+        yield start, len(text)
+
+
+def cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text without these spans (characters, in any order), and no more blank lines than before."""
+    pieces: list[str] = []
+    last = 0
+    for start, end in [*sorted(spans), (len(text), len(text))]:
+        piece = text[last:start]
+        if last:
+            blank = not pieces or pieces[-1].endswith("\n\n")
+            piece = piece.lstrip("\n") if blank else piece
+        if piece:
+            pieces.append(piece)
+        last = max(last, end)
+    shorter = "".join(pieces)
+    if len(shorter) == len(text) or text.endswith("\n"):
+        return shorter
+    return shorter.rstrip("\n")
+
+
+def solid(text: str) -> int:
+    """Characters of a text's lines without the white space around them."""
+    return sum(len(line.strip()) for line in text.split("\n"))
+
+
+def _hashed(batch: pa.RecordBatch, values: PassageSettings) -> pa.Table:
+    """The passages of some documents."""
+    ids, numbers, hashes = [], [], []
+    texts = batch["text"].to_pylist()
+    for identity, text in zip(batch["doc_id"].to_pylist(), texts, strict=True):
+        size = solid(text)
+        for place, (start, end) in enumerate(passages(text, values.unit)):
+            if end - start < values.min_characters:
+                continue
+            plain = " ".join(text[start:end].split())
+            if len(plain) < values.min_characters:
+                continue
+            ids.append(identity)
+            numbers.append((size, place, start, end, solid(text[start:end])))
+            hashes.append(hashlib.blake2b(plain.encode(), digest_size=16).digest())
+    columns = np.array(numbers, np.int64).reshape(-1, 5).T
+    words = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2).T
+    arrays = [pa.array(ids, DOC_ID), *(pa.array(column) for column in (*columns, *words))]
+    return pa.table(arrays, schema=PASSAGES)
