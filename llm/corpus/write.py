@@ -1,11 +1,15 @@
-"""The documents that are kept, with personal data masked: what everything after cleaning reads."""
+"""The documents that are kept, cleaned passage by passage: what everything after cleaning reads."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from llm.corpus.documents import (
     DECISIONS,
+    DOC_ID,
     DOCUMENTS,
     EXTRACTED,
     SIDECAR,
@@ -15,11 +19,17 @@ from llm.corpus.documents import (
     read_table,
     write_table,
 )
+from llm.corpus.passages import cut
 from llm.corpus.pii import KINDS, mask
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 
 LIBRARIES = ("python",)
+
+# What of a document is cut, wherever that was found out (characters).
+SPANS = pa.schema([("doc_id", DOC_ID), ("start", pa.int64()), ("end", pa.int64())])
+
+Spans = Mapping[bytes, list[tuple[int, int]]]
 
 
 @section
@@ -27,7 +37,12 @@ class WriteShard:
     """One shard of the cleaned corpus."""
 
     shard: str = setting(description="Name of the shard in the table of decisions.")
-    pii: tuple[str, ...] = setting(default=KINDS, description="Personal data to mask: email, ip.")
+    pii: tuple[str, ...] = setting(
+        default=("email", "ip"), description="Personal data to mask, by kind."
+    )
+    erased: tuple[str, ...] = setting(
+        default=(), description="Ids (hex) of documents that are left out: taken down, or outdated."
+    )
 
     def __post_init__(self) -> None:
         unknown = sorted({*self.pii} - {*KINDS})
@@ -38,37 +53,87 @@ class WriteShard:
 def write(values: WriteShard, inputs: Inputs, context: Context) -> StepResult:
     """Write the kept documents of one shard: documents.parquet and sidecar.parquet.
 
-    inputs: documents (the one extracted shard) and decisions. A document keeps its doc_id when
-    its text is masked: the id names what was extracted.
+    inputs: documents (the one extracted shard), decisions, and where they are used spans (repeated
+    passages) and contamination: what both name is cut. A document keeps its doc_id when its text
+    changes: the id names what was extracted. One of which nothing is left is left out, and counted.
     """
     (extracted,) = inputs["documents"]
     path = inputs["decisions"][0] / "decisions" / f"{values.shard}.parquet"
-    decisions = read_table(path, DECISIONS, ["doc_id", "reason", "split_key"])
-    columns = (decisions[name].to_pylist() for name in ("doc_id", "reason", "split_key"))
-    split_keys = {one: key for one, reason, key in zip(*columns, strict=True) if reason == "kept"}
+    split_keys = _kept(path)
+    erased = {bytes.fromhex(one) for one in values.erased}
+    spans = _spans(values.shard, inputs)
+    counts: Counter[str] = Counter()
     masked: Counter[str] = Counter()
-    rows = []
+    tables = []
     for batch in batches([extracted], EXTRACTED.names, EXTRACTED):
-        for row in batch.to_pylist():
-            if row["doc_id"] in split_keys:
-                row["text"], counts = mask(row["text"], values.pii)
-                row["split_key"] = split_keys[row["doc_id"]]
-                masked += counts
-                rows.append(row)
-        context.report.progress(len(rows), len(split_keys), "documents")
-    if len(rows) != len(split_keys):
+        rows = []
+        for row in _chosen(batch, split_keys):
+            counts["found"] += 1
+            text, found = _clean(row, values, spans)
+            if row["doc_id"] in erased:
+                counts["erased"] += 1
+            elif not text.strip():
+                counts["emptied"] += 1
+            else:
+                masked += found
+                counts["bytes"] += len(text.encode())
+                rows.append({**row, "text": text, "split_key": split_keys[row["doc_id"]]})
+        tables.append(pa.Table.from_pylist(rows, schema=DOCUMENTS))
+        context.report.progress(counts["found"], len(split_keys), "documents")
+    # What a purge took out of the extracted shard is not there to be found.
+    if counts["found"] + len(erased & split_keys.keys()) - counts["erased"] != len(split_keys):
         raise BadInput(
-            f"{path} keeps {len(split_keys)} documents, {extracted} has {len(rows)} of them: the "
-            "two are not of one run; clean again"
+            f"{path} keeps {len(split_keys)} documents, {extracted} has {counts['found']} of them: "
+            "the two are not of one run; clean again"
         )
-    documents = by_identity(pa.Table.from_pylist(rows, schema=DOCUMENTS))
+    documents = by_identity(pa.concat_tables(tables or [DOCUMENTS.empty_table()]))
     write_table(context.out / "documents.parquet", documents)
     sidecar = read_table(extracted / "sidecar.parquet", SIDECAR)
-    wanted = [identity in split_keys for identity in sidecar["doc_id"].to_pylist()]
+    there = set(documents["doc_id"].to_pylist())
+    wanted = [identity in there for identity in sidecar["doc_id"].to_pylist()]
     write_table(context.out / "sidecar.parquet", sidecar.filter(pa.array(wanted, pa.bool_())))
-    size = sum(len(row["text"].encode()) for row in rows)
     return StepResult(
-        counts={"documents": len(rows), "bytes": size, "masked": dict(sorted(masked.items()))},
+        counts={
+            "documents": documents.num_rows,
+            "bytes": counts["bytes"],
+            "erased": len(erased & split_keys.keys()),
+            "emptied": counts["emptied"],
+            "masked": dict(sorted(masked.items())),
+        },
         content=content_digest(documents),
-        summary=f"{len(rows)} documents, {size / 1e6:.2f} MB",
+        summary=f"{documents.num_rows} documents, {counts['bytes'] / 1e6:.2f} MB",
     )
+
+
+def _kept(path: Path) -> dict[bytes, int]:
+    """The documents to keep, with their split keys."""
+    table = read_table(path, DECISIONS, ["doc_id", "reason", "split_key"])
+    columns = (table[name].to_pylist() for name in ("doc_id", "reason", "split_key"))
+    return {one: key for one, reason, key in zip(*columns, strict=True) if reason == "kept"}
+
+
+def _spans(shard: str, inputs: Inputs) -> Spans:
+    """What is to be cut from each document."""
+    paths = [folder / "spans" / f"{shard}.parquet" for folder in inputs.get("spans", ())]
+    paths += [folder / "hits.parquet" for folder in inputs.get("contamination", ())]
+    found: dict[bytes, list[tuple[int, int]]] = defaultdict(list)
+    for path in paths:
+        table = read_table(path, SPANS)
+        columns = (table[name].to_pylist() for name in SPANS.names)
+        for identity, start, end in zip(*columns, strict=True):
+            found[identity].append((start, end))
+    return found
+
+
+def _chosen(batch: pa.RecordBatch, wanted: Mapping[bytes, int]) -> list[dict[str, Any]]:
+    mask_of_kept = [identity in wanted for identity in batch["doc_id"].to_pylist()]
+    rows: list[dict[str, Any]] = batch.filter(pa.array(mask_of_kept, pa.bool_())).to_pylist()
+    return rows
+
+
+def _clean(row: Mapping[str, Any], values: WriteShard, spans: Spans) -> tuple[str, Counter[str]]:
+    """A document's text as it is trained on, and what was masked in it by kind."""
+    text = row["text"]
+    if row["doc_id"] in spans:
+        text = cut(text, spans[row["doc_id"]])
+    return mask(text, values.pii)
