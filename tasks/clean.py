@@ -12,6 +12,7 @@ from llm.corpus.extract import ExtractShard
 from llm.corpus.write import WriteShard
 from llm.runs import Outputs
 from llm.store import Reference
+from tasks.erasure import renew, taken_down, tombstones
 from tasks.nights import Night, Shard, nights, shards
 from tasks.run import Run, Stages
 from tasks.step import Call, Step
@@ -32,12 +33,15 @@ def clean(run: Run, stages: Stages) -> Outputs:
     pinned = (before.outputs("clean") if before is not None else None) or {}
     done: Outputs = {kind: {} for kind in KINDS}
     every = nights(run, stages["crawl"])
-    for night in every:
+    for number, night in enumerate(every):
         own = list(shards(run, night))
         names = [shard.label for shard in own]
         if night is not every[-1] and all(name in pinned.get("documents", {}) for name in names):
             _take(run, pinned, night, names, done)
-        elif own:
+            continue
+        drop = run.recipe.clean.outdated == "drop"
+        renew(run, WRITE, done, tombstones(run, night, every[:number]) if drop else {})
+        if own:
             _clean(run, night, own, done)
     return done
 
@@ -79,7 +83,12 @@ def _clean(run: Run, night: Night, own: Sequence[Shard], done: Outputs) -> None:
     measured = each(SIGNALS, signals.SignalSettings(), documents=documents)
     duplicates = run.step(Call(DUPLICATES, settings.dedup, {"documents": documents}))
     in_file = [f"{shard.source}-{shard.part}" for shard in own]
-    values = DecideAll(shards=tuple(in_file), filters=settings.filters, consent=settings.consent)
+    values = DecideAll(
+        shards=tuple(in_file),
+        filters=settings.filters,
+        consent=settings.consent,
+        may_be_empty=bool(done["documents"]),
+    )
     decided = run.step(
         Call(
             DECIDE,
@@ -94,7 +103,7 @@ def _clean(run: Run, night: Night, own: Sequence[Shard], done: Outputs) -> None:
         [
             Call(
                 WRITE,
-                WriteShard(shard=part, pii=settings.pii),
+                WriteShard(shard=part, pii=settings.pii, erased=taken_down(run, document)),
                 {"documents": [document], "decisions": [decisions[part]]},
                 label,
             )

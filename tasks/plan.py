@@ -64,6 +64,10 @@ class PlanRun(Run):
             raise NotYet
         return super().parts(reference)
 
+    def is_made(self, reference: Reference) -> bool:
+        """Whether an artifact is there already."""
+        return reference.key != UNKNOWN
+
     def counts(self, reference: Reference) -> Mapping[str, Any]:
         """The numbers of an artifact; none where it is not there."""
         return {} if reference.key == UNKNOWN else super().counts(reference)

@@ -11,6 +11,7 @@ from llm.corpus.dedup import DedupSettings
 from llm.corpus.extract import ExtractSettings
 from llm.corpus.filters import FilterSettings
 from llm.corpus.funnel import funnel_rows
+from llm.corpus.pii import Kind
 from llm.settings import section, setting
 
 __all__ = ["CleanSettings", "funnel_rows"]
@@ -32,6 +33,11 @@ class CleanSettings:
     dedup: DedupSettings = setting(
         default=DedupSettings, description="Which duplicates are removed."
     )
-    pii: tuple[Literal["email", "ip"], ...] = setting(
+    outdated: Literal["keep", "drop"] = setting(
+        default="keep",
+        description="What becomes of an earlier night's document whose page has changed or gone since: "
+        "keep it (and leave out a new version that nearly repeats it), or drop it.",
+    )
+    pii: tuple[Kind, ...] = setting(
         default=("email", "ip"), description="Personal data to mask, by kind; empty: none."
     )

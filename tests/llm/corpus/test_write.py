@@ -36,7 +36,7 @@ def test_masking_is_chosen_by_kind(tmp_path: Path) -> None:
     assert none["text"] == TEXTS[0][1]
     assert some["doc_id"] == none["doc_id"]
     with pytest.raises(ValueError, match="unknown kind"):
-        WriteShard(shard="s", pii=("phone",))
+        WriteShard(shard="s", pii=("fax",))
 
 
 def test_the_sidecar_keeps_the_written_documents_only(tmp_path: Path) -> None:

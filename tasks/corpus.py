@@ -1,0 +1,117 @@
+"""The corpus that a run left: the artifacts of its stage clean, found by way of what decided."""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from llm.corpus.decide import DecideAll
+from llm.recipe import Recipe, load_recipe
+from llm.runs import RunRecord
+from llm.step import BadInput
+from llm.store import Artifact, Reference
+from tasks.home import Home
+from tasks.verdict import differences
+
+# Sections of clean that are asked about figures alone.
+CHEAP = ("filters", "consent")
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """What a run decided on. inputs: folders, as the step that decided was given them."""
+
+    record: RunRecord
+    values: DecideAll
+    inputs: Mapping[str, Sequence[Path]]
+    decisions: Mapping[str, Path]  # by shard
+    written: Mapping[str, Path]  # by shard; those that are in the store
+
+
+def find_run(home: Home, name: str) -> RunRecord:
+    """The run that `name` means: a run's id, a snapshot, or a recipe (its newest). Raises BadInput."""
+    cleaned = [record for record in home.runs.all() if "clean" in record.stages]
+    found = next((record for record in cleaned if name in (record.id, record.snapshot)), None)
+    if found is None:
+        recipe = load_recipe(name).name
+        found = next((record for record in cleaned if record.recipe == recipe), None)
+        if found is None:
+            raise BadInput(
+                f"no run of {recipe} has finished the stage clean: penstock run {name} --until clean"
+            )
+    return found
+
+
+def corpus_of(home: Home, record: RunRecord) -> Corpus:
+    """The artifacts of a run's stage clean. Raises BadInput where they are gone."""
+    own = [Reference.from_json(item["reference"]) for item in record.stages["clean"]["steps"]]
+    outputs = record.outputs("clean") or {}
+    decided = _read(home, next(iter(outputs["decisions"].values())), own)
+    values = pydantic.TypeAdapter(DecideAll).validate_python(decided.manifest["values"])
+    inputs = {
+        name: [_folder(home, Reference.from_json(item), own) for item in items]
+        for name, items in decided.manifest["inputs"].items()
+    }
+    folder = home.store.local(decided.reference)
+    written = {
+        shard: home.store.local(reference)
+        for shard, reference in outputs["documents"].items()
+        if home.store.find(reference.step, reference.key) is not None
+    }
+    return Corpus(
+        record,
+        values,
+        inputs,
+        {shard: folder / "decisions" / f"{shard}.parquet" for shard in values.shards},
+        written,
+    )
+
+
+def _read(home: Home, reference: Reference, own: Sequence[Reference]) -> Artifact:
+    """An artifact; where other code made the same once more, the one that the run has."""
+    for one in (reference, *own):
+        if (one.step, one.content) == (reference.step, reference.content) or one is reference:
+            found = home.store.find(one.step, one.key)
+            if found is not None:
+                return found
+    raise BadInput(
+        f"the artifact {reference.step}/{reference.key[:16]} of that run is gone: run it again"
+    )
+
+
+def _folder(home: Home, reference: Reference, own: Sequence[Reference]) -> Path:
+    return home.store.local(_read(home, reference, own).reference)
+
+
+def with_changes(
+    record: RunRecord, recipe: str, overrides: Sequence[str]
+) -> tuple[Recipe, list[tuple[str, Any, Any]]]:
+    """The recipe of a run with some values changed, and which: (path, before, after).
+
+    Raises BadInput for what cannot be told from figures alone, and for a wrong path as `run` does.
+    """
+    load_recipe(recipe, overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{record.recipe}.yaml")
+        path.write_text(json.dumps(record.values), "utf8")
+        before, after = load_recipe(str(path)), load_recipe(str(path), overrides)
+    changed = differences(before.model_dump(mode="json"), after.model_dump(mode="json"))
+    for name, _, _ in changed:
+        stage, section, *_ = (*name.split("."), "", "")
+        if stage != "clean" or section not in CHEAP:
+            raise BadInput(
+                f"--set {name}: what that changes cannot be told without reading text; whatif "
+                f"answers for {' and '.join(f'clean.{one}' for one in CHEAP)}. To see it: "
+                f"penstock run {recipe} --set {name}=... --until clean"
+            )
+    return after, changed
+
+
+def decide_values(before: DecideAll, recipe: Recipe) -> DecideAll:
+    """What a run decided by, with the rules of another recipe."""
+    new = {name: getattr(recipe.clean, name, getattr(before, name)) for name in CHEAP}
+    return dataclasses.replace(before, **new)
