@@ -4,12 +4,13 @@ A damaged record costs itself only: reading goes on at the next place that looks
 """
 
 import gzip
-import mmap
+import io
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
@@ -29,6 +30,10 @@ _PACKED = re.compile(rb"\x1f\x8b\x08|\x04\x22\x4d\x18|\x28\xb5\x2f\xfd")
 _SHA1 = re.compile(r"sha1:[A-Z2-7]{32}")
 _MAGIC = (b"\x1f\x8b", b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd")
 
+# Bytes that are searched at a time, and more than any of the patterns is long.
+_WINDOW = 1 << 20
+_LONGEST = 64
+
 
 @dataclass(frozen=True)
 class Bad:
@@ -46,47 +51,98 @@ def read_archive(path: Path, max_bytes: int) -> Iterator[Page | Bad]:
     what is larger than `max_bytes` and what is damaged comes out as Bad. Never raises for what is
     in the file, only OSError when it cannot be opened.
     """
-    if path.stat().st_size == 0:
-        yield Bad(0, "damaged: the file is empty")
+    with path.open("rb") as stream:
+        yield from read_stream(stream, max_bytes, path.name)
+
+
+def read_stream(
+    stream: BinaryIO, max_bytes: int, name: str, start: int = 0
+) -> Iterator[Page | Bad]:
+    """The pages of an archive that is open: any stream that seeks, even one that is still coming.
+
+    `name` and the byte where each record begins, counted from `start`, are the page's position:
+    "crawl.warc.gz@5120".
+    """
+    if not stream.read(1):
+        yield Bad(start, "damaged: the file is empty")
         return
-    yield from (_read_arc if _is_arc(path) else _read_warc)(path, max_bytes)
+    for item in (_read_arc if _is_arc(stream) else _read_warc)(stream, max_bytes):
+        if isinstance(item, Bad):
+            yield replace(item, offset=start + item.offset)
+        else:
+            yield replace(item, position=f"{name}@{start + int(item.position)}")
 
 
-def _read_warc(path: Path, max_bytes: int) -> Iterator[Page | Bad]:
+def _read_warc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
     """Read from the start; after damage, from the next place where a record may start."""
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        packed = data[:4].startswith(_MAGIC) or not _PLAIN.search(data)
-        marker = _PACKED if packed else _PLAIN
-        start = 0
-        sound = True  # damage is told once, not for each place that turns out to be no record
-        while start < len(data):
-            stream.seek(start)
-            place, resume, damage = start, start + 1, ""
-            found_any = False
-            try:
-                for record in ArchiveIterator(stream, parse_http=False, fsspec_args=False):
-                    place, found_any, sound = record.stream_pos, True, True
-                    # Where to look on if nothing follows: a plain record's claim is its own, unless
-                    # it is more than there is.
-                    end = place + max(0, record.content_length)
-                    resume = place + 1 if packed or end > len(data) else end
-                    if not packed and end > len(data):
-                        damage = f"truncated: {len(data) - place} bytes of {record.content_length}"
-                        break
-                    page = _page(record, place, max_bytes)
-                    if isinstance(page, Bad) and page.reason.startswith(("truncated", "digest")):
-                        resume, sound = place + 1, False
-                    if page is not None:
-                        yield page
-            except (OSError, ValueError, EOFError) as error:
-                damage, resume = f"damaged: {error}", place + 1
-            match = marker.search(data, min(resume, len(data)))
-            if not found_any and not damage and match is None and start == 0:
-                damage = "damaged: there is no record in the file"
-            if damage and sound:
-                yield Bad(place, damage)
-                sound = False
-            start = match.start() if match else len(data)
+    stream.seek(0)
+    packed = stream.read(4).startswith(_MAGIC) or _find(stream, _PLAIN, 0) is None
+    marker = _PACKED if packed else _PLAIN
+    start: int | None = 0
+    sound = True  # damage is told once, not for each place that turns out to be no record
+    while start is not None:
+        stream.seek(start)
+        place, resume, damage = start, start + 1, ""
+        found_any = False
+        try:
+            for record in ArchiveIterator(stream, parse_http=False, fsspec_args=False):
+                place, found_any, sound = record.stream_pos, True, True
+                # Where to look on if nothing follows: a plain record's claim is its own, unless
+                # it is more than there is.
+                end = place + max(0, record.content_length)
+                whole = packed or _reaches(stream, end)
+                resume = place + 1 if packed or not whole else max(place + 1, end)
+                if not whole:
+                    there = stream.seek(0, io.SEEK_END) - place
+                    damage = f"truncated: {there} bytes of {record.content_length}"
+                    break
+                page = _page(record, place, max_bytes)
+                if isinstance(page, Bad) and page.reason.startswith(("truncated", "digest")):
+                    resume, sound = place + 1, False
+                if page is not None:
+                    yield page
+        except BaseException as error:
+            if not _is_damage(error):
+                raise
+            damage, resume = f"damaged: {error}", place + 1
+        match = _find(stream, marker, resume)
+        if not found_any and not damage and match is None and start == 0:
+            damage = "damaged: there is no record in the file"
+        if damage and sound:
+            yield Bad(place, damage)
+            sound = False
+        start = match
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether fastwarc says that the data is at fault. On some it panics: no Exception, by Rust's rule."""
+    return isinstance(error, OSError | ValueError | EOFError) or (
+        type(error).__name__ == "PanicException"
+    )
+
+
+def _find(stream: BinaryIO, pattern: re.Pattern[bytes], start: int) -> int | None:
+    """Where `pattern` is found at or after `start`; None: nowhere. Holds a window, not the file."""
+    while True:
+        # One byte before, for what must follow a line's end.
+        before = min(start, 1)
+        stream.seek(start - before)
+        window = stream.read(_WINDOW)
+        match = pattern.search(window, before)
+        if match:
+            return start - before + match.start()
+        if len(window) < _WINDOW:
+            return None
+        start += len(window) - before - _LONGEST
+
+
+def _reaches(stream: BinaryIO, end: int) -> bool:
+    """Whether the file has `end` bytes. The stream stays where it is."""
+    here = stream.tell()
+    try:
+        return not end or (stream.seek(end - 1) >= 0 and len(stream.read(1)) == 1)
+    finally:
+        stream.seek(here)
 
 
 def _page(record: WarcRecord, offset: int, max_bytes: int) -> Page | Bad | None:
@@ -107,24 +163,28 @@ def _page(record: WarcRecord, offset: int, max_bytes: int) -> Page | Bad | None:
     if record.record_type == WarcRecordType.conversion:
         content_type = record.headers.get("Content-Type") or "text/plain"
         payload = record.reader.read(max_bytes + 1)
-        page = Page(url, payload, "conversion", 200, content_type, {}, date)
+        page = Page(url, payload, "conversion", 200, content_type, {}, date, position=str(offset))
         return _checked(page, offset, max_bytes)
     try:
         record.parse_http(auto_decode="all")
         payload = record.reader.read(max_bytes + 1)
-    except (OSError, ValueError, EOFError) as error:
+    except BaseException as error:
+        if not _is_damage(error):
+            raise
         return Bad(offset, f"bad_http: {error}", url)
     lines = record.http_headers
     status = lines.status_code if lines is not None else None
     headers = dict(lines.items()) if lines is not None else {}
-    return _checked(_response(url, payload, status, headers, date), offset, max_bytes)
+    page = _response(url, payload, status, headers, date, offset)
+    return _checked(page, offset, max_bytes)
 
 
 def _response(
-    url: str, payload: bytes, status: int | None, headers: dict[str, str], date: str
+    url: str, payload: bytes, status: int | None, headers: dict[str, str], date: str, offset: int
 ) -> Page:
     content_type = next((v for k, v in headers.items() if k.lower() == "content-type"), "")
-    return Page(url, payload, "response", status or 0, content_type, headers, date)
+    kind, place = "response", str(offset)
+    return Page(url, payload, kind, status or 0, content_type, headers, date, position=place)
 
 
 def _checked(page: Page, offset: int, max_bytes: int) -> Page | Bad:
@@ -143,31 +203,31 @@ def _checked(page: Page, offset: int, max_bytes: int) -> Page | Bad:
     return page
 
 
-def _is_arc(path: Path) -> bool:
+def _is_arc(stream: BinaryIO) -> bool:
     """ARC files start with a record that describes the file."""
-    with path.open("rb") as stream:
-        start = stream.read(9)
+    stream.seek(0)
+    start = stream.read(9)
     if start.startswith(b"\x1f\x8b"):
+        stream.seek(0)
         try:
-            with gzip.open(path) as unpacked:
-                start = unpacked.read(9)
+            start = gzip.GzipFile(fileobj=stream).read(9)
         except (OSError, EOFError, zlib.error):
             return False
     return start.startswith(b"filedesc:")
 
 
-def _read_arc(path: Path, max_bytes: int) -> Iterator[Page | Bad]:
+def _read_arc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
     """ARC as warcio reads it; what comes after damage is lost, as nothing marks a record."""
     offset = 0
-    with path.open("rb") as stream:
-        archive = ArcIterator(stream, arc2warc=True)
-        try:
-            for record in archive:
-                offset = archive.get_record_offset()
-                if record.rec_type == "response":
-                    yield _arc_page(record, offset, max_bytes)
-        except (ArchiveLoadFailed, OSError, ValueError, EOFError, zlib.error) as error:
-            yield Bad(offset, f"damaged: {' '.join(str(error).split())}")
+    stream.seek(0)
+    archive = ArcIterator(stream, arc2warc=True)
+    try:
+        for record in archive:
+            offset = archive.get_record_offset()
+            if record.rec_type == "response":
+                yield _arc_page(record, offset, max_bytes)
+    except (ArchiveLoadFailed, OSError, ValueError, EOFError, zlib.error) as error:
+        yield Bad(offset, f"damaged: {' '.join(str(error).split())}")
 
 
 def _arc_page(record: ArcWarcRecord, offset: int, max_bytes: int) -> Page | Bad:
@@ -181,7 +241,8 @@ def _arc_page(record: ArcWarcRecord, offset: int, max_bytes: int) -> Page | Bad:
     code = lines.get_statuscode() if lines is not None else None
     status = int(code) if code and code.isdecimal() else None
     headers = dict(lines.headers) if lines is not None else {}
-    return _checked(_response(url, payload, status, headers, date), offset, max_bytes)
+    page = _response(url, payload, status, headers, date, offset)
+    return _checked(page, offset, max_bytes)
 
 
 def _address(uri: str) -> str:

@@ -1,10 +1,17 @@
-"""The step that reads the user's own web archives."""
+"""The step that reads web archives: the user's own, or on a web server."""
 
-from typing import Literal
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
 
-from llm.corpus.archives import Bad, read_archive
-from llm.corpus.pages import PageStore
-from llm.corpus.sources.files import short_names
+from llm.corpus.archives import read_stream
+from llm.corpus.pages import Page
+from llm.corpus.remote import Refused, Remote, RemoteFile, RemoteSettings
+from llm.corpus.sources.files import expand, short_names
+from llm.corpus.sources.lists import Entry, is_address, read_list
+from llm.corpus.sources.progress import PieceStore
 from llm.corpus.warc import write_pages
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
@@ -12,13 +19,34 @@ from llm.step import BadInput, Context, Inputs, StepResult
 
 @section
 class WarcSource:
-    """Web archives of the user's own."""
+    """Web archives: files of the user's own, addresses, or a list of either."""
 
     type: Literal["warc"] = setting(default="warc", description="Kind of source: warc.")
-    path: str = setting(
-        description="A file, a folder, or a pattern such as crawl/**/*.warc.gz. WARC (plain, gzip, "
-        "zstd, lz4) or ARC (plain, gzip).",
+    path: str | None = setting(
+        default=None,
+        description="A file, a folder, a pattern such as crawl/**/*.warc.gz, or the address of a "
+        "file (https://...). WARC or WET (plain, gzip, zstd, lz4) or ARC (plain, gzip).",
         min_length=1,
+    )
+    list: str | None = setting(
+        default=None,
+        description="Instead of path: a file or an address that lists archives, such as Common "
+        "Crawl's warc.paths.gz: a path a line, or JSON with filename, offset and length.",
+        min_length=1,
+    )
+    base: str | None = setting(
+        default=None,
+        description="What the list's paths are relative to, such as https://data.commoncrawl.org/; "
+        "none: the folder that the list is in.",
+        min_length=1,
+    )
+    max_files: int | None = setting(
+        default=None,
+        description="First entries of the list that are read (count); none: all.",
+        gt=0,
+    )
+    max_records: int | None = setting(
+        default=None, description="Pages after which reading ends (count); none: no limit.", gt=0
     )
     max_page_bytes: int = setting(
         default=10_000_000,
@@ -30,36 +58,200 @@ class WarcSource:
         description="Mean size of a shard of the result (bytes of pages, uncompressed).",
         gt=0,
     )
+    read_again: Literal["never", "snapshot"] = setting(
+        default="never",
+        description="When addresses are read again: never, as published archives do not change, or "
+        "for each snapshot.",
+    )
+    remote: RemoteSettings = setting(default=RemoteSettings, description="How addresses are read.")
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.list is None):
+            raise ValueError("name either path or list")
+        if self.base is not None and self.list is None:
+            raise ValueError("base goes with list")
+        if self.list and is_address(self.list) and not (self.base and is_address(self.base)):
+            raise ValueError(
+                "a list on a web server needs the base address that its paths are relative to, such "
+                "as https://data.commoncrawl.org/"
+            )
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether anything of it may lie on a web server."""
+        return any(is_address(place) for place in (self.path, self.list, self.base) if place)
+
+
+def local_files(values: WarcSource) -> list[Path]:
+    """The files of the user's own that decide what is read: archives, or a list and what it names.
+
+    Raises BadInput where one is missing.
+    """
+    if values.path is not None:
+        return [] if is_address(values.path) else expand(values.path)
+    assert values.list is not None
+    if is_address(values.list):
+        return []
+    (listed,) = expand(values.list) if not Path(values.list).is_dir() else [Path(values.list)]
+    places = dict.fromkeys(
+        entry.place for entry in _listed(values, None) if not is_address(entry.place)
+    )
+    missing = [place for place in places if not Path(place).is_file()]
+    if missing:
+        raise BadInput(f"{values.list} names {missing[0]!r}, which is not there: correct base")
+    return [listed, *map(Path, places)]
+
+
+def identity(values: WarcSource, snapshot: str) -> dict[str, str]:
+    """What else names the result, besides the files' content.
+
+    An address stands for what it held when it was first read (published archives do not change),
+    unless the recipe asks for each snapshot: so planning needs no network.
+    """
+    return {"snapshot": snapshot} if values.is_remote and values.read_again == "snapshot" else {}
 
 
 def read(values: WarcSource, inputs: Inputs, context: Context) -> StepResult:
-    """Read the pages in `inputs["files"]` into WARC shards of our own.
+    """Read the pages of the archives into WARC shards of our own, an archive at a time.
 
-    Bad records are counted in failures.parquet with file, offset and reason; raises BadInput only
-    when there is no good one.
+    Bad records, and archives that a server refuses, are counted in failures.parquet with file,
+    offset and reason. Raises BadInput when there is no good record, ConnectionError while an
+    archive cannot be reached: the next try goes on from there.
     """
-    paths = list(inputs["files"])
-    store = PageStore.fresh(context.work / "warc.sqlite")
+    store = PieceStore(context.work / "warc.sqlite")
     try:
-        total = sum(path.stat().st_size for path in paths)
-        done = 0
-        for path, name in zip(paths, short_names(paths), strict=True):
-            with store.transaction():
-                for number, page in enumerate(read_archive(path, values.max_page_bytes)):
-                    if isinstance(page, Bad):
-                        place = f"at byte {page.offset} of {name}"
-                        reason, _, detail = page.reason.partition(": ")
-                        said = f"{reason}: {place}" + (f": {detail}" if detail else "")
-                        store.fail(page.url or f"file:///{name}", said)
-                    else:
-                        store.add(page)
-                    if number % 100 == 0:
-                        context.report.progress(done, total, "bytes")
-            done += path.stat().st_size
-            context.report.progress(done, total, "bytes")
+        with Remote(values.remote, context.machine.hosts) as remote:
+            entries = list(_entries(values, remote))
+            _Reader(values, store, remote, context).read(entries)
         if not store.totals()[0]:
             reasons = "; ".join(f"{url}: {reason}" for url, reason in store.failures()[:3])
-            raise BadInput(f"no page in {values.path!r} can be read. {reasons}")
-        return write_pages(store, context, values.shard_bytes, {"files": len(paths)})
+            where = values.path or values.list
+            raise BadInput(f"no page in {where!r} can be read. {reasons}")
+        return write_pages(store, context, values.shard_bytes, {"files": len(entries)})
     finally:
         store.close()
+
+
+def _entries(values: WarcSource, remote: Remote) -> Iterator[Entry]:
+    if values.path is None:
+        yield from _listed(values, remote)
+    elif is_address(values.path):
+        yield Entry(values.path, values.path)
+    else:
+        paths = expand(values.path)
+        for path, name in zip(paths, short_names(paths), strict=True):
+            yield Entry(str(path), name)
+
+
+def _listed(values: WarcSource, remote: Remote | None) -> list[Entry]:
+    """The first entries of the list."""
+    assert values.list is not None
+    stream: BinaryIO
+    if is_address(values.list):
+        assert remote is not None and values.base is not None
+        try:
+            stream = io.BytesIO(remote.get(values.list))
+        except Refused as error:
+            raise BadInput(f"the list {values.list} cannot be had: {error.reason}") from error
+        base = values.base
+    else:
+        stream = expand(values.list)[0].open("rb")
+        base = values.base or str(expand(values.list)[0].parent)
+    with stream:
+        found = []
+        for entry in read_list(stream, values.list, base):
+            found.append(entry)
+            if len(found) == values.max_files:
+                break
+    if not found:
+        raise BadInput(f"the list {values.list} names no archive")
+    return found
+
+
+class _Reader:
+    """Reads entry after entry into the store, each in one transaction."""
+
+    def __init__(
+        self, values: WarcSource, store: PieceStore, remote: Remote, context: Context
+    ) -> None:
+        self.values = values
+        self.store = store
+        self.remote = remote
+        self.context = context
+
+    def read(self, entries: list[Entry]) -> None:
+        unreachable: list[ConnectionError] = []
+        for number, entry in enumerate(entries):
+            self.context.report.progress(number, len(entries), "archives")
+            if self._is_full():
+                break
+            piece = f"{number} {entry.offset} {entry.place}"
+            if self.store.note(piece) is not None:
+                continue
+            try:
+                with self.store.transaction():
+                    self._read_entry(entry)
+                    self.store.mark(piece)
+            except ConnectionError as error:
+                unreachable.append(error)
+                # What is not to be had now is left for the next try; a limit must not be filled
+                # from elsewhere meanwhile, or the result would depend on the network.
+                if self.values.max_records is not None or len(unreachable) == 3:
+                    break
+        if unreachable:
+            raise unreachable[0]
+
+    def _is_full(self) -> bool:
+        limit = self.values.max_records
+        return limit is not None and self.store.totals()[0] >= limit
+
+    def _read_entry(self, entry: Entry) -> None:
+        try:
+            if not is_address(entry.place):
+                with Path(entry.place).open("rb") as file:
+                    self._keep(self._part(file, entry), entry)
+            elif entry.length is not None:
+                data = self.remote.get(entry.place, entry.offset, entry.length)
+                self._keep(io.BytesIO(data), entry)
+            else:
+                self._read_remote(entry)
+        except Refused as error:
+            self._fail(entry, entry.offset, error.reason)
+
+    def _part(self, file: BinaryIO, entry: Entry) -> BinaryIO:
+        if entry.length is None:
+            return file
+        file.seek(entry.offset)
+        return io.BytesIO(file.read(min(entry.length, self.values.remote.max_bytes)))
+
+    def _read_remote(self, entry: Entry) -> None:
+        name = hashlib.blake2b(entry.place.encode(), digest_size=16).hexdigest()
+        file: RemoteFile = self.remote.open(entry.place, self.context.work / f"{name}.part")
+        try:
+            self._keep(cast(BinaryIO, io.BufferedReader(file, 1 << 16)), entry)
+            if file.failure is not None:
+                raise file.failure
+            if file.cut:
+                self._fail(entry, file.size, f"too_large: over {file.size} bytes, read up to there")
+        except ConnectionError:
+            file.close()
+            raise
+        file.forget()
+
+    def _keep(self, stream: BinaryIO, entry: Entry) -> None:
+        values, limit = self.values, self.values.max_records
+        pages = self.store.totals()[0]
+        for item in read_stream(stream, values.max_page_bytes, entry.name, entry.offset):
+            if isinstance(item, Page):
+                self.store.add(item)
+                pages += 1
+                if pages == limit:
+                    return
+            else:
+                self._fail(entry, item.offset, item.reason, item.url)
+
+    def _fail(self, entry: Entry, offset: int, reason: str, url: str = "") -> None:
+        reason, _, detail = reason.partition(": ")
+        said = f"{reason}: at byte {offset} of {entry.name}" + (f": {detail}" if detail else "")
+        there = entry.place if is_address(entry.place) else f"file:///{entry.name}"
+        self.store.fail(url or there, said)

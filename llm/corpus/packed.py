@@ -1,0 +1,124 @@
+"""Packed files as streams that no bomb gets out of: gzip, bzip2, xz, zstd, by their ending."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import zstandard
+
+LIBRARIES = ("zstandard",)
+
+ENDINGS = (".gz", ".zst", ".xz", ".bz2")
+
+# Beyond so many bytes, a file that became more than so many times larger is no text: the most
+# repetitive logs reach some hundred.
+_FREE_BYTES = 1 << 30
+_MAX_RATIO = 1000
+
+# What an xz file may make its reader hold (bytes); `xz -9` takes 65 MB.
+_XZ_MEMORY = 1 << 30
+
+
+# What reading a damaged file raises.
+BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+
+
+class Bomb(OSError):
+    """A packed file that is larger unpacked than any text could be."""
+
+
+def inner_name(name: str) -> str:
+    """A file's name in lower case without the ending that says how it is packed."""
+    name = name.lower()
+    return name.removesuffix(Path(name).suffix) if name.endswith(ENDINGS) else name
+
+
+def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
+    """The content of a file, packed as its name says.
+
+    Reading raises Bomb, or for damage one of BROKEN.
+    """
+    ending = Path(name.lower()).suffix
+    if ending == ".gz":
+        stream: Any = gzip.GzipFile(fileobj=raw)
+    elif ending == ".xz":
+        stream = _Xz(raw)
+    elif ending == ".bz2":
+        stream = bz2.BZ2File(raw)
+    elif ending == ".zst":
+        unpacker = zstandard.ZstdDecompressor(max_window_size=2**31)
+        stream = unpacker.stream_reader(raw, read_across_frames=True, closefd=False)
+    else:
+        return raw
+    return io.BufferedReader(_Guarded(stream, raw), 1 << 20)
+
+
+def lines(raw: BinaryIO, name: str, limit: int) -> Iterator[bytes | None]:
+    """The lines of a file, packed or not; None stands for one of over `limit` bytes."""
+    stream = unpacked(raw, name)
+    while line := stream.readline(limit + 1):
+        if len(line) > limit and not line.endswith(b"\n"):
+            while (rest := stream.readline(1 << 20)) and not rest.endswith(b"\n"):
+                pass
+            yield None
+        else:
+            yield line
+
+
+class _Guarded(io.RawIOBase):
+    """A stream that counts what comes out against what went in."""
+
+    def __init__(self, stream: Any, packed: BinaryIO) -> None:
+        self.stream = stream
+        self.packed = packed
+        self.bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self.bytes += len(data)
+        if self.bytes > _FREE_BYTES and self.bytes > _MAX_RATIO * self.packed.tell():
+            raise Bomb(
+                f"bomb: {self.bytes} bytes came out of {self.packed.tell()}: unpack it yourself"
+            )
+        return len(data)
+
+
+class _Xz(io.RawIOBase):
+    """An xz file, read within a limit of memory, which the standard library's file class lacks."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self.raw = raw
+        self.unpacker = self._new()
+        self.waiting = b""
+
+    def _new(self) -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while True:
+            if self.unpacker.eof:
+                # Several streams may follow each other, with zeros between them.
+                rest = (self.unpacker.unused_data or self.raw.read(1 << 16)).lstrip(b"\0")
+                if not rest:
+                    return b""
+                self.unpacker, self.waiting = self._new(), rest
+            if self.unpacker.needs_input and not self.waiting:
+                self.waiting = self.raw.read(1 << 16)
+                if not self.waiting:
+                    raise EOFError("the file ends before its end mark")
+            data = self.unpacker.decompress(self.waiting, size)
+            self.waiting = b""
+            if data:
+                return data
