@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows import cli_models, cli_store
+from flows import cli_corpus, cli_models, cli_store
 from flows.environment import HOME
 from flows.server import ServerError, prefect_api
 from llm.step import BadInput
@@ -201,6 +201,7 @@ def ui(
 
 cli_store.register(app)
 cli_models.register(app)
+cli_corpus.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,14 +22,18 @@ CHEAP = ("filters", "consent")
 
 
 @dataclasses.dataclass(frozen=True)
-class Corpus:
-    """What a run decided on. inputs: folders, as the step that decided was given them."""
+class Night:
+    """What a run decided on one night's documents.
 
-    record: RunRecord
+    inputs: folders, as the step that decided was given them, in the order of `values.shards`;
+    written: by shard, those that are in the store.
+    """
+
+    snapshot: str
     values: DecideAll
     inputs: Mapping[str, Sequence[Path]]
-    decisions: Mapping[str, Path]  # by shard
-    written: Mapping[str, Path]  # by shard; those that are in the store
+    decisions: Mapping[str, Path]
+    written: Mapping[str, Path]
 
 
 def find_run(home: Home, name: str) -> RunRecord:
@@ -46,29 +50,28 @@ def find_run(home: Home, name: str) -> RunRecord:
     return found
 
 
-def corpus_of(home: Home, record: RunRecord) -> Corpus:
-    """The artifacts of a run's stage clean. Raises BadInput where they are gone."""
-    own = [Reference.from_json(item["reference"]) for item in record.stages["clean"]["steps"]]
+def corpus_of(home: Home, record: RunRecord) -> list[Night]:
+    """The nights of a run's corpus, oldest first. Raises BadInput where an artifact is gone."""
+    own = list(record.references())
     outputs = record.outputs("clean") or {}
-    decided = _read(home, next(iter(outputs["decisions"].values())), own)
-    values = pydantic.TypeAdapter(DecideAll).validate_python(decided.manifest["values"])
-    inputs = {
-        name: [_folder(home, Reference.from_json(item), own) for item in items]
-        for name, items in decided.manifest["inputs"].items()
-    }
-    folder = home.store.local(decided.reference)
-    written = {
-        shard: home.store.local(reference)
-        for shard, reference in outputs["documents"].items()
-        if home.store.find(reference.step, reference.key) is not None
-    }
-    return Corpus(
-        record,
-        values,
-        inputs,
-        {shard: folder / "decisions" / f"{shard}.parquet" for shard in values.shards},
-        written,
-    )
+    nights = []
+    for snapshot, reference in outputs["decisions"].items():
+        decided = _read(home, reference, own)
+        values = pydantic.TypeAdapter(DecideAll).validate_python(decided.manifest["values"])
+        inputs = {
+            name: [_folder(home, Reference.from_json(item), own) for item in items]
+            for name, items in decided.manifest["inputs"].items()
+        }
+        folder = home.store.local(decided.reference) / "decisions"
+        decisions = {shard: folder / f"{shard}.parquet" for shard in values.shards}
+        written = {}
+        for shard in values.shards:
+            documents = outputs["documents"]
+            found = documents.get(f"{snapshot}/{shard}") or documents.get(shard)
+            if found is not None and home.store.find(found.step, found.key) is not None:
+                written[shard] = home.store.local(found)
+        nights.append(Night(snapshot, values, inputs, decisions, written))
+    return nights
 
 
 def _read(home: Home, reference: Reference, own: Sequence[Reference]) -> Artifact:
