@@ -82,7 +82,8 @@ class _Guarded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self.stream.read(len(buffer))
+        # As much as comes at once: what stands before damage is not lost with it.
+        data = self.stream.read1(len(buffer))
         buffer[: len(data)] = data
         self.bytes += len(data)
         if self.bytes > _FREE_BYTES and self.bytes > _MAX_RATIO * self.packed.tell():
@@ -92,7 +93,7 @@ class _Guarded(io.RawIOBase):
         return len(data)
 
 
-class _Xz(io.RawIOBase):
+class _Xz:
     """An xz file, read within a limit of memory, which the standard library's file class lacks."""
 
     def __init__(self, raw: BinaryIO) -> None:
@@ -103,10 +104,8 @@ class _Xz(io.RawIOBase):
     def _new(self) -> lzma.LZMADecompressor:
         return lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
+    def read1(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end."""
         while True:
             if self.unpacker.eof:
                 # Several streams may follow each other, with zeros between them.

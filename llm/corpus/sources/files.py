@@ -1,32 +1,32 @@
-"""The step that reads the user's own files: JSON lines, Parquet, plain text."""
+"""The step that reads the user's own files: JSON lines, Parquet, plain text, dumps of wikis."""
 
 import glob
-import gzip
-import io
 import json
-import lzma
-import zlib
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
+from llm.corpus.packed import BROKEN, Bomb, inner_name, lines, unpacked
 from llm.corpus.pages import Page, PageStore
+from llm.corpus.sources.wikipedia import NoDump, read_dump
 from llm.corpus.warc import write_pages
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 
-LIBRARIES = ("pyarrow", "zstandard")
+LIBRARIES = ("pyarrow",)
 
 JSON_LINES = (".jsonl", ".ndjson", ".jsonlines")
 TEXT = (".txt", ".md", ".rst", ".text", ".markdown")
-PACKED = (".gz", ".zst", ".xz")
-READABLE = (*JSON_LINES, ".json", ".parquet", *TEXT)
+# Dumps come in parts: enwiki-latest-pages-articles1.xml-p1p41242.bz2.
+DUMP = re.compile(r".*\.xml(-\w+)*")
+READABLE = (*JSON_LINES, ".json", ".parquet", ".xml", *TEXT)
 
 ARCHIVES = (".warc", ".arc", ".wet")
 
@@ -36,12 +36,13 @@ _BATCH = 500
 
 @section
 class FilesSource:
-    """Files of the user's own: JSON lines or Parquet with a document a row, or plain text."""
+    """Files of the user's own: JSON lines or Parquet with a document a row, plain text, dumps of wikis."""
 
     type: Literal["files"] = setting(default="files", description="Kind of source: files.")
     path: str = setting(
         description="A file, a folder, or a pattern such as archive/**/*.jsonl.zst. Endings: jsonl, "
-        "ndjson, parquet, txt, md, rst; all but parquet also with .gz, .zst or .xz.",
+        "ndjson, parquet, txt, md, rst, xml (a wiki's dump, such as Wikipedia's pages-articles); all but "
+        "parquet also with .gz, .bz2, .zst or .xz.",
         min_length=1,
     )
     text: str = setting(
@@ -56,6 +57,10 @@ class FilesSource:
         default=None,
         description="Field of a row that names the document where it has no address; none: row number.",
     )
+    namespaces: tuple[int, ...] = setting(
+        default=(0,),
+        description="Namespaces of a wiki's dump that are read (numbers; 0: articles).",
+    )
     max_document_bytes: int = setting(
         default=50_000_000, description="Larger documents and lines are left out (bytes).", gt=0
     )
@@ -68,12 +73,18 @@ class FilesSource:
 
 @dataclass(frozen=True)
 class Row:
-    """One row or file as it was read: its place, and the text or what is wrong with it."""
+    """One row or file as it was read: its place, and the text or what is wrong with it.
+
+    date: when it was written (ISO 8601), "" where that is not known. skipped: why it is no document
+    and no failure either, such as "redirect".
+    """
 
     place: str
     text: bytes = b""
     url: str = ""
     problem: str = ""
+    date: str = ""
+    skipped: str = ""
 
 
 def expand(pattern: str) -> list[Path]:
@@ -101,6 +112,7 @@ def read(values: FilesSource, inputs: Inputs, context: Context) -> StepResult:
     only when nothing can.
     """
     paths = list(inputs["files"])
+    skipped: Counter[str] = Counter()
     store = PageStore.fresh(context.work / "files.sqlite")
     try:
         total = sum(path.stat().st_size for path in paths)
@@ -108,13 +120,14 @@ def read(values: FilesSource, inputs: Inputs, context: Context) -> StepResult:
         for path, name in zip(paths, short_names(paths), strict=True):
             with path.open("rb") as raw:
                 for batch in _batches(_rows(raw, name, values)):
+                    skipped.update(row.skipped for row in batch if row.skipped)
                     _store(store, batch)
                     context.report.progress(done + raw.tell(), total, "bytes")
             done += path.stat().st_size
         if not store.totals()[0]:
             reasons = "; ".join(f"{url}: {reason}" for url, reason in store.failures()[:3])
             raise BadInput(f"no document in {values.path!r} can be read. {reasons}")
-        return write_pages(store, context, values.shard_bytes, {"files": len(paths)})
+        return write_pages(store, context, values.shard_bytes, {"files": len(paths), **skipped})
     finally:
         store.close()
 
@@ -131,56 +144,38 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _is_known(path: Path) -> bool:
-    return _inner(path.name).endswith((*READABLE, *ARCHIVES))
-
-
-def _inner(name: str) -> str:
-    """A file's name in lower case without the ending that says how it is packed."""
-    name = name.lower()
-    return name.removesuffix(Path(name).suffix) if name.endswith(PACKED) else name
+    inner = inner_name(path.name)
+    return inner.endswith((*READABLE, *ARCHIVES)) or DUMP.fullmatch(inner) is not None
 
 
 def _rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
     """The rows of a file; its last one says what broke it off, if something did."""
-    inner = _inner(name)
+    inner = inner_name(name)
     try:
-        if inner.endswith(".parquet") and not name.lower().endswith(PACKED):
+        if inner.endswith(".parquet") and inner == name.lower():
             yield from _parquet_rows(raw, name, values)
         elif inner.endswith((*JSON_LINES, ".json")):
-            yield from _json_rows(_unpacked(raw, name), name, values)
+            yield from _json_rows(raw, name, values)
+        elif DUMP.fullmatch(inner):
+            yield from _wiki_rows(unpacked(raw, name), name, values)
         elif inner.endswith(TEXT):
-            yield _text_row(_unpacked(raw, name), name, values)
+            yield _text_row(unpacked(raw, name), name, values)
         else:
             known = " ".join(READABLE)
             yield Row(name, problem=f"unknown_format: the ending is none of {known}")
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+    except Bomb as error:
+        yield Row(name, problem=str(error))
+    except (*BROKEN, NoDump) as error:
         yield Row(name, problem=f"damaged: {error}")
     except pa.ArrowException as error:
         yield Row(name, problem=f"damaged: {str(error).splitlines()[0]}")
 
 
-def _unpacked(raw: BinaryIO, name: str) -> BinaryIO:
-    ending = Path(name.lower()).suffix
-    if ending == ".gz":
-        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-    if ending == ".xz":
-        return cast(BinaryIO, lzma.LZMAFile(raw))
-    if ending == ".zst":
-        unpacker = zstandard.ZstdDecompressor(max_window_size=2**31)
-        stream = unpacker.stream_reader(raw, read_across_frames=True, closefd=False)
-        return io.BufferedReader(stream, 1 << 20)
-    return raw
-
-
-def _json_rows(stream: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
+def _json_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
     limit = values.max_document_bytes
-    number = 0
-    while line := stream.readline(limit + 1):
-        number += 1
+    for number, line in enumerate(lines(raw, name, limit), start=1):
         place = f"{name}#{number}"
-        if len(line) > limit and not line.endswith(b"\n"):
-            while (rest := stream.readline(limit)) and not rest.endswith(b"\n"):
-                pass
+        if line is None:
             yield Row(place, problem=f"too_large: over {limit} bytes")
         elif line.strip():
             try:
@@ -189,6 +184,20 @@ def _json_rows(stream: BinaryIO, name: str, values: FilesSource) -> Iterator[Row
                 yield Row(place, problem=f"bad_json: {error}")
                 continue
             yield _row(row, name, number, values)
+
+
+def _wiki_rows(stream: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
+    limit = values.max_document_bytes
+    for page in read_dump(stream, values.namespaces, limit):
+        place = f"{name}#{page.number}"
+        if page.skipped:
+            yield Row(place, url=page.url, skipped=page.skipped)
+        elif page.text is None:
+            yield Row(place, problem=f"too_large: over {limit} bytes: {page.url}")
+        elif not page.text.strip():
+            yield Row(place, problem=f"empty: the page has no text: {page.url}")
+        else:
+            yield Row(place, page.text.encode("utf-8", "replace"), page.url, date=page.date)
 
 
 def _parquet_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
@@ -267,12 +276,13 @@ def _store(store: PageStore, rows: list[Row]) -> None:
         for row in rows:
             if row.problem:
                 store.fail(_file_url(row.place), row.problem)
-            else:
+            elif not row.skipped:
                 page = Page(
                     row.url,
                     row.text,
                     kind="conversion",
                     content_type="text/plain",
+                    fetched_at=row.date or Page.fetched_at,
                     position=row.place,
                 )
                 store.add(page)
