@@ -3,15 +3,20 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
 
-from llm.corpus import robots, sitemaps
-from llm.corpus.fetch import Answer, Fetcher, FetchFailed, Limits, Pace
+from llm.corpus import feeds, robots, sitemaps
+from llm.corpus.budgets import Queue
+from llm.corpus.exclusions import Exclusions
+from llm.corpus.fetch import Answer, Fetcher, FetchFailed
 from llm.corpus.frontier import Frontier, Waiting
 from llm.corpus.links import Links, read_links
+from llm.corpus.pace import Pace
 from llm.corpus.pages import Page
-from llm.corpus.urls import host, matches, normalise, origin
-from llm.settings import section, setting
+from llm.corpus.recrawl import Known, NightBefore, found_on
+from llm.corpus.traps import is_endless
+from llm.corpus.urls import bare, host, matches, normalise, origin
+from llm.corpus.warc import terms
+from llm.corpus.websource import WebSource
 from llm.step import Reporter
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
@@ -21,107 +26,7 @@ MAX_REDIRECTS = 10
 MAX_SITEMAPS = 1000
 # After so many addresses in a row without any answer, a host is left alone.
 MAX_SILENT = 5
-# An address that repeats a part of its path so often leads round in circles.
-MAX_REPEATS = 4
-
-
-@section
-class WebSource:
-    """Web sites to crawl."""
-
-    type: Literal["web"] = setting(default="web", description="Kind of source: web.")
-    seeds: tuple[str, ...] = setting(
-        description="Addresses to start from; `builtin:python-docs` is the documentation of the "
-        "Python installation, `builtin:python-docs+packages` that of the packages too.",
-        min_length=1,
-    )
-    hosts: tuple[str, ...] = setting(
-        default=(),
-        description="Host names to stay on (with the port unless it is the default; with or without www.); "
-        "none: the seeds'.",
-    )
-    include: tuple[str, ...] = setting(
-        default=(),
-        description="Patterns of addresses to fetch, `*` for anything (the seeds always are); none: all.",
-    )
-    exclude: tuple[str, ...] = setting(
-        default=(), description="Patterns of addresses never to fetch, `*` for anything."
-    )
-    max_pages: int = setting(
-        default=10_000, description="Pages to keep at most, nearest to the seeds first.", ge=1
-    )
-    max_depth: int | None = setting(
-        default=None,
-        description="Links to follow away from a seed at most (count); none: no limit.",
-        ge=0,
-    )
-    follow_links: bool = setting(default=True, description="Whether to follow the links on pages.")
-    sitemaps: bool = setting(
-        default=True, description="Whether to fetch what the sites' sitemaps list."
-    )
-    user_agent: str = setting(
-        default="Penstock/0.1",
-        description="How the crawler names itself, to servers and in robots.txt.",
-        min_length=1,
-    )
-    delay_seconds: float = setting(
-        default=0.5,
-        description="Pause between two requests to a host (seconds); robots.txt can make it longer.",
-        ge=0,
-    )
-    max_crawl_delay_seconds: float = setting(
-        default=60.0,
-        description="A host whose robots.txt asks for a longer pause is left out (seconds).",
-        gt=0,
-    )
-    concurrency: int = setting(
-        default=16, description="Requests under way at once, all hosts together (count).", ge=1
-    )
-    host_concurrency: int = setting(
-        default=2,
-        description="Requests under way at once to a host (count); 1 where it asks for a pause.",
-        ge=1,
-    )
-    timeout_seconds: float = setting(
-        default=30.0, description="Time for a whole answer (seconds).", gt=0
-    )
-    max_page_bytes: int = setting(
-        default=10_000_000,
-        description="Larger pages are left out (bytes, after decompression).",
-        gt=0,
-    )
-    retries: int = setting(
-        default=3,
-        description="How often to try again after no answer, 429 or 5xx (count).",
-        ge=0,
-        le=20,
-    )
-    backoff_seconds: float = setting(
-        default=1.0,
-        description="First pause before trying again (seconds); doubles each time.",
-        ge=0,
-    )
-    max_wait_seconds: float = setting(
-        default=120.0,
-        description="A page whose server asks for a longer wait (Retry-After) is given up (seconds).",
-        gt=0,
-    )
-    shard_bytes: int = setting(
-        default=32_000_000,
-        description="Mean size of a shard of the result (bytes of pages, uncompressed).",
-        gt=0,
-    )
-
-    def limits(self) -> Limits:
-        """What a fetcher needs of it."""
-        return Limits(
-            timeout_seconds=self.timeout_seconds,
-            max_bytes=self.max_page_bytes,
-            retries=self.retries,
-            backoff_seconds=self.backoff_seconds,
-            max_wait_seconds=self.max_wait_seconds,
-            connections=self.concurrency,
-        )
+_NOWHERE = "redirect: leads nowhere"
 
 
 @dataclass
@@ -143,17 +48,27 @@ class Crawler:
     """One crawl: `await run()` fetches until nothing waits or enough pages are kept."""
 
     def __init__(
-        self, values: WebSource, frontier: Frontier, fetcher: Fetcher, report: Reporter
+        self,
+        values: WebSource,
+        frontier: Frontier,
+        fetcher: Fetcher,
+        before: NightBefore,
+        report: Reporter,
+        takedown: Exclusions,
     ) -> None:
         self.values = values
         self.frontier = frontier
         self.fetcher = fetcher
+        self.before = before
         self.report = report
+        self.takedown = takedown
         self.seeds = [seed for seed in map(normalise, values.seeds) if seed is not None]
         # www.example.org and example.org are one site, which redirects from one to the other.
-        self.hosts = {*map(_bare, values.hosts or map(host, self.seeds))}
+        self.hosts = {*map(bare, values.hosts or map(host, self.seeds))}
         self.sites: dict[str, Site] = {}
+        self.paces: dict[str, Pace] = {}
         self.kept = frontier.totals()[0]
+        self.kept_of = frontier.pages_by_host()
 
     async def run(self) -> None:
         """Fetch level by level. Raises only what the disk or the program is at fault for."""
@@ -161,10 +76,16 @@ class Crawler:
         if self.values.sitemaps:
             await self._read_sitemaps()
         while self.kept < self.values.max_pages:
-            level = self.frontier.next_level()
-            if level is None:
+            level = self.frontier.next_level(self.values.max_per_pattern)
+            if level is not None:
+                await self._crawl_level(level)
+            elif not self._recall():
                 return
-            await self._crawl_level(level)
+
+    def _recall(self) -> bool:
+        """Ask for what the night before had and nothing leads to any more. False: there is nothing."""
+        rest = self.before.not_seen()
+        return self.frontier.recall((url, depth) for url, depth in rest if self._accepts(url))
 
     async def _crawl_level(self, level: int) -> None:
         """Fetch a level in its order, as far as pages are wanted.
@@ -172,46 +93,58 @@ class Crawler:
         Only as many addresses are let in as pages are missing, one more for each that gives none.
         So, whatever order the answers come in, the pages kept are the first ones of the level.
         """
-        rest = deque(self.frontier.waiting(level))
-        total = min(self.values.max_pages, self.kept + len(rest))
+        waiting = self.frontier.waiting(level)
+        total = min(self.values.max_pages, self.kept + len(waiting))
+        queue = Queue(waiting, self.kept_of, self._max_pages_of)
 
-        def admit(group: asyncio.TaskGroup) -> None:
-            if not rest:
-                return
-            waiting = rest.popleft()
-            site = self._site(origin(waiting.url))
-            site.queue.append(waiting)
+        def admit(found: Waiting, group: asyncio.TaskGroup) -> None:
+            site = self._site(origin(found.url))
+            site.queue.append(found)
             if site.running < site.limit:
                 site.running += 1
                 group.create_task(serve(site, group))
 
         async def serve(site: Site, group: asyncio.TaskGroup) -> None:
             while site.queue and site.running <= site.limit:
-                if await self._visit(site.queue.popleft(), site):
+                found = site.queue.popleft()
+                if await self._visit(found, site):
                     self.kept += 1
+                    self.kept_of[host(found.url)] += 1
                 else:
-                    admit(group)
+                    other = queue.instead_of(found)
+                    if other is not None:
+                        admit(other, group)
                 self.report.progress(self.kept, total, "pages")
             site.running -= 1
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.values.max_pages - self.kept, len(rest))):
-                    admit(group)
+                for _ in range(self.values.max_pages - self.kept):
+                    first = queue.next()
+                    if first is None:
+                        break
+                    admit(first, group)
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
+        if self.kept < self.values.max_pages:
+            self.frontier.leave(queue.left())
 
     async def _visit(self, waiting: Waiting, site: Site) -> bool:
         """Fetch one address and note what came of it. True: a page is kept."""
         rules = await self._rules(site)
         try:
+            if self.takedown and self.takedown.covers(waiting.url):
+                raise FetchFailed("taken_down", unreachable=False)
             if site.problem is not None:
                 raise site.problem
             if rules is not None and not rules.allowed(waiting.url):
                 raise FetchFailed("robots_disallowed", unreachable=False)
-            answer = await self.fetcher.get(waiting.url, site.pace, self._is_wanted)
+            known = self.before.page(waiting.url)
+            answer = await self._ask(waiting.url, site, known)
             site.silent = 0
-            return self._take(waiting, answer)
+            if answer.status == 304 and known is not None:
+                return self._keep_unchanged(waiting, answer, known)
+            return self._take(waiting, answer, known)
         except FetchFailed as failure:
             self.frontier.give_up(waiting, failure.reason, unreachable=failure.unreachable)
             if failure.unreachable and site.problem is None:
@@ -221,23 +154,35 @@ class Crawler:
                     self.report.warning(f"{site.origin} is left alone: {failure.reason}")
             return False
 
-    def _take(self, waiting: Waiting, answer: Answer) -> bool:
+    async def _ask(self, url: str, site: Site, known: Known | None) -> Answer:
+        """Fetch a page; one that is known, on the condition that it changed."""
+        if known is not None and self.values.recrawl == "conditional":
+            answer = await self.fetcher.get(
+                url, site.pace, self._is_wanted, headers=known.conditions
+            )
+            said = "\n".join(terms(answer.headers))
+            if answer.status != 304 or said in ("", known.terms):
+                return answer
+        # Not known, or the same text on new terms, which then belong to the page.
+        return await self.fetcher.get(url, site.pace, self._is_wanted)
+
+    def _take(self, waiting: Waiting, answer: Answer, known: Known | None) -> bool:
         """Keep a page, follow a redirect, or raise FetchFailed."""
+        self.frontier.add_number("downloaded_bytes", len(answer.body))
         if answer.status in (301, 302, 303, 307, 308):
             self._redirect(waiting, answer)
             return False
         if answer.status != 200:
             raise FetchFailed(f"http_{answer.status}", unreachable=False)
-        if not self._is_wanted(answer):
+        if self._is_feed(answer):
+            return self._read_feed(waiting, answer)
+        if not self._is_text(answer):
             raise FetchFailed(f"content_type: {answer.media_type}", unreachable=False)
         links = Links(())
         if answer.media_type in ("", *HTML_TYPES):
             links = read_links(answer.body, waiting.url, answer.headers)
-        depth = waiting.depth + 1
-        follow = self.values.follow_links and not self._too_deep(depth)
-        targets = [url for url in links.urls if self._accepts(url)] if follow else []
-        if links.noindex:
-            self.frontier.give_up(waiting, "noindex", targets)
+        if links.noindex and self.values.noindex == "leave_out":
+            self.frontier.give_up(waiting, "noindex", self._targets(waiting, links))
             return False
         page = Page(
             url=waiting.url,
@@ -247,37 +192,106 @@ class Crawler:
             headers=answer.headers,
             fetched_at=answer.fetched_at,
             depth=waiting.depth,
+            state="new" if known is None else "changed",
+            request=answer.request,
         )
-        self.frontier.keep(waiting, page, targets)
+        found = found_on(page, links)
+        if known is not None and known.is_same(page):
+            page = known.revisit(page)
+        self.frontier.keep(waiting, page, self._targets(waiting, links), found)
         return True
+
+    def _keep_unchanged(self, waiting: Waiting, answer: Answer, known: Known) -> bool:
+        """Keep a page that the server says is what it was; its links are the known ones."""
+        targets = self._targets(waiting, known.links)
+        if known.links.noindex and self.values.noindex == "leave_out":
+            self.frontier.give_up(waiting, "noindex", targets)
+            return False
+        page = Page(
+            url=waiting.url,
+            payload=b"",
+            status=answer.status,
+            content_type=known.content_type,
+            headers=answer.headers,
+            fetched_at=answer.fetched_at,
+            depth=waiting.depth,
+            request=answer.request,
+        )
+        self.frontier.add_number("not_downloaded")
+        self.frontier.add_number("saved_bytes", known.earlier.size)
+        self.frontier.keep(waiting, known.revisit(page), targets, known.packed)
+        return True
+
+    def _targets(self, waiting: Waiting, links: Links) -> list[str]:
+        """The links of a page that the crawl is to follow."""
+        follow = self.values.follow_links
+        # The seeds' feeds only: many sites have one for the comments on each page.
+        named = links.feeds if self.values.feeds and waiting.depth == 0 else ()
+        wanted = dict.fromkeys((*(links.urls if follow else ()), *named))
+        depth = waiting.depth + 1
+        return [url for url in wanted if not self._too_deep(depth, url) and self._accepts(url)]
+
+    def _read_feed(self, waiting: Waiting, answer: Answer) -> bool:
+        """Take in what a feed lists. Raises FetchFailed where it is none."""
+        listed = feeds.addresses(answer.body)
+        if not listed:
+            raise FetchFailed(f"content_type: {answer.media_type}", unreachable=False)
+        found = (normalise(url, waiting.url) for url in listed)
+        links = Links(tuple(url for url in found if url is not None))
+        depth = waiting.depth + 1
+        accepted = [url for url in links.urls if self._accepts(url)]
+        targets = [url for url in accepted if not self._too_deep(depth, url)]
+        self.frontier.read_feed(waiting, targets)
+        return False
 
     def _redirect(self, waiting: Waiting, answer: Answer) -> None:
         target = normalise(answer.headers.get("location", ""), waiting.url)
         if target is None or target == waiting.url or waiting.hops >= MAX_REDIRECTS:
-            raise FetchFailed("redirect: leads nowhere", unreachable=False)
+            raise FetchFailed(_NOWHERE, unreachable=False)
         if not self._accepts(target):
             raise FetchFailed(f"redirect_elsewhere: {target}", unreachable=False)
         self.frontier.move(waiting, target)
 
     def _is_wanted(self, answer: Answer) -> bool:
-        return answer.status == 200 and answer.media_type in ("", *TEXT_TYPES)
+        return answer.status == 200 and (self._is_text(answer) or self._is_feed(answer))
 
-    def _too_deep(self, depth: int) -> bool:
-        return self.values.max_depth is not None and depth > self.values.max_depth
+    def _is_text(self, answer: Answer) -> bool:
+        return answer.media_type in ("", *TEXT_TYPES)
+
+    def _is_feed(self, answer: Answer) -> bool:
+        return self.values.feeds and answer.media_type in feeds.TYPES
+
+    def _too_deep(self, depth: int, url: str) -> bool:
+        budget = self.values.budgets.get(host(url))
+        most = self.values.max_depth
+        if budget is not None and budget.max_depth is not None:
+            most = budget.max_depth
+        return most is not None and depth > most
+
+    def _max_pages_of(self, name: str) -> int | None:
+        """How many pages of a host are wanted at most."""
+        budget = self.values.budgets.get(name)
+        if budget is not None and budget.max_pages is not None:
+            return budget.max_pages
+        return self.values.max_pages_per_host
 
     def _accepts(self, url: str) -> bool:
         """Whether the recipe lets the crawl go there."""
-        if _bare(host(url)) not in self.hosts or matches(url, self.values.exclude):
+        if bare(host(url)) not in self.hosts or matches(url, self.values.exclude):
             return False
-        parts = [part for part in url.split("?")[0].split("/")[3:] if part]
-        if any(parts.count(part) >= MAX_REPEATS for part in set(parts)):
+        if is_endless(url):
             return False
         return not self.values.include or matches(url, self.values.include)
 
     def _site(self, name: str) -> Site:
         if name not in self.sites:
-            pace = Pace(self.values.delay_seconds)
-            self.sites[name] = Site(name, pace, limit=self.values.host_concurrency)
+            values = self.values
+            factor = values.latency_factor if values.delay_seconds else 0.0
+            pace = self.paces.setdefault(
+                host(name), Pace(values.delay_seconds, factor, values.max_crawl_delay_seconds)
+            )
+            limit = 1 if values.delay_seconds else values.host_concurrency
+            self.sites[name] = Site(name, pace, limit=limit)
         return self.sites[name]
 
     async def _rules(self, site: Site) -> robots.Rules | None:
@@ -302,29 +316,37 @@ class Crawler:
         if asked > self.values.max_crawl_delay_seconds:
             reason = f"crawl_delay: robots.txt asks for {asked:g} s between pages"
             site.problem = FetchFailed(reason, unreachable=False)
-        site.pace.delay_seconds = max(self.values.delay_seconds, asked)
+        site.pace.delay_seconds = max(site.pace.delay_seconds, asked)
+        site.pace.wait(site.pace.pause_seconds)
         site.limit = 1 if asked > 0 else site.limit
 
     async def _robots(self, site: Site) -> tuple[int, bytes]:
         """(status, body) of robots.txt, redirects followed. Raises FetchFailed."""
         known = self.frontier.robots(site.origin)
         if known is None:
-            answer = await self._follow(f"{site.origin}/robots.txt", site, robots.MAX_BYTES * 4)
-            known = (answer.status, answer.body[: robots.MAX_BYTES])
+            url = f"{site.origin}/robots.txt"
+            try:
+                answer = await self._follow(url, site, robots.MAX_BYTES, whole=False)
+                known = (answer.status, answer.body)
+            except FetchFailed as failure:
+                if failure.reason != _NOWHERE:
+                    raise
+                known = (404, b"")  # there is none to be had (RFC 9309, 2.3.1.2)
             self.frontier.set_robots(site.origin, *known)
         return known
 
-    async def _follow(self, url: str, site: Site, max_bytes: int) -> Answer:
-        """Fetch a file that is no page, up to five redirects on."""
-        for _ in range(6):
+    async def _follow(self, url: str, site: Site, max_bytes: int, whole: bool = True) -> Answer:
+        """Fetch a file that is no page, some redirects on, wherever these lead."""
+        for _ in range(robots.MAX_REDIRECTS + 1):
             answer = await self.fetcher.get(
-                url, site.pace, lambda head: head.status == 200, max_bytes
+                url, site.pace, lambda head: head.status == 200, max_bytes, whole=whole
             )
+            self.frontier.add_number("downloaded_bytes", len(answer.body))
             target = normalise(answer.headers.get("location", ""), url)
             if not 300 <= answer.status < 400 or target is None:
                 return answer
             url = target
-        raise FetchFailed("redirect: leads nowhere", unreachable=False)
+        raise FetchFailed(_NOWHERE, unreachable=False)
 
     async def _read_sitemaps(self) -> None:
         """Take in the sitemaps of the seeds' sites, in order, so that the pages' order is fixed."""
@@ -354,10 +376,7 @@ class Crawler:
             self.report.warning(f"the sitemap {url} is left out: {failure.reason}")
             return []
         listed = sitemaps.read(answer.body if answer.status == 200 else b"")
-        pages = [page for page in map(normalise, listed.pages) if page and self._accepts(page)]
-        self.frontier.set_sitemap(url, [] if self._too_deep(1) else pages, listed.sitemaps)
+        found = (page for page in map(normalise, listed.pages) if page and self._accepts(page))
+        pages = [page for page in found if not self._too_deep(1, page)]
+        self.frontier.set_sitemap(url, pages, listed.sitemaps)
         return list(listed.sitemaps)
-
-
-def _bare(name: str) -> str:
-    return name.lower().removeprefix("www.")

@@ -1,6 +1,7 @@
 """One polite HTTP request at a time: pacing by host, retries, limits of time and size."""
 
 import asyncio
+import dataclasses
 import datetime
 import email.utils
 import socket
@@ -11,9 +12,14 @@ from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 
+from llm.corpus.login import NO_LOGIN, Login
+from llm.corpus.pace import Pace
 from llm.corpus.urls import origin
 
 LIBRARIES = ("httpx",)
+
+# Statuses by which a server says that it is asked too much.
+_STRUGGLING = {408, 429, 503}
 
 RETRIED = {408, 425, 429, 500, 502, 503, 504}
 """Statuses that may be otherwise in a while."""
@@ -36,13 +42,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said. `headers` in lower case; `body` decoded, empty unless it was wanted."""
+    """What a server said. `headers` in lower case; `body` decoded, empty unless it was wanted.
+
+    request: the headers that it was asked with, without secrets.
+    """
 
     url: str
     status: int
     headers: Mapping[str, str]
     body: bytes
     fetched_at: str
+    request: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def media_type(self) -> str:
@@ -62,35 +72,33 @@ class FetchFailed(Exception):
         self.unreachable = unreachable
 
 
-@dataclass
-class Pace:
-    """When a host may be asked next (seconds of the event loop's clock)."""
+@dataclass(frozen=True)
+class _Wish:
+    """What is wanted of a request: see `Fetcher.get`."""
 
-    delay_seconds: float
-    next_turn: float = 0.0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: Callable[[Answer], bool]
+    limit: int
+    headers: Mapping[str, str]
+    whole: bool
 
-    async def turn(self) -> None:
-        """Wait for the host's next turn, and take it."""
-        async with self.lock:
-            clock = asyncio.get_running_loop().time
-            while (pause := self.next_turn - clock()) > 0:
-                await asyncio.sleep(pause)
-            self.next_turn = clock() + self.delay_seconds
 
-    def wait(self, seconds: float) -> None:
-        """Leave the host alone for so long, at least."""
-        now = asyncio.get_running_loop().time()
-        self.next_turn = max(self.next_turn, now + seconds)
+def too_large(limit: int) -> FetchFailed:
+    """The failure of a body over the limit (bytes)."""
+    return FetchFailed(f"too_large: over {limit} bytes", unreachable=False)
 
 
 class Unpacked:
     """A body as it comes in, decompressed up to `limit` bytes and never further, bomb or not."""
 
-    def __init__(self, encoding: str, limit: int) -> None:
-        """Raises FetchFailed for an encoding that was not asked for."""
+    def __init__(self, encoding: str, limit: int, whole: bool = True) -> None:
+        """whole: what is larger is an error; else it is cut off and `full` says so.
+
+        Raises FetchFailed for an encoding that was not asked for.
+        """
         self.encoding = encoding.strip().lower()
         self.limit = limit
+        self.whole = whole
+        self.full = False
         self.data = bytearray()
         if self.encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise FetchFailed(f"bad_answer: encoding {self.encoding}", unreachable=False)
@@ -103,7 +111,10 @@ class Unpacked:
         else:
             self._unpack(chunk)
         if len(self.data) > self.limit:
-            raise FetchFailed(f"too_large: over {self.limit} bytes", unreachable=False)
+            if self.whole:
+                raise too_large(self.limit)
+            del self.data[self.limit :]
+            self.full = True
 
     def _unpack(self, chunk: bytes) -> None:
         room = self.limit + 1
@@ -138,7 +149,10 @@ class Rerouted(httpx.AsyncBaseTransport):
 
 
 class Fetcher:
-    """Fetches over HTTP. Use as `async with`; `requested` counts every request sent."""
+    """Fetches over HTTP. Use as `async with`; `requested` counts every request sent.
+
+    login: headers that let the crawler in, kept from everybody but the hosts that they are for.
+    """
 
     def __init__(
         self,
@@ -146,10 +160,12 @@ class Fetcher:
         limits: Limits,
         hosts: Mapping[str, str],
         requested: Callable[[], None],
+        login: Login = NO_LOGIN,
     ) -> None:
         self.limits = limits
         self.hosts = hosts
         self.requested = requested
+        self.login = login
         self.slots = asyncio.Semaphore(limits.connections)
         self.client = httpx.AsyncClient(
             transport=Rerouted(hosts, limits.connections),
@@ -171,28 +187,42 @@ class Fetcher:
         await self.client.aclose()
 
     async def get(
-        self, url: str, pace: Pace, wanted: Callable[[Answer], bool], max_bytes: int | None = None
+        self,
+        url: str,
+        pace: Pace,
+        wanted: Callable[[Answer], bool],
+        max_bytes: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        whole: bool = True,
     ) -> Answer:
         """Fetch `url`, in the host's turn. The body is read only if `wanted` says so of the rest.
+
+        headers: further ones to send, such as the conditions of a conditional request.
+        whole: a body over `max_bytes` is an error; else it is cut off there.
 
         Tried again after no answer and after the statuses in RETRIED, as late as Retry-After asks,
         else with doubling pauses, which the whole host keeps. Redirects are not followed.
         Raises FetchFailed.
         """
         attempt = 0
+        limit = max_bytes or self.limits.max_bytes
         while True:
-            await pace.turn()
+            struggling = False
             try:
-                async with self.slots, asyncio.timeout(self.limits.timeout_seconds):
-                    answer = await self._request(url, wanted, max_bytes or self.limits.max_bytes)
+                answer = await self._in_turn(url, pace, _Wish(wanted, limit, headers or {}, whole))
                 if answer.status not in RETRIED:
                     return answer
                 failure = FetchFailed(f"http_{answer.status}", unreachable=True)
                 asked = retry_after(answer.headers)
+                struggling = answer.status in _STRUGGLING
             except (httpx.TransportError, TimeoutError) as error:
                 failure, asked = self._failure(url, error), None
+                struggling = failure.unreachable
             except (zlib.error, httpx.InvalidURL) as error:
                 raise FetchFailed(f"bad_answer: {error}", unreachable=False) from error
+            # Once an address: one page that never works does not mean that the whole host is slow.
+            if struggling and attempt == 0:
+                pace.struggled()
             pause = self.limits.backoff_seconds * 2**attempt if asked is None else asked
             if not failure.unreachable or pause > self.limits.max_wait_seconds:
                 raise failure
@@ -201,20 +231,37 @@ class Fetcher:
                 raise failure
             attempt += 1
 
-    async def _request(self, url: str, wanted: Callable[[Answer], bool], limit: int) -> Answer:
+    async def _in_turn(self, url: str, pace: Pace, wish: "_Wish") -> Answer:
+        """One request, when it is the host's turn and there is a connection to spare."""
+        clock = asyncio.get_running_loop().time
+        async with pace.turn(), self.slots:
+            start, good = clock(), False
+            try:
+                async with asyncio.timeout(self.limits.timeout_seconds):
+                    answer = await self._request(url, wish)
+                good = answer.status < 400
+                return answer
+            finally:
+                pace.answered(clock() - start, good)
+
+    async def _request(self, url: str, wish: "_Wish") -> Answer:
         self.requested()
-        async with self.client.stream("GET", url) as response:
+        sent = {**wish.headers, **self.login.headers(url)}
+        async with self.client.stream("GET", url, headers=sent) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            head = Answer(url, response.status_code, headers, b"", now)
-            if not wanted(head):
+            request = self.login.without_secrets(response.request.headers)
+            head = Answer(url, response.status_code, headers, b"", now, request)
+            if not wish.wanted(head):
                 return head
-            if int(_digits(headers.get("content-length", ""))) > limit:
-                raise FetchFailed(f"too_large: over {limit} bytes", unreachable=False)
-            body = Unpacked(headers.get("content-encoding", ""), limit)
+            if wish.whole and int(_digits(headers.get("content-length", ""))) > wish.limit:
+                raise too_large(wish.limit)
+            body = Unpacked(headers.get("content-encoding", ""), wish.limit, wish.whole)
             async for chunk in response.aiter_raw():
                 body.feed(chunk)
-            return Answer(url, response.status_code, headers, bytes(body.data), now)
+                if body.full:
+                    break
+            return dataclasses.replace(head, body=bytes(body.data))
 
     def _failure(self, url: str, error: Exception) -> FetchFailed:
         """What an error of the network means."""

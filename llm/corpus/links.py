@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from llm.corpus.feeds import NAMED
 from llm.corpus.urls import normalise
 
 LIBRARIES = ("lxml",)
@@ -20,10 +21,14 @@ _NO_PAGES = re.compile(
 
 @dataclass(frozen=True)
 class Links:
-    """What a page links to, normalised, in order, each once; `noindex`: do not keep the page."""
+    """What a page links to, normalised, in order, each once.
+
+    noindex: the page asks not to be kept. feeds: the RSS and Atom feeds that it names.
+    """
 
     urls: tuple[str, ...]
     noindex: bool = False
+    feeds: tuple[str, ...] = ()
 
 
 def read_links(body: bytes, url: str, headers: Mapping[str, str]) -> Links:
@@ -46,6 +51,12 @@ def read_links(body: bytes, url: str, headers: Mapping[str, str]) -> Links:
     if directives & {"nofollow", "none"}:
         return Links((), noindex)
     base = next((normalise(item.get("href", ""), url) for item in root.iter("base")), None)
+    feeds = [
+        normalise(item.get("href", ""), base or url)
+        for item in root.iter("link")
+        if "alternate" in item.get("rel", "").lower().split()
+        and item.get("type", "").strip().lower() in NAMED
+    ]
     found: dict[str, None] = {}
     for anchor in root.iter("a", "area"):
         target = anchor.get("href")
@@ -54,4 +65,4 @@ def read_links(body: bytes, url: str, headers: Mapping[str, str]) -> Links:
         address = normalise(target, base or url)
         if address is not None and not _NO_PAGES.search(address):
             found[address] = None
-    return Links(tuple(found), noindex)
+    return Links(tuple(found), noindex, tuple(dict.fromkeys(filter(None, feeds))))

@@ -4,7 +4,8 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import zstandard
@@ -13,7 +14,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
     place INTEGER NOT NULL, url TEXT NOT NULL, digest BLOB NOT NULL, kind TEXT NOT NULL,
     status INTEGER NOT NULL, content_type TEXT NOT NULL, headers TEXT NOT NULL,
-    fetched_at TEXT NOT NULL, depth INTEGER NOT NULL, position TEXT NOT NULL, bytes INTEGER NOT NULL, payload BLOB NOT NULL
+    fetched_at TEXT NOT NULL, depth INTEGER NOT NULL, position TEXT NOT NULL, bytes INTEGER NOT NULL,
+    state TEXT NOT NULL, request TEXT NOT NULL, earlier TEXT NOT NULL, payload BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS pages_by_place ON pages (place, url, digest);
 CREATE TABLE IF NOT EXISTS failures (url TEXT NOT NULL, reason TEXT NOT NULL);
@@ -23,12 +25,26 @@ PLACE_BITS = 62
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """A page as an earlier crawl kept it. digest: SHA-1 of its payload. size: of that (bytes)."""
+
+    digest: bytes
+    size: int
+    fetched_at: str
+    etag: str = ""
+    last_modified: str = ""
+
+
+@dataclass(frozen=True)
 class Page:
     """One page as it came.
 
-    kind: "response" (a web page with its HTTP headers) or "conversion" (text from a file).
+    kind: "response" (a web page with its HTTP headers), "conversion" (text from a file) or "revisit"
+    (a web page that is still what `earlier` says, without its payload).
     content_type: as declared, with its charset. fetched_at: ISO 8601, UTC. depth: links from a seed.
     position: where in the user's own file or archive it was read.
+    state: new, changed or unchanged since the crawl before.
+    request: the headers that it was asked for with, without secrets; none: not kept.
     """
 
     url: str
@@ -40,11 +56,21 @@ class Page:
     fetched_at: str = "1970-01-01T00:00:00Z"
     depth: int = 0
     position: str = ""
+    state: str = "new"
+    request: Mapping[str, str] = field(default_factory=dict)
+    earlier: Earlier | None = None
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """SHA-1 of the payload, as WARC files name it."""
+        if self.earlier is not None:
+            return self.earlier.digest
         return hashlib.sha1(self.payload, usedforsecurity=False).digest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the payload, whether it is here or not."""
+        return len(self.payload) if self.earlier is None else self.earlier.size
 
 
 def place(url: str) -> int:
@@ -64,7 +90,7 @@ class PageStore:
     Killed at any moment, the file holds each transaction whole or not at all.
     """
 
-    def __init__(self, path: Path, schema: str = "", version: int = 1) -> None:
+    def __init__(self, path: Path, schema: str = "", version: int = 2) -> None:
         """Open or make the file. One that another version of the code left is made anew."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
@@ -98,7 +124,7 @@ class PageStore:
     def add(self, page: Page) -> None:
         """Keep a page."""
         self.database.execute(
-            "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 place(page.url),
                 page.url,
@@ -110,7 +136,10 @@ class PageStore:
                 page.fetched_at,
                 page.depth,
                 page.position,
-                len(page.payload),
+                page.size,
+                page.state,
+                json.dumps(dict(page.request)),
+                "" if page.earlier is None else _pack_earlier(page.earlier),
                 self._pack.compress(page.payload),
             ),
         )
@@ -120,10 +149,16 @@ class PageStore:
         self.database.execute("INSERT INTO failures VALUES (?, ?)", (url, reason))
 
     def totals(self) -> tuple[int, int]:
-        """Pages, and bytes of their payloads."""
-        query = "SELECT count(*), coalesce(sum(bytes), 0) FROM pages"
+        """Pages, and bytes of their payloads as far as these are here."""
+        query = """SELECT count(*), coalesce(sum(CASE WHEN kind = 'revisit' THEN 0 ELSE bytes END), 0)
+            FROM pages"""
         count, size = self.database.execute(query).fetchone()
         return count, size
+
+    def states(self) -> dict[str, tuple[int, int]]:
+        """Pages, and bytes of their payloads, by state."""
+        query = "SELECT state, count(*), sum(bytes) FROM pages GROUP BY state"
+        return {state: (count, size) for state, count, size in self.database.execute(query)}
 
     def failures(self) -> list[tuple[str, str]]:
         """(url, reason), sorted."""
@@ -133,13 +168,13 @@ class PageStore:
     def between(self, start: int, stop: int) -> Iterator[Page]:
         """The pages whose place is in [start, stop), sorted by URL, then payload."""
         query = """SELECT url, kind, status, content_type, headers, fetched_at, depth, position,
-                bytes, rowid
+                state, request, earlier, bytes, rowid
             FROM pages WHERE place >= ? AND place < ? ORDER BY url, digest, rowid"""
         for row in self.database.execute(query, (start, stop)).fetchall():
             packed = self.database.execute("SELECT payload FROM pages WHERE rowid=?", (row[-1],))
             yield Page(
                 url=row[0],
-                payload=self._unpack.decompress(packed.fetchone()[0], max_output_size=row[8]),
+                payload=self._unpack.decompress(packed.fetchone()[0], max_output_size=row[-2]),
                 kind=row[1],
                 status=row[2],
                 content_type=row[3],
@@ -147,7 +182,19 @@ class PageStore:
                 fetched_at=row[5],
                 depth=row[6],
                 position=row[7],
+                state=row[8],
+                request=json.loads(row[9]),
+                earlier=_unpack_earlier(row[10]) if row[10] else None,
             )
+
+
+def _pack_earlier(earlier: Earlier) -> str:
+    return json.dumps([earlier.digest.hex(), *astuple(earlier)[1:]])
+
+
+def _unpack_earlier(text: str) -> Earlier:
+    digest, *rest = json.loads(text)
+    return Earlier(bytes.fromhex(digest), *rest)
 
 
 class Transaction:

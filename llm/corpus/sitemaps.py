@@ -45,9 +45,9 @@ def read(body: bytes) -> Sitemap:
             continue
         tag, parent = etree.QName(element).localname, element.getparent()
         above = etree.QName(parent).localname if parent is not None else ""
-        address = (
-            element.get("href") if tag == "link" and element.get("href") else element.text
-        ) or ""
+        address = (tag == "link" and element.get("href")) or element.text or ""
+        if element.get("rel", "alternate") != "alternate":
+            continue  # of Atom's links, those to the entry's page only
         if (tag, above) == ("loc", "sitemap"):
             sitemaps.append(address.strip())
         elif (tag, above) in {("loc", "url"), ("link", "item"), ("link", "entry")}:

@@ -52,6 +52,11 @@ def host(url: str) -> str:
     return urlsplit(url).netloc
 
 
+def bare(name: str) -> str:
+    """A host name without www., which names the same site nearly everywhere."""
+    return name.lower().removeprefix("www.")
+
+
 def matches(url: str, patterns: tuple[str, ...]) -> bool:
     """Whether any of the patterns (`*` stands for anything) is the whole address."""
     return any(fnmatchcase(url, pattern) for pattern in patterns)

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from llm.corpus.crawler import WebSource
 from llm.corpus.site.content import HOST, Site
 from llm.corpus.site.documentation import (
     SITE,
@@ -13,6 +12,7 @@ from llm.corpus.site.documentation import (
 )
 from llm.corpus.site.server import serve
 from llm.corpus.sources import web
+from llm.corpus.websource import WebSource
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("python",)
@@ -31,7 +31,7 @@ def identity(values: WebSource) -> dict[str, str]:
 def crawl(values: WebSource, inputs: Inputs, context: Context) -> StepResult:
     """Crawl the site of a builtin seed over HTTP, without pauses, as it is ours.
 
-    Other seeds beside it are crawled too, as unhurriedly as `values` says. Raises BadInput for an
+    `inputs`: as of `web.crawl`. Other seeds beside it are crawled too, as unhurriedly as `values` says. Raises BadInput for an
     unknown builtin seed, and what `web.crawl` raises.
     """
     for seed in values.seeds:

@@ -1,13 +1,20 @@
 """The step that crawls web sites. Killed and run again, it goes on from its frontier."""
 
 import asyncio
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from llm.corpus.crawler import Crawler, WebSource
+from llm.corpus.crawler import Crawler
+from llm.corpus.exclusions import Exclusions
 from llm.corpus.fetch import Fetcher
 from llm.corpus.frontier import Frontier
-from llm.corpus.urls import normalise
+from llm.corpus.login import Login, login
+from llm.corpus.recrawl import NightBefore
+from llm.corpus.urls import bare, host, normalise
 from llm.corpus.warc import write_pages
-from llm.step import BadInput, Context, Inputs, StepResult
+from llm.corpus.websource import WebSource as WebSource
+from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 _ADVICE = {
     "robots_disallowed": "its robots.txt disallows it for {agent!r}: ask the owner, or name "
@@ -25,32 +32,88 @@ _ADVICE = {
 def crawl(values: WebSource, inputs: Inputs, context: Context) -> StepResult:
     """Crawl the sites of `values` into WARC shards.
 
-    Raises BadInput when the seeds give no page and never will, ConnectionError when they may.
+    `inputs["before"]`, where it is given: the same source's crawl of the night before. Then only what
+    changed since is downloaded and stored, and the result tells new, changed, unchanged and gone pages
+    apart. Raises BadInput when the seeds give no page and never will, ConnectionError when they may.
     """
     _check_seeds(values)
+    # The one place where a step looks at the environment: a secret must not be handed through a queue.
+    secrets = _login(values)
     frontier = Frontier(context.work)
     try:
-        asyncio.run(_run(values, frontier, context))
+        before = NightBefore(frontier, next(iter(inputs.get("before", ())), None))
+        asyncio.run(_run(values, frontier, before, secrets, context))
         if not frontier.totals()[0]:
             raise _nothing(values, frontier)
-        left = frontier.count("waiting")
-        counts = {"requests": frontier.number("requests"), "not_fetched": left}
-        if left:
-            context.report.info(f"{left:,} addresses more were found than max_pages lets in")
-        _warn_of_seeds(frontier, context)
-        return write_pages(frontier, context, values.shard_bytes, counts)
+        _warn(frontier, context)
+        return _write(values, frontier, before, context)
     finally:
         frontier.close()
 
 
-async def _run(values: WebSource, frontier: Frontier, context: Context) -> None:
+async def _run(
+    values: WebSource, frontier: Frontier, before: NightBefore, secrets: Login, context: Context
+) -> None:
     hosts = context.machine.hosts
+    takedown = Exclusions(context.machine.takedown)
 
     def requested() -> None:
         frontier.add_number("requests")
 
-    async with Fetcher(values.user_agent, values.limits(), hosts, requested) as fetcher:
-        await Crawler(values, frontier, fetcher, context.report).run()
+    async with Fetcher(values.user_agent, values.limits(), hosts, requested, secrets) as fetcher:
+        await Crawler(values, frontier, fetcher, before, context.report, takedown).run()
+
+
+def _write(
+    values: WebSource, frontier: Frontier, before: NightBefore, context: Context
+) -> StepResult:
+    """Write the artifact, and say what the night brought where there was one before."""
+    counts: dict[str, Any] = {
+        "requests": frontier.number("requests"),
+        "downloaded_bytes": frontier.number("downloaded_bytes"),
+        "not_fetched": frontier.count("waiting", "left"),
+    }
+    states = frontier.states()
+    gone = before.gone()
+    if before.exists:
+        for state in ("new", "changed", "unchanged"):
+            counts[state] = states.get(state, (0, 0))[0]
+        counts["gone"] = len(gone)
+        counts["unseen"] = sum(1 for _ in before.unseen())
+        counts["not_downloaded"] = frontier.number("not_downloaded")
+        counts["saved_bytes"] = frontier.number("saved_bytes")
+    result = write_pages(frontier, context, values.shard_bytes, counts, before.unseen())
+    before.write(context.out)
+    if not before.exists:
+        return result
+    content = digest_of([str(result.content), *(text for row in gone for text in row)])
+    return dataclasses.replace(result, content=content, summary=_summary(counts))
+
+
+def _summary(counts: Mapping[str, Any]) -> str:
+    unchanged, spared = counts["unchanged"], counts["not_downloaded"]
+    how = "not downloaded" if spared == unchanged else f"{spared:,} of them not downloaded"
+    said = [
+        f"{counts['new']:,} new",
+        f"{counts['changed']:,} changed",
+        f"{unchanged:,} unchanged" + (f" ({how})" if unchanged else ""),
+        f"{counts['gone']:,} gone",
+    ]
+    if counts["unseen"]:
+        said.append(f"{counts['unseen']:,} not reached")
+    return ", ".join(said)
+
+
+def _login(values: WebSource) -> Login:
+    """The secrets of the recipe's headers, for the source's own hosts."""
+    seeds = [seed for seed in map(normalise, values.seeds) if seed is not None]
+    names = {bare(name) for name in values.hosts or map(host, seeds)}
+    plain = {bare(host(seed)) for seed in seeds if seed.startswith("http://")}
+    return login(values.headers, _with_www(names), _with_www(plain & names))
+
+
+def _with_www(names: Iterable[str]) -> set[str]:
+    return {name for bare_name in names for name in (bare_name, f"www.{bare_name}")}
 
 
 def _check_seeds(values: WebSource) -> None:
@@ -59,7 +122,16 @@ def _check_seeds(values: WebSource) -> None:
             raise BadInput(f"the seed {seed!r} is no web address; write it like https://host/path")
 
 
-def _warn_of_seeds(frontier: Frontier, context: Context) -> None:
+def _warn(frontier: Frontier, context: Context) -> None:
+    left = frontier.count("waiting", "left")
+    if left:
+        context.report.info(f"{left:,} addresses more were found than max_pages lets in")
+    trapped = sum(reason.startswith("trap:") for _, reason in frontier.failures())
+    if trapped:
+        context.report.warning(
+            f"{trapped:,} addresses are left out that differ from others in numbers or parameters "
+            "only (failures.parquet tells which): raise max_per_pattern if they are pages of their own"
+        )
     for url, state, reason in frontier.seeds():
         if state in ("failed", "unreachable"):
             context.report.warning(f"the seed {url} gave no page: {reason}")

@@ -22,6 +22,9 @@ INDEX = pa.schema(
         ("part", pa.string()),
         ("fetched_at", pa.string()),
         ("depth", pa.int32()),
+        ("state", pa.string()),
+        ("etag", pa.string()),
+        ("last_modified", pa.string()),
     ]
 )
 
@@ -33,6 +36,7 @@ def make_crawl(
     part: str = "00000",
     status: str = "200 OK",
     date: str = DATE,
+    headers: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """A crawl of (URL, body) pages in one part. Called again, adds a part. Returns the folder."""
     (folder / "pages").mkdir(parents=True, exist_ok=True)
@@ -41,14 +45,14 @@ def make_crawl(
         writer = WARCWriter(stream, gzip=True)
         for url, body in pages:
             data = body if isinstance(body, bytes) else body.encode()
-            headers = StatusAndHeaders(
-                status, [("Content-Type", content_type)], protocol="HTTP/1.1"
+            http = StatusAndHeaders(
+                status, [("Content-Type", content_type), *headers], protocol="HTTP/1.1"
             )
             record = writer.create_warc_record(
                 url,
                 "response",
                 payload=BytesIO(data),
-                http_headers=headers,
+                http_headers=http,
                 warc_headers_dict={"WARC-Date": date},
             )
             writer.write_record(record)
@@ -88,6 +92,9 @@ def _index_row(url: str, data: bytes, kind: str, part: str, date: str) -> dict[s
         "part": part,
         "fetched_at": date,
         "depth": 0,
+        "state": "new",
+        "etag": "",
+        "last_modified": "",
     }
 
 
