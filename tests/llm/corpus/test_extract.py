@@ -8,10 +8,9 @@ import pyarrow as pa
 import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from llm.corpus import extract as module
 from llm.corpus.documents import DROPPED, EXTRACTED, SIDECAR, document_id, read_table
-from llm.corpus.extract import ExtractSettings, ExtractShard, extract
-from llm.step import BadInput, Context, StepResult
+from llm.corpus.extract import PROGRAM, ExtractSettings, ExtractShard, extract, extract_text
+from llm.step import BadInput, Context, Machine, StepResult
 from tests.llm.corpus.crawls import make_crawl, make_texts
 
 SENTENCE = "The quick brown fox jumps over the lazy dog and runs into the forest. "
@@ -21,12 +20,14 @@ def page(text: str) -> str:
     return f"<html><body><main><p>{text}</p></main></body></html>"
 
 
-def run(context: Context, crawl: Path, name: str = "one", **settings: Any) -> StepResult:
+def run(
+    context: Context, crawl: Path, name: str = "one", program: str = PROGRAM, **settings: Any
+) -> StepResult:
     values = ExtractShard(source="docs", part="00000", settings=ExtractSettings(**settings))
     out, work = context.out / name, context.work / name
     out.mkdir()
     work.mkdir()
-    return extract(values, {"pages": [crawl]}, replace(context, out=out, work=work))
+    return extract(values, {"pages": [crawl]}, replace(context, out=out, work=work), program)
 
 
 def rows(context: Context, table: str, schema: pa.Schema, name: str = "one") -> dict[str, Any]:
@@ -50,7 +51,7 @@ def test_pages_become_documents(tmp_path: Path, context: Context) -> None:
     assert set(sidecar) == {row["doc_id"] for row in documents.values()}
     assert result.counts["documents"] == 2
     assert result.counts["bytes"] == sum(len(row["text"]) for row in documents.values())
-    assert result.counts["engines"] == {"resiliparse": 2}
+    assert result.counts["engines"] == {"blocks": 2}
 
 
 def test_the_sidecar_leads_back_to_the_record(tmp_path: Path, context: Context) -> None:
@@ -108,21 +109,91 @@ def test_a_page_without_a_document_is_dropped_with_its_reason(
     assert rows(context, "documents", EXTRACTED) == {}
 
 
-def test_a_page_that_breaks_the_extractor_costs_that_page_only(
-    tmp_path: Path, context: Context, monkeypatch: pytest.MonkeyPatch
+BREAKS = """
+import os, signal
+from llm.corpus.guard import serve
+from llm.corpus.page_reading import read_page, warm_up
+
+def breaks(page):
+    if b"too deep" in page.payload:
+        raise RecursionError("too deep")
+    if b"hangs" in page.payload:
+        while True:
+            pass
+    if b"eats" in page.payload:
+        held = []
+        while True:
+            held.append(bytearray(10_000_000))
+    if b"crashes" in page.payload:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return read_page(page)
+
+serve(breaks, warm_up)
+"""
+
+
+def test_a_page_that_breaks_its_reader_costs_that_page_only(
+    tmp_path: Path, context: Context
 ) -> None:
-    real = module.read_html
+    good = [(f"http://a.test/{n}", page(SENTENCE * (5 + n))) for n in range(40)]
+    bad = [
+        (f"http://a.test/{word}", page(word)) for word in ("too deep", "hangs", "eats", "crashes")
+    ]
+    pages = [*good[:5], *bad[:2], *good[5:20], bad[2], *good[20:], bad[3]]
+    machine = Machine(workers=2, memory_bytes=400_000_000)
+    result = run(
+        replace(context, machine=machine),
+        make_crawl(tmp_path / "c", pages),
+        program=BREAKS,
+        page_seconds=0.5,
+    )
+    assert result.counts["dropped"] == {
+        "failed_RecursionError": 1,
+        "timeout": 1,
+        "out_of_memory": 1,
+        "crashed": 1,
+    }
+    reasons = {url: row["reason"] for url, row in rows(context, "dropped", DROPPED).items()}
+    assert reasons["http://a.test/hangs"] == "timeout"
+    documents = rows(context, "documents", EXTRACTED)
+    assert {url: row["text"] for url, row in documents.items()} == {
+        url: extract_text(html) for url, html in good
+    }
 
-    def breaks(html: str, *rest: Any) -> tuple[str, str]:
-        if "poison" in html:
-            raise RecursionError("too deep")
-        return real(html, *rest)
 
-    monkeypatch.setattr(module, "read_html", breaks)
-    pages = [("http://a.test/1", page("poison")), ("http://a.test/2", page(SENTENCE * 5))]
-    result = run(context, make_crawl(tmp_path / "c", pages))
-    assert result.counts["dropped"] == {"failed_RecursionError": 1}
+def test_a_page_that_nests_without_end_is_stopped_in_time(tmp_path: Path, context: Context) -> None:
+    # resiliparse takes a time quadratic in the depth: 16 s at 20,000 levels.
+    deep = "<div>" * 20_000 + "deep"
+    pages = [("http://a.test/1", deep), ("http://a.test/2", page(SENTENCE * 5))]
+    crawl = make_crawl(tmp_path / "c", pages)
+    result = run(context, crawl, engine="resiliparse", page_seconds=0.5)
+    assert result.counts["dropped"] == {"timeout": 1}
     assert result.counts["documents"] == 1
+
+
+def test_workers_change_nothing(tmp_path: Path, context: Context) -> None:
+    pages = [(f"http://a.test/{n}", page(SENTENCE * (n + 1))) for n in range(50)]
+    crawl = make_crawl(tmp_path / "c", pages)
+    results = [
+        run(replace(context, machine=Machine(workers=workers)), crawl, str(workers))
+        for workers in (1, 3)
+    ]
+    assert results[0] == results[1]
+
+
+def test_licence_and_opt_outs_come_with_the_document(tmp_path: Path, context: Context) -> None:
+    head = (
+        '<meta name="robots" content="noai, noimageai">'
+        '<link rel="license" href="https://creativecommons.org/licenses/by/4.0/">'
+    )
+    html = page(SENTENCE * 5).replace("<body>", f"<head>{head}</head><body>")
+    run(
+        context,
+        make_crawl(tmp_path / "c", [("http://a.test/", html)], headers=[("TDM-Reservation", "1")]),
+    )
+    document = rows(context, "documents", EXTRACTED)["http://a.test/"]
+    assert document["licence"] == "https://creativecommons.org/licenses/by/4.0/"
+    assert document["opt_out"] == "noai noimageai tdm"
 
 
 @pytest.mark.parametrize(
