@@ -5,13 +5,10 @@ which it is a duplicate, or becomes a representative itself. Nobody is a duplica
 third document: chains of pairs would swallow whole sources.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-
-from llm.corpus.minhash import jaccard
 
 # Of the representatives that share a band with a document, as many are compared with it, those
 # that share most bands first: pages made from one template must not cost the square of their number.
@@ -22,100 +19,115 @@ MOST_IN_BAND = 256
 # Of a cluster, as many documents are compared with all its others, so that one of them can stand
 # in where filters drop the representative.
 STAND_INS = 16
+# Documents that are clustered between two calls of `rest`.
+CHUNK = 4096
 
 
-class Duplicate(NamedTuple):
-    """The document at `position` repeats the one at `of` with this similarity (1.0: the same n-grams)."""
+class Slots(NamedTuple):
+    """The M documents that share a key with another one, and in which bands."""
 
-    position: int
-    of: int
-    similarity: float
+    members: np.ndarray  # (M,) int64, positions, ascending
+    slots: np.ndarray  # (M, bands) int32: the number of the key; -1 where nobody shares it
+    distinct: int  # keys that somebody shares
+
+
+class Sets(NamedTuple):
+    """Sets of shingles: that of member m is flat[starts[m]:ends[m]], sorted, without repeats."""
+
+    flat: np.ndarray  # uint32
+    starts: np.ndarray  # (M,) int64
+    ends: np.ndarray  # (M,) int64
 
 
 class Clusters(NamedTuple):
-    """Clusters among D documents, by position."""
+    """Clusters among M documents."""
 
-    representative: np.ndarray  # (D,) int64: whom each belongs to; itself where to nobody
-    similarity: np.ndarray  # (D,) float64 to the representative
-    pairs: list[Duplicate]  # verified pairs inside clusters; `of` comes first in order
+    representative: np.ndarray  # (M,) int64: whom each belongs to; itself where to nobody
+    similarity: np.ndarray  # (M,) float64 to the representative
 
 
-def no_clusters(count: int) -> Clusters:
-    """Everybody on their own."""
-    return Clusters(np.arange(count), np.ones(count), [])
+def shared_slots(keys: Callable[[int], np.ndarray], bands: int) -> Slots:
+    """Find who shares keys with whom: keys(band) gives the (D,) uint64 of one band, asked twice.
+
+    One band at a time is held, and of the D documents only those that share a key.
+    """
+    repeated: list[np.ndarray] = []
+    sharing = np.zeros(0, bool)
+    for band in range(bands):
+        own = keys(band)
+        ordered = np.sort(own)
+        repeated.append(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]))
+        hit = _places(repeated[band], own) >= 0
+        sharing = hit if band == 0 else sharing | hit
+    members = np.flatnonzero(sharing)
+    slots = np.full((len(members), bands), -1, np.int32)
+    count = 0
+    for band, values in enumerate(repeated):
+        places = _places(values, keys(band)[members])
+        slots[:, band] = np.where(places < 0, -1, places + count)
+        count += len(values)
+    return Slots(members, slots, count)
+
+
+def _places(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where each wanted number is among the sorted `values`, -1 where nowhere."""
+    if not len(values):
+        return np.full(len(wanted), -1)
+    at = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
+    return np.where(values[at] == wanted, at, -1)
 
 
 def cluster(
-    sets: Callable[[int], np.ndarray], keys: np.ndarray, order: Sequence[int], threshold: float
+    shared: Slots,
+    sets: Sets,
+    threshold: float,
+    fixed: int = 0,
+    guests: int | None = None,
+    rest: Callable[[int], None] = lambda done: None,
 ) -> Clusters:
-    """Cluster the documents in `order` (positions, best first) by Jaccard similarity >= threshold.
+    """Cluster the members of `shared`, best first, by Jaccard similarity >= threshold.
 
-    sets: gives a document's sorted shingles; keys: (D, bands) uint64, where documents that share
-    a key in a band are candidates. Documents not in `order` stay on their own.
+    sets: the members' shingles, in the same order. The first `fixed` members are
+    representatives whatever they resemble (those of earlier nights), and who is a duplicate of one
+    of them joins it rather than a later one. From `guests` on, members join but are never joined.
+    `rest` is called between chunks with the number done, so that a caller can free mapped memory.
     """
-    result = no_clusters(len(keys))
-    shared = _shared(keys, order)
-    tables: list[dict[int, list[int]]] = [defaultdict(list) for _ in range(keys.shape[1])]
-    members: dict[int, list[int]] = {}
-    for index in order:
-        bands = np.flatnonzero(shared[index]).tolist()
-        if not bands:
-            continue
-        slots = [(tables[band], int(keys[index, band])) for band in bands]
-        met = Counter(other for table, key in slots for other in table.get(key, ()))
-        best, similarity = _most_similar(sets, index, met, threshold)
-        if best is None:
-            for table, key in slots:
-                if len(table[key]) < MOST_IN_BAND:
-                    table[key].append(index)
-            members[index] = [index]
-        else:
-            result.representative[index], result.similarity[index] = best, similarity
-            members[best].append(index)
-    for group in members.values():
-        result.pairs.extend(_pairs(sets, group, result, threshold))
-    return result
+    from llm.corpus import minhash_kernels as kernels  # numba takes half a second to import
+
+    count = len(shared.members)
+    of, similarity = np.arange(count), np.ones(count)
+    lists = np.zeros((shared.distinct, 3), np.int32)
+    entries = np.zeros((1 + int((shared.slots >= 0).sum()), 2), np.int32)
+    last_guest = count if guests is None else guests
+    for first in range(0, count, CHUNK):
+        last = min(first + CHUNK, count)
+        kernels.join(
+            first, last, fixed, last_guest, shared.slots, lists, entries, *sets,
+            float(threshold), MOST_COMPARED, MOST_IN_BAND, of, similarity,
+        )  # fmt: skip
+        rest(last)
+    return Clusters(of, similarity)
 
 
-def _shared(keys: np.ndarray, order: Sequence[int]) -> np.ndarray:
-    """Which keys at least two documents of `order` have in a band: (D, bands) bool."""
-    shared = np.zeros(keys.shape, bool)
-    chosen = np.asarray(order, np.int64)
-    for band in range(keys.shape[1]):
-        _, inverse, times = np.unique(keys[chosen, band], return_inverse=True, return_counts=True)
-        shared[chosen, band] = times[inverse] > 1
-    return shared
+def pairs(
+    found: Clusters, sets: Sets, threshold: float, among: slice
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Verified pairs inside clusters: (later, earlier, similarity), some clusters at a time.
 
+    All members of a cluster with its representative, and the first STAND_INS members with all
+    after them, where the representative and the members lie `among` these documents; where only
+    the members do, each with the representative.
+    """
+    from llm.corpus import minhash_kernels as kernels
 
-def _most_similar(
-    sets: Callable[[int], np.ndarray], index: int, met: Counter[int], threshold: float
-) -> tuple[int | None, float]:
-    """The representative most similar to `index`, if one reaches the threshold."""
-    best, highest = None, threshold
-    # most_common keeps the order of first meeting among equals, which the bands and the order of
-    # documents determine.
-    for other, _ in met.most_common(MOST_COMPARED):
-        similarity = _similarity(sets(index), sets(other), highest)
-        if similarity >= highest and (best is None or similarity > highest):
-            best, highest = other, similarity
-    return best, highest
-
-
-def _similarity(a: np.ndarray, b: np.ndarray, least: float) -> float:
-    """Jaccard similarity, or 0 where the sizes alone keep it below `least`."""
-    if min(len(a), len(b)) < least * max(len(a), len(b)):
-        return 0.0
-    return jaccard(a, b)
-
-
-def _pairs(
-    sets: Callable[[int], np.ndarray], group: list[int], found: Clusters, threshold: float
-) -> list[Duplicate]:
-    """Verified pairs of a cluster: all with the representative, and among the first members."""
-    pairs = [Duplicate(index, group[0], float(found.similarity[index])) for index in group[1:]]
-    for place, first in enumerate(group[1:STAND_INS], start=1):
-        for index in group[place + 1 :]:
-            similarity = _similarity(sets(index), sets(first), threshold)
-            if similarity >= threshold:
-                pairs.append(Duplicate(index, first, similarity))
-    return pairs
+    own = np.arange(among.start, among.stop)
+    joined = own[found.representative[own] != own]
+    joined = joined[np.argsort(found.representative[joined], kind="stable")]
+    leaders = found.representative[joined]
+    yield joined, leaders, found.similarity[joined]
+    edges = np.flatnonzero(leaders[1:] != leaders[:-1]) + 1
+    starts, ends = np.append(0, edges), np.append(edges, len(joined))
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        if end - start > 1 and leaders[start] >= among.start:
+            members = joined[start:end]
+            yield kernels.pairs_among(members, *sets, float(threshold), STAND_INS - 1)

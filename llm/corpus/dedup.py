@@ -1,33 +1,31 @@
-"""Duplicates among documents: exact by text, near by MinHash candidates and Jaccard similarity."""
+"""Duplicates among documents: exact by text, by address, near by MinHash candidates and similarity.
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
+A night's documents are compared with one another and with what earlier nights kept, all by their
+signatures. Of those alike, an earlier night's stays; within a night, the longest.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from llm.corpus.clusters import Clusters, Duplicate, cluster, no_clusters
-from llm.corpus.documents import (
-    CLUSTERS,
-    EXTRACTED,
-    PAIRS,
-    batches,
-    by_identity,
-    content_digest,
-    write_rows,
-    write_table,
-)
-from llm.corpus.minhash import band_keys, shingles
+from llm.corpus.clusters import Clusters, Sets, cluster, pairs, shared_slots
+from llm.corpus.documents import CLUSTERS, GROUP_ROWS, PAIRS, content_digest, identity_column
+from llm.corpus.gathering import Gathered
+from llm.corpus.minhash import band_keys, shingle_sets
+from llm.corpus.recall import write_recall
+from llm.corpus.signatures import BANDS, ROWS, WORDS, SignatureSettings, Spill, sign
+from llm.durable import empty_folder, replacing
 from llm.settings import section, setting
-from llm.step import Context, Inputs, StepResult
+from llm.step import Context, Inputs, StepResult, digest_of
 
-LIBRARIES = ("numpy", "python")
+LIBRARIES = ("numpy", "numba")
 
-# 14 bands of 8 rows (FineWeb's): a pair of similarity 0.8 is found with 92 %, of 0.85 with 99 %.
-WORDS, BANDS, ROWS = 5, 14, 8
+KINDS = ("none", "seen", "exact", "url", "near")
+_NONE, _SEEN, _EXACT, _URL, _NEAR = range(5)
 
 
 @section
@@ -53,9 +51,20 @@ class DedupSettings:
     exact: Literal["document", "none"] = setting(
         default="document", description="Exact duplicates: by the whole document's text, or none."
     )
+    url: bool = setting(
+        default=False, description="Whether one document an address is enough: a night's longest."
+    )
     near: NearSettings | None = setting(
         default=NearSettings, description="Near-duplicates; null: not looked for."
     )
+
+
+class Duplicate(NamedTuple):
+    """The document at `position` repeats the one at `of` with this similarity (1.0: the same n-grams)."""
+
+    position: int
+    of: int
+    similarity: float
 
 
 def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[Duplicate]:
@@ -66,128 +75,214 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[Duplic
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold}: a similarity lies above 0 and up to 1")
-    sets = shingles(texts, WORDS)
+    flat, bounds = shingle_sets(pa.array(texts, pa.large_string()), WORDS)
+    keys = band_keys(flat, bounds, BANDS, ROWS)
     order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), texts[index], index))
-    order = [index for index in order if len(sets[index])]
-    found = cluster(sets.__getitem__, _keys(sets, BANDS, ROWS), order, threshold)
-    return [
-        Duplicate(index, int(of), float(found.similarity[index]))
-        for index, of in enumerate(found.representative)
-        if of != index
-    ]
+    full = np.array([index for index in order if bounds[index] < bounds[index + 1]], np.int64)
+    shared = shared_slots(lambda band: keys[full, band], BANDS)
+    chosen = full[shared.members]
+    found = cluster(shared, Sets(flat, bounds[chosen], bounds[chosen + 1]), threshold)
+    return sorted(
+        Duplicate(int(chosen[at]), int(chosen[of]), float(found.similarity[at]))
+        for at, of in enumerate(found.representative)
+        if of != at
+    )
+
+
+def signature_settings(values: DedupSettings) -> SignatureSettings:
+    """How documents must be signed for these duplicates to be found."""
+    if values.near is None:
+        return SignatureSettings(bands=0)
+    return SignatureSettings(
+        words=values.near.words, bands=values.near.bands, rows=values.near.rows
+    )
 
 
 def find_duplicates(values: DedupSettings, inputs: Inputs, context: Context) -> StepResult:
-    """Find the duplicates among all documents into clusters.parquet and pairs.parquet.
+    """Find a night's duplicates into clusters.parquet and pairs.parquet, for its documents only.
 
-    clusters: each document's cluster (its representative's doc_id), kind (exact, near, none), the
-    document that it repeats and their similarity. pairs: verified pairs inside clusters. Both are
-    the same whatever the order of documents.
+    inputs: signatures (tonight's shards); earlier (signatures of earlier nights) and kept (what
+    those nights wrote: other documents of theirs do not count); planted (signatures of planted
+    documents, which change nothing for the others) and truth (how they were made).
+
+    clusters: each document's cluster (its representative's doc_id, which may be an earlier
+    night's), kind, the document that it repeats and their similarity. Kinds: `seen` (an earlier
+    night kept this very document), `exact`, `url` (another of tonight's has the same address and
+    is longer), `near`, `none`. pairs: verified pairs inside clusters. planted.json: recall by
+    band and precision, where documents were planted. All are the same whatever the order of
+    shards and documents. A document takes some hundred bytes of memory, its text none.
     """
-    corpus = _Corpus(values.near)
-    spill = context.work / "shingles.bin"
-    with spill.open("wb") as file:
-        for rows in batches(inputs["documents"], ["doc_id", "url", "text"], EXTRACTED):
-            corpus.add(rows, file)
-            context.report.progress(len(corpus.ids), None, "documents")
-    order = sorted(range(len(corpus.ids)), key=corpus.ranks.__getitem__)
-    exact = np.arange(len(order))
-    if values.exact == "document":
-        first_of_text: dict[bytes, int] = {}
-        for index in order:
-            exact[index] = first_of_text.setdefault(corpus.digests[index], index)
-    found = no_clusters(len(order))
+    if "signatures" not in inputs:
+        inputs = {**inputs, "signatures": _signed(values, inputs, context)}
+    corpus = Gathered(signature_settings(values), inputs)
+    kinds, same = _told_apart(values, corpus)
+    context.report.progress(1, 3, "passes")
+    alone = Clusters(np.arange(len(corpus)), np.ones(len(corpus)))
+    found, verified = alone, _Pairs.none()
     if values.near is not None:
-        distinct = [i for i in order if exact[i] == i and corpus.ends[i] > corpus.starts[i]]
-        found = cluster(corpus.reader(spill), corpus.keys(), distinct, values.near.similarity)
-    clusters, pairs = _tables(corpus.ids, exact, found)
-    write_table(context.out / "clusters.parquet", clusters)
-    write_rows(context.out / "pairs.parquet", pairs)
-    spill.unlink()
-    kinds = Counter(clusters["kind"].to_pylist())
-    return StepResult(
-        counts={"documents": len(order), "exact": kinds["exact"], "near": kinds["near"]},
-        content=content_digest(by_identity(clusters), pairs),
-        summary=f"{kinds['exact']} exact and {kinds['near']} near-duplicates of {len(order)}",
-    )
-
-
-class _Corpus:
-    """What is kept of every document: some hundred bytes; shingles lie in a file."""
-
-    def __init__(self, near: NearSettings | None) -> None:
-        self._near = near
-        self._keys: list[np.ndarray] = []
-        self.ids: list[bytes] = []
-        self.ranks: list[tuple[int, int, str, bytes]] = []  # best first: longest, shortest URL
-        self.digests: list[bytes] = []
-        self.starts: list[int] = []  # of its shingles in the file (count)
-        self.ends: list[int] = []
-
-    def add(self, rows: pa.RecordBatch, file: IO[bytes]) -> None:
-        texts = rows["text"].to_pylist()
-        for identity, url, text in zip(
-            rows["doc_id"].to_pylist(), rows["url"].to_pylist(), texts, strict=True
-        ):
-            data = text.encode()
-            self.ids.append(identity)
-            self.ranks.append((-len(data), len(url), url, identity))
-            self.digests.append(hashlib.blake2b(data, digest_size=16).digest())
-        if self._near is None:
-            return
-        sets = shingles(texts, self._near.words)
-        self._keys.append(_keys(sets, self._near.bands, self._near.rows))
-        for values in sets:
-            self.starts.append(self.ends[-1] if self.ends else 0)
-            self.ends.append(self.starts[-1] + len(values))
-            file.write(values.astype("<u8").tobytes())
-
-    def keys(self) -> np.ndarray:
-        return np.concatenate(self._keys) if self._keys else np.zeros((0, 1), np.uint64)
-
-    def reader(self, path: Path) -> Callable[[int], np.ndarray]:
-        """A function from a document's position to its shingles, read from the file when asked."""
-        if not path.stat().st_size:
-            return lambda index: np.zeros(0, np.uint64)
-        values = np.memmap(path, dtype="<u8", mode="r")
-        return lambda index: values[self.starts[index] : self.ends[index]]
-
-
-def _keys(sets: Sequence[np.ndarray], bands: int, rows: int) -> np.ndarray:
-    """Band keys (D, bands); those of empty sets mean nothing."""
-    keys = np.zeros((len(sets), bands), np.uint64)
-    full = [index for index, values in enumerate(sets) if len(values)]
-    if full:
-        keys[full] = band_keys([sets[index] for index in full], bands, rows)
-    return keys
-
-
-def _tables(ids: list[bytes], exact: np.ndarray, found: Clusters) -> tuple[pa.Table, pa.Table]:
-    """The two tables: exact (D,) is the first document with the same text, by position."""
-    rows = []
-    for index, identity in enumerate(ids):
-        same = int(exact[index])
-        of, kind, similarity = int(found.representative[same]), "near", found.similarity[same]
-        cluster_of = of
-        if same != index:
-            of, kind, similarity = same, "exact", 1.0
-        elif of == index:
-            kind = "none"
-        row = {"doc_id": identity, "cluster": ids[cluster_of], "kind": kind}
-        alone = kind == "none"
-        rows.append(
-            row
-            | {
-                "similarity": None if alone else float(similarity),
-                "of": None if alone else ids[of],
-            }
-        )
-    pairs = [
-        {"doc_id": ids[pair.position], "of": ids[pair.of], "similarity": pair.similarity}
-        for pair in found.pairs
+        found, verified = _near(values.near, corpus, kinds, context)
+    context.report.progress(2, 3, "passes")
+    near = (kinds == _NONE) & (found.representative != np.arange(len(corpus)))
+    kinds[near] = _NEAR
+    same[near] = found.representative[near]
+    similarity = np.where(near, found.similarity, 1.0)
+    digests = [
+        _write(
+            context.out / "clusters.parquet", _cluster_rows(corpus, kinds, same, similarity, found)
+        ),
+        _write(context.out / "pairs.parquet", _pair_rows(corpus, verified)),
     ]
-    pairs.sort(key=lambda pair: (pair["doc_id"], pair["of"]))
-    return (
-        pa.Table.from_pylist(rows, schema=CLUSTERS),
-        pa.Table.from_pylist(pairs, schema=PAIRS),
-    )
+    if len(corpus.planted) and values.near is not None:
+        flagged = kinds != _NONE
+        digests.append(write_recall(context.out, corpus, flagged, same, values.near, inputs))
+    context.report.progress(3, 3, "passes")
+    own = np.bincount(kinds[corpus.fixed : corpus.guests], minlength=len(KINDS)).tolist()
+    counts = {"documents": len(corpus.tonight)}
+    counts |= {kind: own[at] for at, kind in enumerate(KINDS) if at != _NONE}
+    told = f"{own[_EXACT]} exact and {own[_NEAR]} near-duplicates of {len(corpus.tonight)}"
+    if own[_SEEN]:
+        told += f", {own[_SEEN]} seen on an earlier night"
+    return StepResult(counts=counts, content=digest_of(digests), summary=told)
+
+
+def _signed(values: DedupSettings, inputs: Inputs, context: Context) -> list[Path]:
+    """Sign documents here, for callers that have no signatures of them."""
+    folders = []
+    for number, folder in enumerate(inputs["documents"]):
+        folders.append(empty_folder(context.work / f"signed-{number}"))
+        own = Context(out=folders[-1], work=context.work)
+        sign(signature_settings(values), {"documents": [folder]}, own)
+    return folders
+
+
+def _told_apart(values: DedupSettings, corpus: Gathered) -> tuple[np.ndarray, np.ndarray]:
+    """Kinds of all documents (G,) int8 but for near ones, and the one that each repeats (G,).
+
+    One address at a time is chosen first, so that nothing is a duplicate of what goes for another
+    reason; of its documents only those with another text are told `url`.
+    """
+    kinds = np.full(len(corpus), _NONE, np.int8)
+    same = np.arange(len(corpus))
+    tonight = slice(corpus.fixed, corpus.guests)
+    kinds[tonight][np.isin(corpus.ids[tonight], corpus.ids[: corpus.fixed])] = _SEEN
+    rank = corpus.order[corpus.order < corpus.guests]
+    texts = corpus.digests("text_digest")
+    if values.url:
+        open_ones = rank[(rank >= corpus.fixed) & (kinds[rank] == _NONE)]
+        first = _first_alike(corpus.digests("url_digest"), open_ones)
+        other = first != open_ones
+        if values.exact == "document":
+            other &= texts[first] != texts[open_ones]
+        kinds[open_ones[other]] = _URL
+        same[open_ones[other]] = first[other]
+    if values.exact == "document":
+        open_ones = rank[kinds[rank] == _NONE]
+        first = _first_alike(texts, open_ones)
+        other = (first != open_ones) & (open_ones >= corpus.fixed)
+        kinds[open_ones[other]] = _EXACT
+        same[open_ones[other]] = first[other]
+    return kinds, same
+
+
+def _first_alike(digests: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    """For each document of `rank`, the first one there with the same digest."""
+    own = digests[rank]
+    order = np.argsort(own, kind="stable")
+    starts = np.ones(len(order), bool)
+    starts[1:] = own[order[1:]] != own[order[:-1]]
+    first = np.empty(len(order), np.int64)
+    first[order] = order[np.flatnonzero(starts)[np.cumsum(starts) - 1]] if len(order) else order
+    return rank[first]
+
+
+class _Pairs(NamedTuple):
+    """Verified pairs by position: `later` repeats `earlier`."""
+
+    later: np.ndarray  # (P,) int64
+    earlier: np.ndarray  # (P,) int64
+    similarity: np.ndarray  # (P,) float64
+
+    @classmethod
+    def none(cls) -> "_Pairs":
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
+def _near(
+    near: NearSettings, corpus: Gathered, kinds: np.ndarray, context: Context
+) -> tuple[Clusters, _Pairs]:
+    """Clusters over all G documents and verified pairs of tonight's."""
+    counts = corpus.numbers("shingles")
+    eligible = corpus.order[(counts[corpus.order] > 0) & (kinds[corpus.order] == _NONE)]
+    shared = shared_slots(lambda band: corpus.band(band)[eligible], near.bands)
+    chosen = eligible[shared.members]
+    by_place = np.argsort(chosen)
+    spill = Spill(context.work / "shingles.bin", corpus.shingles(chosen[by_place]))
+    back = np.argsort(by_place)
+    sets = Sets(spill.flat, spill.starts[back], spill.ends[back])
+    fixed = int(np.count_nonzero(chosen < corpus.fixed))
+    guests = int(np.count_nonzero(chosen < corpus.guests))
+    own = cluster(shared, sets, near.similarity, fixed, guests, spill.rest)
+    parts = [_Pairs.none()]
+    for later, earlier, similarity in pairs(own, sets, near.similarity, slice(fixed, guests)):
+        parts.append(_Pairs(chosen[later], chosen[earlier], similarity))
+        spill.rest()
+    del sets
+    spill.remove()
+    whole = Clusters(np.arange(len(corpus)), np.ones(len(corpus)))
+    whole.representative[chosen] = chosen[own.representative]
+    whole.similarity[chosen] = own.similarity
+    return whole, _Pairs(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _cluster_rows(
+    corpus: Gathered,
+    kinds: np.ndarray,
+    same: np.ndarray,
+    similarity: np.ndarray,
+    found: Clusters,
+) -> Iterator[pa.Table]:
+    tonight = np.arange(corpus.fixed, corpus.guests)
+    tonight = tonight[np.argsort(corpus.ids[tonight])]
+    names = pa.array(KINDS)
+    for first in range(0, len(tonight), _ROWS_AT_A_TIME):
+        rows = tonight[first : first + _ROWS_AT_A_TIME]
+        repeats = kinds[rows] != _NONE
+        columns = [
+            identity_column(corpus.ids[rows]),
+            identity_column(corpus.ids[found.representative[same[rows]]]),
+            pa.DictionaryArray.from_arrays(pa.array(kinds[rows]), names).cast(pa.string()),
+            pa.array(similarity[rows], mask=~repeats | (kinds[rows] == _URL)),
+            identity_column(corpus.ids[same[rows]], repeats),
+        ]
+        yield pa.table(columns, schema=CLUSTERS)
+    if not len(tonight):
+        yield CLUSTERS.empty_table()
+
+
+def _pair_rows(corpus: Gathered, found: _Pairs) -> Iterator[pa.Table]:
+    order = np.lexsort((corpus.ids[found.earlier], corpus.ids[found.later]))
+    for first in range(0, max(1, len(order)), _ROWS_AT_A_TIME):
+        rows = order[first : first + _ROWS_AT_A_TIME]
+        columns = [
+            identity_column(corpus.ids[found.later[rows]]),
+            identity_column(corpus.ids[found.earlier[rows]]),
+            pa.array(found.similarity[rows]),
+        ]
+        yield pa.table(columns, schema=PAIRS)
+
+
+_ROWS_AT_A_TIME = 16 * GROUP_ROWS
+
+
+def _write(path: Path, tables: Iterable[pa.Table]) -> str:
+    """Write tables with the same columns one after the other; returns a digest of their rows."""
+    digests = []
+    writer: pq.ParquetWriter | None = None
+    with replacing(path) as aside:
+        for table in tables:
+            writer = writer or pq.ParquetWriter(aside, table.schema, compression="zstd")
+            writer.write_table(table, row_group_size=GROUP_ROWS)
+            digests.append(content_digest(table))
+        if writer is not None:
+            writer.close()
+    return digest_of(digests)

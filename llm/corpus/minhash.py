@@ -1,92 +1,71 @@
-"""Shingles, MinHash bands and Jaccard similarity: which texts are worth comparing, and how alike."""
+"""Shingles, MinHash bands and Jaccard similarity: which texts are worth comparing, and how alike.
+
+A shingle is a word n-gram, kept as a 32-bit hash. Of n shingles of one text, n / 2^32 are expected
+to meet a foreign one of another text by chance, and the similarity is off by no more than that: a
+millionth for a page of some thousand words, two in a thousand for ten million.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
-from llm.corpus.words import in_batches, mix, n_grams, words
+from llm.corpus.words import mix, word_hashes
 
-_MASK = (1 << 64) - 1
-_STEP = 0x9E3779B97F4A7C15
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def shingle_sets(texts: pa.LargeStringArray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The set of word n-grams of each text, as sorted 32-bit hashes without repeats.
+
+    Returns (flat (S,) uint32, bounds (D + 1,) int64): text d has flat[bounds[d]:bounds[d + 1]].
+    Words are those of `words.word_hashes`: case and punctuation ignored, split as the script needs.
+    A text of fewer than n words is one shingle; one without words has none.
+    """
+    from llm.corpus import minhash_kernels as kernels  # numba takes half a second to import
+
+    hashes, offsets = word_hashes(texts)
+    return kernels.shingle_sets(np.ascontiguousarray(hashes, np.uint64), offsets, n)
 
 
 def shingles(texts: Sequence[str], n: int) -> list[np.ndarray]:
-    """The set of word n-grams of each text, as sorted 64-bit hashes; case and punctuation ignored.
+    """`shingle_sets` of a few texts, one array each."""
+    flat, bounds = shingle_sets(pa.array(texts, pa.large_string()), n)
+    return [flat[bounds[at] : bounds[at + 1]] for at in range(len(texts))]
 
-    A text of fewer than n words is one shingle; one without words has none.
+
+def jaccard(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> float:
+    """Similarity of two sets given as sorted uint32 arrays without repeats: |a ∩ b| / |a ∪ b|.
+
+    Where it is below `least` it may come out as 0; that of two empty sets is 0.
     """
-    lowered = [text.lower() for text in texts]
-    result: list[np.ndarray] = []
-    for _, batch in in_batches(lowered):
-        found = words(batch)
-        hashes, positions = n_grams(found, n)
-        number = len(batch.starts)
-        bounds = np.searchsorted(found.texts[positions], np.arange(number + 1))
-        word_bounds = np.searchsorted(found.texts, np.arange(number + 1))
-        for text in range(number):
-            grams = hashes[bounds[text] : bounds[text + 1]]
-            if not len(grams):
-                grams = _short(found.hashes[word_bounds[text] : word_bounds[text + 1]])
-            result.append(np.unique(grams))
-    return result
+    from llm.corpus import minhash_kernels as kernels
+
+    return float(kernels.jaccard(a, b, float(least)))
 
 
-def _short(hashes: np.ndarray) -> np.ndarray:
-    """All the words of a short text as one shingle (or none at all)."""
-    if not len(hashes):
-        return np.zeros(0, np.uint64)
-    key = len(hashes)
-    for value in hashes.tolist():
-        key = (key * _STEP + value) & _MASK
-    return mix(np.array([key], np.uint64))
-
-
-def jaccard(a: np.ndarray, b: np.ndarray) -> float:
-    """Similarity of two sets given as sorted arrays without repeats: |a ∩ b| / |a ∪ b|."""
-    if not len(a) or not len(b):
-        return 0.0
-    both = np.concatenate([a, b])
-    both.sort()
-    shared = int(np.count_nonzero(both[1:] == both[:-1]))
-    return shared / (len(both) - shared)
-
-
-def band_keys(sets: Sequence[np.ndarray], bands: int, rows: int) -> np.ndarray:
+def band_keys(flat: np.ndarray, bounds: np.ndarray, bands: int, rows: int) -> np.ndarray:
     """A key for each set and band: (D, bands) uint64. Alike sets are likely to share one.
 
     Two sets of similarity s share at least one key with probability 1 - (1 - s^rows)^bands
-    (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, chapter 3). Sets must not be empty.
+    (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, chapter 3). Each row is the least
+    value of factor * x + shift modulo 2^32 over a set's x. An odd factor makes that a permutation,
+    and as the x are hashes, each x of two sets' union is equally likely to come out least: the two
+    agree in a row with probability s exactly. Keys of empty sets mean nothing.
     """
-    factors, offsets = _permutations(bands * rows)
-    lengths = np.fromiter(map(len, sets), np.int64, len(sets))
-    keys = np.zeros((len(sets), bands), np.uint64)
-    for first, last in _blocks(lengths):
-        flat = np.concatenate(sets[first:last])
-        begins = np.cumsum(lengths[first:last]) - lengths[first:last]
-        permuted = np.empty_like(flat)
-        for band in range(bands):
-            key = keys[first:last, band]
-            for row in range(band * rows, (band + 1) * rows):
-                np.multiply(flat, factors[row], out=permuted)
-                permuted += offsets[row]
-                key[:] = mix(key + np.minimum.reduceat(permuted, begins))
-    return keys
+    from llm.corpus import minhash_kernels as kernels
+
+    factors, shifts = _permutations(bands * rows)
+    return kernels.band_keys(flat, bounds, factors, shifts, bands, rows)
 
 
-def _blocks(lengths: np.ndarray, size: int = 1 << 15) -> list[tuple[int, int]]:
-    """Ranges of sets that hold some thousand shingles together, so that they stay in the cache."""
-    blocks, first, held = [], 0, 0
-    for index, length in enumerate(lengths.tolist()):
-        held += length
-        if held >= size:
-            blocks.append((first, index + 1))
-            first, held = index + 1, 0
-    if first < len(lengths):
-        blocks.append((first, len(lengths)))
-    return blocks
+def chance(similarity: float, bands: int, rows: int) -> float:
+    """The probability that two sets of this similarity share a key: 1 - (1 - s^rows)^bands."""
+    return 1 - (1 - similarity**rows) ** bands
 
 
 def _permutations(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Multipliers (odd) and offsets of `count` fixed permutations of the 64-bit numbers."""
-    numbers = mix(np.arange(1, 2 * count + 1, dtype=np.uint64) * np.uint64(_STEP))
-    return numbers[:count] | np.uint64(1), numbers[count:]
+    """Multipliers (odd) and shifts of `count` fixed permutations of the 32-bit numbers."""
+    numbers = mix(np.arange(1, count + 1, dtype=np.uint64) * _STEP)
+    factors = (numbers >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+    return factors, numbers.astype(np.uint32)

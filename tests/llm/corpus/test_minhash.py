@@ -2,12 +2,13 @@
 
 import random
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from llm.corpus.minhash import band_keys, jaccard, shingles
+from llm.corpus.minhash import band_keys, chance, jaccard, shingles
 
 
 def shingle_set(text: str, n: int) -> set[tuple[str, ...]]:
@@ -44,28 +45,70 @@ def test_case_and_punctuation_make_no_difference() -> None:
     assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("similarity", [0.5, 0.7, 0.8, 0.9])
-def test_bands_catch_pairs_as_often_as_theory_says(similarity: float) -> None:
-    # FineWeb's 14 bands of 8 rows: 77 % at 0.75, 92 % at 0.8 (Penedo et al. 2024).
-    rng = np.random.default_rng(int(similarity * 100))
-    size, pairs = 200, 1500
+def of_sets(sets: Sequence[np.ndarray], bands: int, rows: int) -> np.ndarray:
+    bounds = np.cumsum([0, *map(len, sets)])
+    return band_keys(np.concatenate(sets), bounds, bands, rows)
+
+
+def alike(rng: np.random.Generator, size: int, similarity: float) -> tuple[np.ndarray, np.ndarray]:
+    """Two sets of `size` numbers with this Jaccard similarity."""
     shared = round(2 * size * similarity / (1 + similarity))
-    sets = []
-    for _ in range(pairs):
-        both = rng.integers(0, 2**63, 2 * size - shared, dtype=np.uint64)
-        sets += [np.sort(both[:size]), np.sort(both[size - shared :])]
+    both = rng.permutation(np.unique(rng.integers(0, 2**32, 2 * size - shared + 99, np.uint64)))
+    both = both[: 2 * size - shared].astype(np.uint32)
+    return np.sort(both[:size]), np.sort(both[size - shared :])
+
+
+@pytest.mark.parametrize("size", [30, 200, 5000])
+@pytest.mark.parametrize("similarity", [0.5, 0.7, 0.8, 0.9])
+def test_bands_catch_pairs_as_often_as_theory_says(similarity: float, size: int) -> None:
+    # FineWeb's 14 bands of 8 rows: 77 % at 0.75, 92 % at 0.8 (Penedo et al. 2024).
+    rng = np.random.default_rng(int(similarity * 100) + size)
+    pairs = 250 if size == 5000 else 1500
+    keys = of_sets([one for _ in range(pairs) for one in alike(rng, size, similarity)], 14, 8)
+    shared = round(2 * size * similarity / (1 + similarity))
     true = shared / (2 * size - shared)
-    keys = band_keys(sets, 14, 8)
     caught = (keys[0::2] == keys[1::2]).any(axis=1).mean()
     expected = 1 - (1 - true**8) ** 14
+    assert chance(true, 14, 8) == expected
     assert caught == pytest.approx(
         expected, abs=3.5 * (expected * (1 - expected) / pairs) ** 0.5 + 0.005
     )
 
 
+@pytest.mark.parametrize("size", [2, 50, 3000])
+def test_a_row_agrees_as_often_as_two_sets_are_alike(size: int) -> None:
+    rng = np.random.default_rng(size)
+    shared, pairs, rows = size // 2, 400, 112
+    sets = []
+    for _ in range(pairs):
+        both = rng.integers(0, 2**32, 2 * size - shared, dtype=np.uint64).astype(np.uint32)
+        sets += [both[:size], both[size - shared :]]
+    keys = of_sets(sets, rows, 1)
+    agreed = (keys[0::2] == keys[1::2]).mean(axis=1)
+    true = shared / (2 * size - shared)
+    # Of independent permutations the share of agreeing rows is binomial: mean and spread as it says.
+    spread = (true * (1 - true) / rows) ** 0.5
+    assert agreed.mean() == pytest.approx(true, abs=4 * spread / pairs**0.5)
+    assert agreed.std() == pytest.approx(spread, rel=0.15)
+
+
 def test_keys_do_not_depend_on_the_company() -> None:
     rng = np.random.default_rng(0)
-    sets = [np.sort(rng.integers(0, 2**63, n, dtype=np.uint64)) for n in (1, 5, 40_000, 3, 70_000)]
-    together = band_keys(sets, 4, 3)
+    sets = [rng.integers(0, 2**32, n, dtype=np.uint32) for n in (1, 5, 40_000, 3, 70_000)]
+    together = of_sets(sets, 4, 3)
     for index, one in enumerate(sets):
-        assert np.array_equal(band_keys([one], 4, 3)[0], together[index])
+        assert np.array_equal(of_sets([one], 4, 3)[0], together[index])
+
+
+def test_similarity_may_come_out_as_nothing_only_below_what_was_asked_for() -> None:
+    rng = np.random.default_rng(3)
+    for size in (1, 2, 7, 100, 1000):
+        for share in (0.0, 0.3, 0.5, 0.79, 0.8, 0.81, 0.95, 1.0):
+            a, b = alike(rng, size, share)
+            b = b[: rng.integers(0, size + 1)] if share > 0.9 else b
+            true = len(np.intersect1d(a, b)) / len(np.union1d(a, b))
+            assert jaccard(a, b) == true
+            for least in (0.1, 0.8, true or 0.5, 1.0):
+                assert jaccard(a, b, least) == (
+                    true if true >= least else pytest.approx(true / 2, abs=true / 2)
+                )
