@@ -1,17 +1,15 @@
 """Crawl: every source of the recipe → its pages, as WARC."""
 
-from llm.corpus.sources import builtin, files, warc, web
-from llm.corpus.sources.files import FilesSource
+from llm.corpus.sources import builtin, web
 from llm.corpus.sources.web import WebSource
 from llm.runs import Outputs
 from tasks.nights import earlier_crawls, night_before
 from tasks.run import Run, Stages
-from tasks.step import Call, Outside, Step
+from tasks.sources import source_call
+from tasks.step import Call, Step
 
 WEB = Step("crawl", web.crawl, retries=3, resumes_across_code=True)
 BUILTIN = Step("crawl", builtin.crawl, retries=3, resumes_across_code=True)
-FILES = Step("crawl", files.read)
-WARC = Step("crawl", warc.read)
 
 
 def crawl(run: Run, stages: Stages) -> Outputs:
@@ -33,8 +31,6 @@ def crawl(run: Run, stages: Stages) -> Outputs:
             else:
                 calls.append(Call(WEB, source, inputs, name, identity))
         else:
-            step = FILES if isinstance(source, FilesSource) else WARC
-            found = Outside.files(files.expand(source.path))
-            calls.append(Call(step, source, {"files": [found]}, name))
+            calls.append(source_call(name, source, run.snapshot))
     pages = dict(zip((call.label for call in calls), run.map(calls), strict=True))
     return {"pages": pages, "earlier": earlier_crawls(run)}

@@ -6,10 +6,15 @@ import pydantic
 
 from llm.corpus.crawler import WebSource
 from llm.corpus.sources.files import FilesSource
+from llm.corpus.sources.hook import HookSource
+from llm.corpus.sources.hub import HubSource
 from llm.corpus.sources.warc import WarcSource
 from llm.settings import section, setting
 
-Source = Annotated[WebSource | FilesSource | WarcSource, pydantic.Field(discriminator="type")]
+Source = Annotated[
+    WebSource | FilesSource | WarcSource | HubSource | HookSource,
+    pydantic.Field(discriminator="type"),
+]
 
 
 @section

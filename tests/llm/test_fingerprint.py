@@ -103,7 +103,11 @@ def test_the_order_of_a_mapping_does_not_matter_but_types_do() -> None:
 
 
 def test_packages_are_empty_and_nothing_is_imported_by_name() -> None:
-    """Re-exports would make every step reach everything; dynamic imports would hide what it reaches."""
+    """Re-exports would make every step reach everything; dynamic imports would hide what it reaches.
+
+    Users' hooks are imported by name: what they reach is part of the identity by `hooks.reach`.
+    """
+    by_name = PACKAGE / "corpus" / "hooks.py"
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text()
         if path.name == "__init__.py":
@@ -113,4 +117,4 @@ def test_packages_are_empty_and_nothing_is_imported_by_name() -> None:
                 assert node.level == 0, f"{path}: relative import"
             if isinstance(node, ast.Name | ast.Attribute):
                 name = node.id if isinstance(node, ast.Name) else node.attr
-                assert name not in ("import_module", "__import__"), path
+                assert path == by_name or name not in ("import_module", "__import__"), path

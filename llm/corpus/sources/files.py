@@ -221,7 +221,7 @@ def _text_row(stream: BinaryIO, name: str, values: FilesSource) -> Row:
         return Row(name, problem=f"too_large: over {values.max_document_bytes} bytes")
     if not data.strip():
         return Row(name, problem="empty: the file has no text")
-    return Row(name, data, _file_url(name))
+    return Row(name, data, file_url(name))
 
 
 def _row(row: Any, name: str, number: int, values: FilesSource) -> Row:
@@ -229,7 +229,7 @@ def _row(row: Any, name: str, number: int, values: FilesSource) -> Row:
     place = f"{name}#{number}"
     if not isinstance(row, Mapping):
         return Row(place, problem=f"no_text: the row is no object but {type(row).__name__}")
-    text = _field(row, values.text)
+    text = field_of(row, values.text)
     if not isinstance(text, str):
         said = f"is {type(text).__name__}" if text is not None else "is missing"
         there = ", ".join(str(key) for key in row)
@@ -239,16 +239,17 @@ def _row(row: Any, name: str, number: int, values: FilesSource) -> Row:
     data = text.encode("utf-8", "replace")
     if len(data) > values.max_document_bytes:
         return Row(place, problem=f"too_large: over {values.max_document_bytes} bytes")
-    url = _field(row, values.url) if values.url else None
+    url = field_of(row, values.url) if values.url else None
     if isinstance(url, str) and url.strip():
         address = quote(url.strip(), safe="/%:?#[]@!$&'()*+,;=~-._")
     else:
-        identity = _field(row, values.id) if values.id else None
-        address = _file_url(f"{name}#{number if identity is None else identity}")
+        identity = field_of(row, values.id) if values.id else None
+        address = file_url(f"{name}#{number if identity is None else identity}")
     return Row(place, data, address)
 
 
-def _field(row: Mapping[str, Any], name: str) -> Any:
+def field_of(row: Mapping[str, Any], name: str) -> Any:
+    """What a row holds under a name, dots leading into nested ones; None: nothing."""
     if name in row:
         return row[name]
     value: Any = row
@@ -257,7 +258,8 @@ def _field(row: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _file_url(place: str) -> str:
+def file_url(place: str) -> str:
+    """An address for what has none of its own."""
     return "file:///" + quote(place, safe="/#:@!$&'()*+,;=~-._")
 
 
@@ -275,7 +277,7 @@ def _store(store: PageStore, rows: list[Row]) -> None:
     with store.transaction():
         for row in rows:
             if row.problem:
-                store.fail(_file_url(row.place), row.problem)
+                store.fail(file_url(row.place), row.problem)
             elif not row.skipped:
                 page = Page(
                     row.url,

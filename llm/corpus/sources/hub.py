@@ -1,0 +1,209 @@
+"""The step that reads a data set of the Hugging Face hub, or a folder laid out like one, streaming."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from llm.corpus.pages import Page
+from llm.corpus.sources.files import field_of, file_url
+from llm.corpus.sources.progress import PieceStore
+from llm.corpus.warc import write_pages
+from llm.settings import section, setting
+from llm.step import BadInput, Context, Inputs, StepResult
+
+LIBRARIES = ("datasets",)
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_LOCAL = ("/", "./", "../", "~")
+_BATCH = 500
+_ROWS = "rows"
+
+
+@section
+class HubSource:
+    """A data set of the Hugging Face hub, or a folder laid out like one."""
+
+    type: Literal["hub"] = setting(default="hub", description="Kind of source: hub.")
+    dataset: str = setting(
+        description="Name on the hub (owner/name), or a folder that begins with /, ./, ../ or ~.",
+        min_length=1,
+    )
+    config: str | None = setting(
+        default=None, description="Configuration of the data set; none: its default."
+    )
+    split: str = setting(default="train", description="Split that is read.", min_length=1)
+    revision: str | None = setting(
+        default=None,
+        description="Commit of the data set (40 hexadecimal digits); needed for the hub's.",
+    )
+    text: str | tuple[str, ...] = setting(
+        default="text",
+        description="Column with the text, dots leading into nested ones; several are joined by an "
+        "empty line.",
+    )
+    url: str | None = setting(
+        default=None,
+        description="Column with the document's address; none: data set and row number.",
+    )
+    max_documents: int | None = setting(
+        default=None, description="Rows that are read (count); none: all.", gt=0
+    )
+    max_document_bytes: int = setting(
+        default=50_000_000, description="Larger documents are left out (bytes).", gt=0
+    )
+    shard_bytes: int = setting(
+        default=32_000_000,
+        description="Mean size of a shard of the result (bytes of text, uncompressed).",
+        gt=0,
+    )
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise ValueError("text names no column")
+        if not self.is_local and not _COMMIT.fullmatch(self.revision or ""):
+            raise ValueError(
+                f"pin the revision of {self.dataset}: the 40 digits of a commit from "
+                f"https://huggingface.co/datasets/{self.dataset}/commits/main (a folder begins "
+                "with ./ or /)"
+            )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder."""
+        return self.dataset.startswith(_LOCAL)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns with text."""
+        return (self.text,) if isinstance(self.text, str) else self.text
+
+
+def local_folder(values: HubSource) -> Path | None:
+    """The folder of the user's own that is read, None for the hub's. Raises BadInput if missing."""
+    if not values.is_local:
+        return None
+    folder = Path(values.dataset).expanduser()
+    if not folder.is_dir():
+        raise BadInput(f"there is no folder {values.dataset!r} (looked in {Path.cwd()})")
+    return folder
+
+
+def read(values: HubSource, inputs: Inputs, context: Context) -> StepResult:
+    """Read the rows of a split into WARC shards of conversion records, one a document.
+
+    Rows without text are counted in failures.parquet by number. Killed and run again, it goes on
+    after the last batch. Raises BadInput for a data set, split or column that is not there, and
+    ConnectionError when the hub cannot be reached.
+    """
+    store = PieceStore(context.work / "hub.sqlite")
+    try:
+        _read_rows(values, store, context)
+        if not store.totals()[0]:
+            reasons = "; ".join(f"{url}: {reason}" for url, reason in store.failures()[:3])
+            raise BadInput(f"no row of {values.dataset!r} gives a document. {reasons}")
+        rows, _ = _state(store)
+        return write_pages(store, context, values.shard_bytes, {"rows": rows})
+    finally:
+        store.close()
+
+
+def _read_rows(values: HubSource, store: PieceStore, context: Context) -> None:
+    """Read batch after batch; with each, the place in the stream is noted."""
+    done, place = _state(store)
+    try:
+        stream = _open(values)
+        if place:
+            stream.load_state_dict(place)
+        rows = islice(iter(stream), _left(values, done))
+        while batch := list(islice(rows, _BATCH)):
+            with store.transaction():
+                for number, row in enumerate(batch, start=done + 1):
+                    _keep(store, row, number, values)
+                done += len(batch)
+                store.mark(_ROWS, json.dumps([done, stream.state_dict()]))
+            context.report.progress(done, values.max_documents, "rows")
+    except (ConnectionError, TimeoutError) as error:
+        raise ConnectionError(f"{values.dataset} cannot be reached: {error}") from error
+    except BadInput:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        # What `datasets` and Arrow raise for what is not there or cannot be read.
+        said = " ".join(str(error).split())
+        raise BadInput(
+            f"the data set {values.dataset!r} cannot be read after row {done}: {said}"
+        ) from error
+
+
+def _state(store: PieceStore) -> tuple[int, Any]:
+    """How many rows are in, and where the stream goes on."""
+    note = store.note(_ROWS)
+    if note is None:
+        return 0, None
+    done, place = json.loads(note)
+    return done, place
+
+
+def _left(values: HubSource, done: int) -> int | None:
+    return None if values.max_documents is None else max(0, values.max_documents - done)
+
+
+def _open(values: HubSource) -> Any:
+    """The split as a stream of the wanted columns."""
+    import datasets  # takes seconds to import, and only this source needs it
+
+    folder = local_folder(values)
+    stream = datasets.load_dataset(
+        str(folder or values.dataset),
+        values.config,
+        split=values.split,
+        revision=None if folder else values.revision,
+        streaming=True,
+    )
+    there = stream.column_names
+    if there is None:
+        return stream
+    wanted = [*values.columns, *([values.url] if values.url else [])]
+    tops = dict.fromkeys(name if name in there else name.split(".")[0] for name in wanted)
+    missing = [name for name in tops if name not in there]
+    if missing:
+        raise BadInput(
+            f"{values.dataset!r} has no column {missing[0]!r}; there are: {', '.join(there)}"
+        )
+    return stream.select_columns(list(tops))
+
+
+def _keep(store: PieceStore, row: Mapping[str, Any], number: int, values: HubSource) -> None:
+    place = f"{_name(values)}#{number}"
+    texts = [text for text in _texts(row, values.columns) if text.strip()]
+    if not texts:
+        store.fail(file_url(place), f"no_text: no text in {', '.join(values.columns)}")
+        return
+    data = "\n\n".join(texts).encode("utf-8", "replace")
+    if len(data) > values.max_document_bytes:
+        store.fail(file_url(place), f"too_large: over {values.max_document_bytes} bytes")
+        return
+    url = field_of(row, values.url) if values.url else None
+    if isinstance(url, str) and url.strip():
+        address = quote(url.strip(), safe="/%:?#[]@!$&'()*+,;=~-._")
+    else:
+        address = file_url(place)
+    page = Page(address, data, "conversion", content_type="text/plain", position=place)
+    store.add(page)
+
+
+def _texts(row: Mapping[str, Any], columns: tuple[str, ...]) -> Iterator[str]:
+    for column in columns:
+        value = field_of(row, column)
+        if isinstance(value, str):
+            yield value
+
+
+def _name(values: HubSource) -> str:
+    """The split's name in addresses and positions."""
+    name = Path(values.dataset).name if values.is_local else values.dataset
+    revision = f"@{values.revision[:12]}" if values.revision and not values.is_local else ""
+    return "/".join(part for part in (name + revision, values.config, values.split) if part)

@@ -1,0 +1,59 @@
+"""The calls that read each kind of source that is no web site, and what names their results."""
+
+from llm.corpus import hooks
+from llm.corpus.crawl import Source
+from llm.corpus.sources import files, hook, hub, warc
+from llm.corpus.sources.files import FilesSource
+from llm.corpus.sources.hook import HookSource
+from llm.corpus.sources.hub import HubSource
+from llm.corpus.sources.warc import WarcSource
+from llm.fingerprint import digest_values, fingerprint
+from llm.step import BadInput
+from tasks.step import Call, Outside, Step
+
+FILES = Step("crawl", files.read)
+WARC = Step("crawl", warc.read, retries=3)
+HUB = Step("crawl", hub.read, retries=3)
+HOOK = Step("crawl", hook.read)
+
+
+def source_call(name: str, source: Source, snapshot: str) -> Call:
+    """The call that reads a source: named by its settings, the user's files and his code.
+
+    Nothing here asks the network: an address or a pinned revision stands for its content.
+    """
+    if isinstance(source, FilesSource):
+        return Call(FILES, source, {"files": [Outside.files(files.expand(source.path))]}, name)
+    if isinstance(source, WarcSource):
+        here = warc.local_files(source)
+        inputs = {"files": [Outside.files(here)]} if here else {}
+        return Call(WARC, source, inputs, name, warc.identity(source, snapshot))
+    if isinstance(source, HubSource):
+        folder = hub.local_folder(source)
+        inputs = {"files": [Outside.folder(folder)]} if folder else {}
+        return Call(HUB, source, inputs, name)
+    if isinstance(source, HookSource):
+        here = hook.local_files(source)
+        inputs = {"files": [Outside.files(here)]} if here else {}
+        identity = hook.identity(source, snapshot) | {"hook": hook_identity(source.function)}
+        return Call(HOOK, source, inputs, name, identity)
+    raise TypeError(f"the source {name!r} is a web site")
+
+
+def hook_identity(name: str) -> str:
+    """Digest of a hook's code: what it is made of, without comments, and the libraries it names.
+
+    Raises BadInput for a hook that is not there.
+    """
+    made_of = hooks.reach(name)
+    try:
+        parts = [fingerprint(module, made_of.root) for module in made_of.modules]
+        parts += [fingerprint(module) for module in made_of.ours]
+    except (ValueError, OSError) as error:
+        raise BadInput(f"the hook {name}: {error}") from error
+    modules: dict[str, str] = {}
+    libraries: dict[str, str] = {}
+    for part in parts:
+        modules.update(part.modules)
+        libraries.update(part.libraries)
+    return digest_values({"modules": modules, "libraries": libraries})
