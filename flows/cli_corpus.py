@@ -7,17 +7,24 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.rule import Rule
+from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
 from flows.environment import HOME
+from llm.step import BadInput
 
+EXCERPT = 600  # characters
+DIFF_LINES = 40
 JSON = typer.Option(False, "--json", help="Print JSON instead of tables.")
 SET = typer.Option([], "--set", help="Change a rule: clean.filters.gopher_quality.min_words=30.")
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    app.command()(whatif)
+    for command in (whatif, browse):
+        app.command()(command)
 
 
 def whatif(
@@ -110,3 +117,130 @@ def _amount(size: dict[str, int]) -> str:
     if not size["documents"]:
         return "0"
     return f"{size['documents']:,} ({size['bytes'] / 1e6:.2f} MB)"
+
+
+def browse(
+    corpus: str = typer.Argument("demo", help="A recipe (its newest run), a snapshot or a run."),
+    reason: str | None = typer.Option(
+        None, help="Only what was dropped for this: a rule, or a preset for all of its rules."
+    ),
+    kept: bool = typer.Option(False, "--kept", help="Only what was kept."),
+    dropped: bool = typer.Option(False, "--dropped", help="Only what was dropped."),
+    source: str | None = typer.Option(None, help="Only of this source."),
+    count: int = typer.Option(3, help="Documents of each reason (count).", min=1),
+    seed: int = typer.Option(0, help="The same seed draws the same documents."),
+    full: bool = typer.Option(False, "--full", help="Whole texts instead of excerpts."),
+    diff: tuple[str, str] | None = typer.Option(
+        None, metavar="OLDER NEWER", help="Compare two runs, snapshots or recipes instead."
+    ),
+    as_json: bool = JSON,
+) -> None:
+    """Sample what was kept and dropped and say why, or tell two versions of a corpus apart."""
+    from llm.corpus.browse import sample
+    from llm.corpus.compare import compare
+    from tasks.corpus import corpus_of, find_run
+
+    if kept and (dropped or reason):
+        raise BadInput("--kept goes with neither --dropped nor --reason")
+    console = Console()
+    if diff is not None:
+        if kept or dropped or reason or source:
+            raise BadInput("--diff shows every change: leave --kept, --dropped, --reason, --source")
+        older, newer = (find_run(HOME, name) for name in diff)
+        versions = [corpus_of(HOME, record) for record in (older, newer)]
+        told = compare(versions[0], versions[1], count=count, seed=seed)
+        if as_json:
+            print(json.dumps({"before": older.id, "after": newer.id, **told}, indent=1))
+        else:
+            console.print(f"{older.id} → {newer.id}", highlight=False)
+            _print_differences(console, told, full)
+        return
+    record = find_run(HOME, corpus)
+    nights = corpus_of(HOME, record)
+    only = True if kept else False if dropped else None
+    examples = sample(nights, reason=reason, kept=only, source=source, count=count, seed=seed)
+    if as_json:
+        print(json.dumps({"run": record.id, "documents": examples}, indent=1))
+        return
+    console.print(f"run {record.id}", highlight=False)
+    for example in examples:
+        _print_example(console, example, full)
+
+
+def _print_example(console: Console, example: dict[str, Any], full: bool) -> None:
+    colour = "green" if example["reason"] == "kept" else "yellow"
+    console.print(Rule(Text(example["reason"], style=f"bold {colour}"), align="left"))
+    console.print(example["url"], style="bold", highlight=False, markup=False, overflow="fold")
+    facts = [
+        example["source"],
+        example["language"],
+        example["night"],
+        f"{example['bytes']:,} bytes",
+        example["fetched_at"],
+        example["position"],
+    ]
+    console.print(
+        "  ".join(fact for fact in facts if fact), style="dim", highlight=False, markup=False
+    )
+    for one in example["evidence"]:
+        console.print(_said(one), highlight=False, markup=False)
+    other = example["duplicate_of"]
+    if other is not None:
+        alike = "" if other["similarity"] is None else f", similarity {other['similarity']:.3f}"
+        where = other["url"] or f"the document {other['doc_id']} of another corpus"
+        console.print(f"duplicate of {where}{alike}", highlight=False, markup=False)
+    if example["masked"]:
+        said = ", ".join(f"{times} {kind}" for kind, times in example["masked"].items())
+        console.print(f"masked: {said}", highlight=False)
+    if example["text"] is not None:
+        console.print(_shown(example["text"], example["masked"], full))
+    console.print()
+
+
+def _said(evidence: dict[str, Any]) -> str:
+    """ "gopher_quality.min_words: words is 12, at least 50 is asked"."""
+    value = evidence["value"]
+    shown = f"{value:,.4g}" if isinstance(value, float) else value
+    bounds = [
+        f"{words} {evidence[end]:,.4g} is asked"
+        for end, words in (("low", "at least"), ("high", "at most"))
+        if end in evidence
+    ]
+    if evidence.get("score") is not None:
+        bounds.append(f"score {evidence['score']:.2f}")
+    what = f"{evidence['signal']} is {shown}" if "signal" in evidence else f"{shown or 'yes'}"
+    return ", ".join([f"{evidence['rule']}: {what}", *bounds])
+
+
+def _shown(text: str, masked: dict[str, int], full: bool) -> Text:
+    """The text or its beginning, with what stands in for personal data highlighted."""
+    cut = text if full or len(text) <= EXCERPT else f"{text[:EXCERPT]} …"
+    shown = Text(cut)
+    shown.highlight_words([f"<{kind}>" for kind in masked], style="black on yellow")
+    return shown
+
+
+def _print_differences(console: Console, told: dict[str, Any], full: bool) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("before", "after"):
+        table.add_column(column, overflow="fold")
+    table.add_column("documents", justify="right")
+    table.add_column("MB", justify="right")
+    for row in told["moves"]:
+        end = f"{row['to']} (text changed)" if row["text_changed"] else row["to"]
+        size = f"{row['bytes'] / 1e6:,.2f}"
+        table.add_row(escape(row["from"]), escape(end), f"{row['documents']:,}", size)
+    table.add_row("as before", "", f"{told['same']:,}", "")
+    console.print(table)
+    for one in told["samples"]:
+        console.print(Rule(Text(f"{one['from']} → {one['to']}", style="bold"), align="left"))
+        console.print(one["url"], style="bold", highlight=False, markup=False, overflow="fold")
+        if one["diff"]:
+            lines = one["diff"] if full else one["diff"][:DIFF_LINES]
+            console.print(Syntax("\n".join(lines), "diff", word_wrap=True))
+            if len(lines) < len(one["diff"]):
+                console.print(f"… {len(one['diff']) - len(lines)} more lines (--full)", style="dim")
+        elif not one["text_changed"]:
+            text = one["before"] if one["after"] is None else one["after"]
+            if text is not None:
+                console.print(_shown(text, {}, full))

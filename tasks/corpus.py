@@ -3,12 +3,13 @@
 import dataclasses
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
+from llm.corpus.browse import Night
 from llm.corpus.decide import DecideAll
 from llm.recipe import Recipe, load_recipe
 from llm.runs import RunRecord
@@ -19,21 +20,6 @@ from tasks.verdict import differences
 
 # Sections of clean that are asked about figures alone.
 CHEAP = ("filters", "consent")
-
-
-@dataclasses.dataclass(frozen=True)
-class Night:
-    """What a run decided on one night's documents.
-
-    inputs: folders, as the step that decided was given them, in the order of `values.shards`;
-    written: by shard, those that are in the store.
-    """
-
-    snapshot: str
-    values: DecideAll
-    inputs: Mapping[str, Sequence[Path]]
-    decisions: Mapping[str, Path]
-    written: Mapping[str, Path]
 
 
 def find_run(home: Home, name: str) -> RunRecord:
