@@ -3,34 +3,18 @@
 import gzip
 import json
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from llm.corpus.clusters import MOST_COMPARED, Sets, Slots, cluster
-from llm.corpus.dedup import (
-    DedupSettings,
-    NearSettings,
-    find_duplicates,
-    near_duplicates,
-    signature_settings,
-)
-from llm.corpus.documents import (
-    CLUSTERS,
-    EXTRACTED,
-    PAIRS,
-    document_id,
-    read_table,
-    write_table,
-)
+from llm.corpus.dedup import NearSettings, near_duplicates
+from llm.corpus.documents import CLUSTERS, PAIRS, document_id, read_table
 from llm.corpus.minhash import jaccard, shingle_sets, shingles
-from llm.corpus.signatures import sign
-from llm.step import Context, StepResult
+from llm.step import Context
+from tests.llm.corpus.nights import edited, prose, run, write_documents
 
 Shingles = set[tuple[str, ...]]
 
@@ -42,24 +26,6 @@ def word_5_grams(text: str) -> Shingles:
 
 def similarity(a: Shingles, b: Shingles) -> float:
     return len(a & b) / len(a | b)
-
-
-def prose(rng: random.Random, words: int) -> list[str]:
-    return [f"w{rng.randrange(20_000)}" for _ in range(words)]
-
-
-def edited(rng: random.Random, words: Sequence[str], edits: int) -> list[str]:
-    result = list(words)
-    for _ in range(edits):
-        at = rng.randrange(len(result))
-        match rng.randrange(3):
-            case 0:
-                result[at] = f"new{rng.randrange(10**6)}"
-            case 1:
-                del result[at]
-            case _:
-                result.insert(at, f"new{rng.randrange(10**6)}")
-    return result
 
 
 def test_seeded_edits_are_found_by_band_and_nothing_else_is() -> None:
@@ -178,48 +144,6 @@ def test_crawled_pages_hide_no_duplicates_that_brute_force_finds(shared_data: Pa
     together = {frozenset((one.position, one.of)) for one in found}
     assert len(alike) >= 10
     assert {frozenset(pair) for pair in alike} <= together
-
-
-def write_documents(folder: Path, texts: Sequence[tuple[str, str]]) -> Path:
-    rows = [
-        {"doc_id": document_id("s", url, text), "url": url, "source": "s", "language": "en"}
-        | {"language_score": 1.0, "licence": "", "opt_out": "", "text": text}
-        for url, text in texts
-    ]
-    write_table(folder / "documents.parquet", pa.Table.from_pylist(rows, schema=EXTRACTED))
-    return folder
-
-
-def signed(folder: Path, values: DedupSettings) -> Path:
-    """The signatures of a folder of documents, made where they are missing."""
-    settings = signature_settings(values)
-    out = folder / f"signed-{settings.words}-{settings.bands}-{settings.rows}"
-    if not out.exists():
-        out.mkdir()
-        sign(settings, {"documents": [folder]}, Context(out=out, work=folder))
-    return out
-
-
-def run(
-    context: Context,
-    name: str,
-    folders: list[Path],
-    earlier: Sequence[Path] = (),
-    kept: Sequence[Path] = (),
-    inputs: Mapping[str, Sequence[Path]] = MappingProxyType({}),
-    **settings: object,
-) -> StepResult:
-    out, work = context.out / name, context.work / name
-    out.mkdir()
-    work.mkdir()
-    values = DedupSettings(**settings)  # type: ignore[arg-type]
-    given = {"signatures": folders, "earlier": earlier, **inputs}
-    signatures = {key: [signed(one, values) for one in paths] for key, paths in given.items()}
-    if "truth" in inputs:
-        signatures["truth"] = list(inputs["truth"])
-    return find_duplicates(
-        values, {**signatures, "kept": kept}, replace(context, out=out, work=work)
-    )
 
 
 def a_corpus() -> list[tuple[str, str]]:
