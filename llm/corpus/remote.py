@@ -179,7 +179,7 @@ class Transfer:
             if skip is None:
                 return
             left = None if end is None else end - position
-            for chunk in response.iter_raw(1 << 16):
+            for chunk in response.iter_raw():
                 chunk, skip = chunk[skip:], max(0, skip - len(chunk))
                 if left is not None:
                     chunk = chunk[:left]

@@ -1,16 +1,27 @@
 """Other people's web archives: every good record comes out, every bad one is counted."""
 
 import gzip
+import io
+import json
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import zstandard
+from warcio.archiveiterator import ArchiveIterator
 
-from llm.corpus.archives import Bad, read_archive
+from llm.corpus.archives import Bad, read_archive, read_stream
 from llm.corpus.pages import Page
+from llm.corpus.remote import RemoteSettings
 from llm.corpus.sources import files, warc
 from llm.corpus.sources.warc import WarcSource
-from llm.step import BadInput, Context
+from llm.corpus.warc import POSITION
+from llm.step import BadInput, Context, Machine
+from tests.llm.corpus.ranges import FileServer, serve_files
 
 LIMIT = 10_000_000
 
@@ -148,3 +159,211 @@ def test_no_good_record_at_all_is_bad_input(context: Context, tmp_path: Path) ->
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(BadInput, match=r"no page in .*none\.warc\.gz.*damaged: at byte 0"):
         warc.read(WarcSource(path=str(path)), {"files": [path]}, context)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "name",
+    [
+        "warcio/example.warc",
+        "warcio/example.warc.gz",
+        "warcio/example.arc",
+        "warcio/example.arc.gz",
+        "resiliparse/block-sized-records.warc.lz4",
+    ],
+)
+def test_a_file_cut_anywhere_or_with_flipped_bits_never_hangs_or_crashes(
+    shared_data: Path, name: str
+) -> None:
+    data = (shared_data / "crawl" / name).read_bytes()
+    whole = sum(isinstance(item, Page) for item in read(data))
+    for end in range(0, len(data), 1 if len(data) < 4000 else 3):
+        assert sum(isinstance(item, Page) for item in read(data[:end])) <= whole, end
+    random_bits = random.Random(name)
+    for _ in range(300):
+        damaged = bytearray(data)
+        for _ in range(random_bits.choice((1, 3, 20))):
+            damaged[random_bits.randrange(len(data))] ^= 1 << random_bits.randrange(8)
+        read(bytes(damaged))
+
+
+def read(data: bytes) -> list[Page | Bad]:
+    return list(read_stream(io.BytesIO(data), LIMIT, "x"))
+
+
+@pytest.mark.real_data
+def test_zstd_archives_are_read_too(shared_data: Path) -> None:
+    data = (shared_data / "crawl/resiliparse/warcfile.warc").read_bytes()
+    starts = [match.start() for match in re.finditer(rb"WARC/1\.0\r\nWARC-Type", data)]
+    ends = [*starts[1:], len(data)]
+    records = [zstandard.compress(data[a:b]) for a, b in zip(starts, ends, strict=True)]
+    assert len(read(b"".join(records))) == PAGES["resiliparse/warcfile.warc"]
+    assert sum(isinstance(item, Page) for item in read(zstandard.compress(data))) == 16
+
+
+@pytest.mark.real_data
+def test_a_page_knows_the_file_and_the_byte_where_it_was(
+    shared_data: Path, context: Context
+) -> None:
+    path = shared_data / "crawl/common_crawl/sample-0000.warc.gz"
+    warc.read(WarcSource(path=str(path)), {"files": [path]}, context)
+    positions = {}
+    with (context.out / "pages/00000.warc.gz").open("rb") as stream:
+        for record in ArchiveIterator(stream):
+            if record.rec_type == "response":
+                headers = record.rec_headers
+                positions[headers.get_header(POSITION)] = headers.get_header("WARC-Target-URI")
+    assert len(positions) == 22
+    with path.open("rb") as stream:
+        for position, url in positions.items():
+            name, _, offset = position.partition("@")
+            stream.seek(int(offset))
+            record = next(ArchiveIterator(stream))
+            assert (name, record.rec_headers.get_header("WARC-Target-URI")) == (path.name, url)
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with serve_files() as files:
+        yield files
+
+
+HASTY = RemoteSettings(delay_seconds=0, backoff_seconds=0, retries=2, timeout_seconds=5)
+
+
+def on(context: Context, server: FileServer) -> Context:
+    return replace(context, machine=Machine(hosts=server.hosts))
+
+
+def urls(context: Context) -> set[str]:
+    return set(pq.read_table(context.out / "index.parquet")["url"].to_pylist())
+
+
+@pytest.mark.real_data
+def test_common_crawl_over_the_network_is_as_from_disk(
+    shared_data: Path, context: Context, server: FileServer
+) -> None:
+    folder = shared_data / "crawl/common_crawl"
+    for path in folder.iterdir():
+        server.files[f"crawl-data/CC/{path.name}"] = path.read_bytes()
+    listed = "".join(f"{name}\n" for name in sorted(server.files))
+    server.files["crawl-data/CC/warc.paths.gz"] = gzip.compress(listed.encode())
+    values = WarcSource(
+        list=server.url("crawl-data/CC/warc.paths.gz"), base=server.url(""), remote=HASTY
+    )
+    server.misfortunes = ["", "break 30000", "503", "break 200000"]
+    result = warc.read(values, {}, on(context, server))
+    assert result.counts["pages"] == 22 + 15
+    assert result.counts["files"] == 2
+    assert [path.name for path in context.work.glob("*.part*")] == []
+    assert warc.local_files(values) == []
+
+
+@pytest.mark.real_data
+def test_ranges_of_an_index_fetch_their_records_only(
+    shared_data: Path, context: Context, server: FileServer, tmp_path: Path
+) -> None:
+    path = shared_data / "crawl/common_crawl/sample-0000.warc.gz"
+    server.files["cc/sample.warc.gz"] = data = path.read_bytes()
+    whole = [page for page in read_archive(path, LIMIT) if isinstance(page, Page)]
+    starts = [int(page.position.rpartition("@")[2]) for page in whole]
+    rows = [
+        {"filename": "cc/sample.warc.gz", "offset": str(a), "length": str(b - a), "url": page.url}
+        for page, a, b in zip(whole, starts, [*starts[1:], len(data)], strict=True)
+    ]
+    lines = [json.dumps(row) for row in rows[:5]]
+    lines[1] = f"com,example)/ 20240101000000 {lines[1]}"
+    (tmp_path / "ranges.jsonl").write_text("\n".join(lines) + "\n\n")
+    values = WarcSource(list=str(tmp_path / "ranges.jsonl"), base=server.url(""), remote=HASTY)
+    result = warc.read(values, {}, on(context, server))
+    assert result.counts["pages"] == 5
+    assert urls(context) == {page.url for page in whole[:5]}
+    assert server.ranges()[0] == f"bytes={starts[0]}-{starts[1] - 1}"
+    assert server.sent == starts[5] - starts[0]
+    # The list decides what is read: it is the source's identity.
+    assert warc.local_files(values) == [tmp_path / "ranges.jsonl"]
+
+
+@pytest.mark.real_data
+def test_lists_of_local_files_and_limits(
+    shared_data: Path, context: Context, tmp_path: Path
+) -> None:
+    folder = shared_data / "crawl/common_crawl"
+    (tmp_path / "warc.paths").write_text("sample-0000.warc.gz\nsample-0001.warc.gz\n")
+    values = WarcSource(list=str(tmp_path / "warc.paths"), base=str(folder), max_records=25)
+    inputs = warc.local_files(values)
+    assert [path.name for path in inputs] == [
+        "warc.paths",
+        "sample-0000.warc.gz",
+        "sample-0001.warc.gz",
+    ]
+    assert warc.read(values, {"files": inputs}, context).counts["pages"] == 25
+    first = WarcSource(list=str(tmp_path / "warc.paths"), base=str(folder), max_files=1)
+    assert [path.name for path in warc.local_files(first)] == ["warc.paths", "sample-0000.warc.gz"]
+
+
+@pytest.mark.real_data
+def test_max_records_stops_the_download(
+    shared_data: Path, context: Context, server: FileServer
+) -> None:
+    data = (shared_data / "crawl/common_crawl/sample-0000.warc.gz").read_bytes()
+    server.files["big.warc.gz"] = data * 100
+    values = WarcSource(path=server.url("big.warc.gz"), max_records=3, remote=HASTY)
+    assert warc.read(values, {}, on(context, server)).counts["pages"] == 3
+    # 21 MB were on their way when the reader hung up.
+    assert server.sent == 0
+
+
+@pytest.mark.real_data
+def test_an_unreachable_archive_is_gone_on_with_and_a_missing_one_counted(
+    shared_data: Path, context: Context, server: FileServer, tmp_path: Path
+) -> None:
+    for name in ("sample-0000", "sample-0001"):
+        path = shared_data / f"crawl/common_crawl/{name}.warc.gz"
+        server.files[path.name] = path.read_bytes()
+    listed = "gone.warc.gz\nsample-0000.warc.gz\nsample-0001.warc.gz\n"
+    (tmp_path / "list.txt").write_text(listed)
+    values = WarcSource(list=str(tmp_path / "list.txt"), base=server.url(""), remote=HASTY)
+    server.misfortunes = ["", "break 150000", "503", "503", "503"]
+    with pytest.raises(ConnectionError, match=r"sample-0000\.warc\.gz breaks off at byte 150000"):
+        warc.read(values, {}, on(context, server))
+    server.requests.clear()
+    result = warc.read(values, {}, on(context, server))
+    # What had come before the break is not asked for again, nor the archives that are in.
+    assert server.requests == [("/sample-0000.warc.gz", "bytes=150000-")]
+    assert result.counts["pages"] == 22 + 15
+    rows = pq.read_table(context.out / "failures.parquet").to_pylist()
+    assert {
+        "url": server.url("gone.warc.gz"),
+        "reason": "http_404: at byte 0 of gone.warc.gz",
+    } in rows
+
+
+def test_a_server_that_has_nothing_is_bad_input(context: Context, server: FileServer) -> None:
+    values = WarcSource(path=server.url("none.warc.gz"), remote=HASTY)
+    with pytest.raises(BadInput, match=r"no page in 'http://files.test/none.*http_404"):
+        warc.read(values, {}, on(context, server))
+    values = WarcSource(list=server.url("none.gz"), base=server.url(""), remote=HASTY)
+    with pytest.raises(
+        BadInput, match=r"the list http://files.test/none.gz cannot be had: http_404"
+    ):
+        warc.read(values, {}, on(context, server))
+
+
+def test_the_settings_say_what_goes_together(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="either path or list"):
+        WarcSource()
+    with pytest.raises(ValueError, match="either path or list"):
+        WarcSource(path="a.warc", list="b")
+    with pytest.raises(ValueError, match="needs the base address"):
+        WarcSource(list="https://a.de/warc.paths.gz")
+    address = WarcSource(path="https://a.de/a.warc.gz")
+    assert warc.identity(address, "night") == {}
+    again = replace(address, read_again="snapshot")
+    assert warc.identity(again, "night") == {"snapshot": "night"}
+    (tmp_path / "list").write_text('{"filename": "a"}\n')
+    with pytest.raises(BadInput, match=r"line 1: needs filename, offset and length \(KeyError"):
+        warc.local_files(WarcSource(list=str(tmp_path / "list")))
+    (tmp_path / "list").write_text("a.warc\n")
+    with pytest.raises(BadInput, match=r"names '.*a\.warc', which is not there"):
+        warc.local_files(WarcSource(list=str(tmp_path / "list")))
