@@ -6,32 +6,42 @@ Tonight's pages are cleaned; what earlier nights made of theirs stays as it is.
 import json
 from collections.abc import Sequence
 
-from llm.corpus import decide, dedup, extract, signals, write
+from llm.corpus import decide, dedup, extract, planted, repeats, signals, signatures, write
 from llm.corpus.decide import DecideAll
 from llm.corpus.extract import ExtractShard
+from llm.corpus.planted import PlantSettings
+from llm.corpus.repeats import RepeatedAll
 from llm.corpus.write import WriteShard
 from llm.runs import Outputs
 from llm.store import Reference
 from tasks.erasure import renew, taken_down, tombstones
+from tasks.examine import contamination, hooked, passages
 from tasks.nights import Night, Shard, nights, shards
 from tasks.run import Run, Stages
 from tasks.step import Call, Step
 
 EXTRACT = Step("extract", extract.extract)
 SIGNALS = Step("signals", signals.measure)
+SIGN = Step("signatures", signatures.sign)
+PLANT = Step("plant", planted.plant)
 DUPLICATES = Step("duplicates", dedup.find_duplicates)
 DECIDE = Step("decide", decide.decide)
+REPEATS = Step("repeats", repeats.find_repeated)
 WRITE = Step("write", write.write)
 
-KINDS = ("documents", "extracted", "signals", "decisions")
-"""What clean puts out: artifacts by shard, but decisions by night."""
+OF_SHARDS = ("documents", "extracted", "signals", "signatures")
+OF_NIGHTS = ("decisions", "repeats")
 
 
 def clean(run: Run, stages: Stages) -> Outputs:
-    """Clean every night that has not been cleaned yet, oldest first; tonight is the last."""
+    """Clean every night that has not been cleaned yet, oldest first; tonight is the last.
+
+    Puts out artifacts by shard (documents, extracted, signals, signatures), the shards of earlier
+    nights among them, and by night (decisions, repeats).
+    """
     before = run.night_before
     pinned = (before.outputs("clean") if before is not None else None) or {}
-    done: Outputs = {kind: {} for kind in KINDS}
+    done: Outputs = {kind: {} for kind in (*OF_SHARDS, *OF_NIGHTS)}
     every = nights(run, stages["crawl"])
     for number, night in enumerate(every):
         own = list(shards(run, night))
@@ -48,10 +58,10 @@ def clean(run: Run, stages: Stages) -> Outputs:
 
 def _take(run: Run, pinned: Outputs, night: Night, names: Sequence[str], done: Outputs) -> None:
     """An earlier night, as it was cleaned then."""
-    for kind in KINDS:
-        wanted = [night.snapshot] if kind == "decisions" else names
-        found = {name: ref for name in wanted if (ref := pinned.get(kind, {}).get(name))}
-        done[kind].update(found)
+    for kinds, wanted in ((OF_SHARDS, names), (OF_NIGHTS, [night.snapshot])):
+        for kind in kinds:
+            known = pinned.get(kind, {})
+            done[kind].update({name: known[name] for name in wanted if name in known})
     for name in names:
         run.take(f"write {name}", done["documents"][name], f"as {night.snapshot} left it")
 
@@ -59,16 +69,8 @@ def _take(run: Run, pinned: Outputs, night: Night, names: Sequence[str], done: O
 def _clean(run: Run, night: Night, own: Sequence[Shard], done: Outputs) -> None:
     """Extract and measure each shard, find duplicates among all, decide, write each shard."""
     settings = run.recipe.clean
-    names = [shard.label for shard in own]
-
-    def each(step: Step, values: object, **inputs: Sequence[Reference]) -> list[Reference]:
-        """One call a shard."""
-        calls = [
-            Call(step, values, {name: [refs[at]] for name, refs in inputs.items()}, label)
-            for at, label in enumerate(names)
-        ]
-        return run.map(calls)
-
+    labels = [shard.label for shard in own]
+    names = [f"{shard.source}-{shard.part}" for shard in own]
     documents = run.map(
         [
             Call(
@@ -80,36 +82,79 @@ def _clean(run: Run, night: Night, own: Sequence[Shard], done: Outputs) -> None:
             for shard in own
         ]
     )
-    measured = each(SIGNALS, signals.SignalSettings(), documents=documents)
-    duplicates = run.step(Call(DUPLICATES, settings.dedup, {"documents": documents}))
-    in_file = [f"{shard.source}-{shard.part}" for shard in own]
-    values = DecideAll(
-        shards=tuple(in_file),
-        filters=settings.filters,
-        consent=settings.consent,
-        may_be_empty=bool(done["documents"]),
-    )
-    decided = run.step(
-        Call(
-            DECIDE,
-            values,
-            {"documents": documents, "signals": measured, "duplicates": [duplicates]},
-        )
-    )
-    decisions = run.parts(decided)
-    funnel = json.loads((run.store.local(decided) / "funnel.json").read_text("utf8"))
-    run.table("corpus-funnel", funnel["rows"], "Documents and bytes in, dropped by reason, kept.")
-    written = run.map(
+    each = list(zip(labels, documents, strict=True))
+    measured = run.map(
         [
-            Call(
-                WRITE,
-                WriteShard(shard=part, pii=settings.pii, erased=taken_down(run, document)),
-                {"documents": [document], "decisions": [decisions[part]]},
-                label,
-            )
-            for label, part, document in zip(names, in_file, documents, strict=True)
+            Call(SIGNALS, signals.SignalSettings(), {"documents": [document]}, label)
+            for label, document in each
         ]
     )
-    for kind, made in (("documents", written), ("extracted", documents), ("signals", measured)):
-        done[kind].update(zip(names, made, strict=True))
+    signing = dedup.signature_settings(settings.dedup)
+    signed = run.map(
+        [Call(SIGN, signing, {"documents": [document]}, label) for label, document in each]
+    )
+    duplicates = _duplicates(run, documents, signed, done)
+    examined = {"documents": documents, "signals": measured, "duplicates": [duplicates]}
+    if settings.hooks:
+        examined["hooks"] = hooked(run, each)
+    found = contamination(run, each) if settings.decontaminate.sets else []
+    if found and settings.decontaminate.action == "drop":
+        examined["contamination"] = found
+    values = DecideAll(
+        shards=tuple(names),
+        filters=settings.filters,
+        consent=settings.consent,
+        hooks=settings.hooks,
+        may_be_empty=bool(done["documents"]),
+    )
+    decided = run.step(Call(DECIDE, values, examined))
+    parts = run.parts(decided)
+    funnel = json.loads((run.store.local(decided) / "funnel.json").read_text("utf8"))
+    run.table("corpus-funnel", funnel["rows"], "Documents and bytes in, dropped by reason, kept.")
+    if settings.passages is not None:
+        repeated = RepeatedAll(shards=tuple(names), settings=settings.passages)
+        inputs = {"passages": passages(run, each), "decisions": [decided]}
+        earlier = list(done["repeats"].values())
+        again = run.step(Call(REPEATS, repeated, {**inputs, "earlier": earlier}))
+        done["repeats"][night.snapshot] = again
+    writes = []
+    for number, (label, document) in enumerate(each):
+        wanted = {"documents": [document], "decisions": [parts[names[number]]]}
+        if settings.passages is not None:
+            wanted["spans"] = [run.parts(done["repeats"][night.snapshot])[names[number]]]
+        if found and settings.decontaminate.action == "cut":
+            wanted["contamination"] = [found[number]]
+        how = WriteShard(
+            shard=names[number],
+            pii=settings.pii,
+            erased=taken_down(run, document),
+        )
+        writes.append(Call(WRITE, how, wanted, label))
+    made = (run.map(writes), documents, measured, signed)
+    for kind, references in zip(OF_SHARDS, made, strict=True):
+        done[kind].update(zip(labels, references, strict=True))
     done["decisions"][night.snapshot] = decided
+
+
+def _duplicates(
+    run: Run, documents: Sequence[Reference], signed: Sequence[Reference], done: Outputs
+) -> Reference:
+    """Duplicates among tonight's documents and the earlier nights' kept ones, and planted ones."""
+    settings, number = run.recipe.clean.dedup, run.recipe.clean.planted
+    inputs = {"signatures": list(signed)}
+    if done["documents"]:
+        inputs["earlier"] = list(done["signatures"].values())
+        inputs["kept"] = list(done["documents"].values())
+    if number and settings.near is not None:
+        how = PlantSettings(documents=number, words=settings.near.words)
+        plant = run.step(Call(PLANT, how, {"documents": list(documents)}))
+        signing = dedup.signature_settings(settings)
+        inputs["planted"] = [run.step(Call(SIGN, signing, {"documents": [plant]}, "planted"))]
+        inputs["truth"] = [plant]
+    duplicates = run.step(Call(DUPLICATES, settings, inputs))
+    if "planted" in inputs and run.is_made(duplicates):
+        report = run.store.local(duplicates) / "planted.json"
+        if report.is_file():
+            bands = json.loads(report.read_text("utf8"))["bands"]
+            run.table("planted-duplicates", bands, "Planted near-duplicates, found by similarity.")
+    return duplicates

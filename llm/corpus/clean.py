@@ -1,16 +1,20 @@
 """The recipe's section on cleaning: how pages become the documents that are trained on.
 
-The steps, each in a module of its own: extract (a shard), signals (a shard), dedup (all at once),
-decide (all at once), write (a shard).
+The steps, each in a module of its own: extract, signals, signatures (a shard), dedup (all at once),
+decide (all at once), write (a shard); where they are asked for hooks, contamination and passages
+(a shard) and repeats (all at once).
 """
 
 from typing import Literal
 
 from llm.corpus.consent import ConsentSettings
 from llm.corpus.dedup import DedupSettings
+from llm.corpus.evaluation_sets import DecontaminateSettings
 from llm.corpus.extract import ExtractSettings
 from llm.corpus.filters import FilterSettings
 from llm.corpus.funnel import funnel_rows
+from llm.corpus.hooks import HookSettings
+from llm.corpus.passages import PassageSettings
 from llm.corpus.pii import Kind
 from llm.settings import section, setting
 
@@ -32,6 +36,22 @@ class CleanSettings:
     )
     dedup: DedupSettings = setting(
         default=DedupSettings, description="Which duplicates are removed."
+    )
+    planted: int = setting(
+        default=32,
+        description="Documents of which near-duplicates are planted and taken out again, to report "
+        "how many are found (count); 0: none.",
+        ge=0,
+    )
+    hooks: dict[str, HookSettings] = setting(
+        default=dict, description="Filters of your own, by name: see docs/your-filters.md."
+    )
+    decontaminate: DecontaminateSettings = setting(
+        default=DecontaminateSettings,
+        description="Evaluation sets that must not be in the corpus.",
+    )
+    passages: PassageSettings | None = setting(
+        default=None, description="Lines or paragraphs that come again; null: they stay."
     )
     outdated: Literal["keep", "drop"] = setting(
         default="keep",

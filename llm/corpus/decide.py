@@ -1,6 +1,6 @@
 """What becomes of each document: kept, or dropped for a reason. Reads figures, never text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from llm.corpus.documents import (
 )
 from llm.corpus.filters import FilterSettings, failures
 from llm.corpus.funnel import KEPT, funnel_rows
+from llm.corpus.hooks import HookSettings, schema
 from llm.corpus.settle import settle
 from llm.corpus.signals import SCHEMA as SIGNALS
 from llm.durable import write_json
@@ -46,8 +47,8 @@ class DecideAll:
     consent: ConsentSettings = setting(
         default=ConsentSettings, description="Whose wishes are respected."
     )
-    hooks: dict[str, float] = setting(
-        default=dict, description="Least value that each of the user's own filters must give."
+    hooks: dict[str, HookSettings] = setting(
+        default=dict, description="The user's own filters, by name."
     )
     may_be_empty: bool = setting(
         default=False, description="Whether no document at all may be left, on a later night."
@@ -147,7 +148,7 @@ def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
     )
 
 
-def judge(values: DecideAll, folders: dict[str, Path]) -> Judged:
+def judge(values: DecideAll, folders: Mapping[str, Path]) -> Judged:
     """Ask every rule about one shard: `folders` has its documents and signals, and where they are
     used its hooks and contamination."""
     columns = ["doc_id", "url", "source", "language", "language_score", "licence", "opt_out"]
@@ -183,17 +184,17 @@ _ID = EXTRACTED.field("doc_id").type
 
 
 def _refused_by_hooks(
-    hooks: dict[str, float], documents: pa.Table, folders: dict[str, Path]
+    hooks: Mapping[str, HookSettings], documents: pa.Table, folders: Mapping[str, Path]
 ) -> tuple[list[str], np.ndarray]:
-    schema = pa.schema([("doc_id", _ID), *((name, pa.float64()) for name in sorted(hooks))])
-    given = read_table(folders["hooks"] / "hooks.parquet", schema)
+    given = read_table(folders["hooks"] / "hooks.parquet", schema(hooks))
     _check_same(documents, given, folders, "hooks")
-    # A value that is no number fails.
-    columns = [~(given[name].to_numpy() >= least) for name, least in hooks.items()]
-    return [f"hook.{name}" for name in hooks], np.stack(columns, axis=1)
+    columns = [~hook.keeps(given[name].to_numpy()) for name, hook in sorted(hooks.items())]
+    return [f"hook.{name}" for name in sorted(hooks)], np.stack(columns, axis=1)
 
 
-def _check_same(documents: pa.Table, other: pa.Table, folders: dict[str, Path], name: str) -> None:
+def _check_same(
+    documents: pa.Table, other: pa.Table, folders: Mapping[str, Path], name: str
+) -> None:
     if not documents["doc_id"].equals(other["doc_id"]):
         raise ValueError(
             f"the documents of {folders['documents']} and the {name} of {folders[name]} are not "

@@ -1,0 +1,49 @@
+"""What a recipe may ask of each shard besides signals: its own filters, contamination, passages."""
+
+from collections.abc import Sequence
+
+from llm.corpus import contamination as contaminated
+from llm.corpus import hooks
+from llm.corpus import passages as repeated
+from llm.corpus.evaluation_sets import evaluation_files
+from llm.corpus.hooks import ApplyHooks
+from llm.store import Reference
+from tasks.run import Run
+from tasks.sources import hook_identity
+from tasks.step import Call, Outside, Step
+
+HOOKS = Step("hooks", hooks.apply)
+INDEX = Step("evaluation-index", contaminated.index)
+CONTAMINATION = Step("contamination", contaminated.find_contaminated)
+PASSAGES = Step("passages", repeated.hash_passages)
+
+Shards = Sequence[tuple[str, Reference]]
+
+
+def hooked(run: Run, shards: Shards) -> list[Reference]:
+    """What the user's own filters say of each shard's documents. Limits are no part of it."""
+    functions = {name: hook.function for name, hook in sorted(run.recipe.clean.hooks.items())}
+    values = ApplyHooks(functions=functions)
+    identity = {"hooks": {name: hook_identity(name) for name in functions.values()}}
+    return run.map(
+        [Call(HOOKS, values, {"documents": [one]}, label, identity) for label, one in shards]
+    )
+
+
+def contamination(run: Run, shards: Shards) -> list[Reference]:
+    """Where each shard's documents hold items of the recipe's evaluation sets."""
+    settings = run.recipe.clean.decontaminate
+    files = [Outside.files(evaluation_files(settings))]
+    index = run.step(Call(INDEX, settings, {"files": files}))
+    return run.map(
+        [
+            Call(CONTAMINATION, settings, {"documents": [one], "index": [index]}, label)
+            for label, one in shards
+        ]
+    )
+
+
+def passages(run: Run, shards: Shards) -> list[Reference]:
+    """The hash of every line or paragraph of each shard."""
+    settings = run.recipe.clean.passages
+    return run.map([Call(PASSAGES, settings, {"documents": [one]}, label) for label, one in shards])
