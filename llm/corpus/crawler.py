@@ -349,21 +349,31 @@ class Crawler:
         raise FetchFailed(_NOWHERE, unreachable=False)
 
     async def _read_sitemaps(self) -> None:
-        """Take in the sitemaps of the seeds' sites, in order, so that the pages' order is fixed."""
-        for name in dict.fromkeys(origin(seed) for seed in self.seeds):
-            site = self._site(name)
-            rules = await self._rules(site)
-            if rules is None or site.problem is not None:
-                continue
-            waiting = deque(rules.sitemaps or [f"{name}/sitemap.xml"])
-            seen: set[str] = set()
-            while waiting and len(seen) < MAX_SITEMAPS:
-                url = normalise(waiting.popleft(), name)
-                if url is not None and url not in seen:
-                    seen.add(url)
-                    waiting.extend(await self._read_sitemap(url, site, rules))
+        """Take in the sitemaps of the seeds' sites, each in its order, so that pages have theirs."""
+        names = dict.fromkeys(origin(seed) for seed in self.seeds)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for place, name in enumerate(names):
+                    group.create_task(self._read_sitemaps_of(self._site(name), place))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
 
-    async def _read_sitemap(self, url: str, site: Site, rules: robots.Rules) -> list[str]:
+    async def _read_sitemaps_of(self, site: Site, place: int) -> None:
+        """Take in the sitemaps of one site, the seeds' `place`-th."""
+        rules = await self._rules(site)
+        if rules is None or site.problem is not None:
+            return
+        waiting = deque(rules.sitemaps or [f"{site.origin}/sitemap.xml"])
+        seen: set[str] = set()
+        while waiting and len(seen) < MAX_SITEMAPS:
+            url = normalise(waiting.popleft(), site.origin)
+            if url is not None and url not in seen:
+                seen.add(url)
+                waiting.extend(await self._read_sitemap(url, site, rules, place))
+
+    async def _read_sitemap(
+        self, url: str, site: Site, rules: robots.Rules, place: int
+    ) -> list[str]:
         """Fetch one sitemap unless that is done; returns the further ones that it names."""
         known = self.frontier.sitemap(url)
         if known is not None:
@@ -378,5 +388,5 @@ class Crawler:
         listed = sitemaps.read(answer.body if answer.status == 200 else b"")
         found = (page for page in map(normalise, listed.pages) if page and self._accepts(page))
         pages = [page for page in found if not self._too_deep(1, page)]
-        self.frontier.set_sitemap(url, pages, listed.sitemaps)
+        self.frontier.set_sitemap(url, pages, listed.sitemaps, place)
         return list(listed.sitemaps)

@@ -249,6 +249,7 @@ class Fetcher:
         sent = {**wish.headers, **self.login.headers(url)}
         async with self.client.stream("GET", url, headers=sent) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
+            headers = self.login.clean_answer(headers)
             now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             request = self.login.without_secrets(response.request.headers)
             head = Answer(url, response.status_code, headers, b"", now, request)
@@ -261,6 +262,8 @@ class Fetcher:
                 body.feed(chunk)
                 if body.full:
                     break
+            if self.login.is_told_by(body.data):
+                raise FetchFailed("tells_the_login: the page shows the secret", unreachable=False)
             return dataclasses.replace(head, body=bytes(body.data))
 
     def _failure(self, url: str, error: Exception) -> FetchFailed:

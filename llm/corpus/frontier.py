@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value INTEGER NOT NUL
 
 # Where sitemaps' pages stand in level 1: behind everything that the seeds link to.
 _BEHIND_LINKS = 1 << 60
+# More pages than the sitemaps of one site list.
+_SITEMAP_PAGES = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -232,16 +234,23 @@ class Frontier(PageStore):
         row = self.database.execute(query, (url,)).fetchone()
         return None if row is None else list(json.loads(row[0]))
 
-    def set_sitemap(self, url: str, pages: Sequence[str], sitemaps: Sequence[str]) -> None:
-        """Take a sitemap's pages into level 1, in the order of the sitemaps."""
+    def set_sitemap(
+        self, url: str, pages: Sequence[str], sitemaps: Sequence[str], place: int = 0
+    ) -> None:
+        """Take a sitemap's pages into level 1, behind those of the same site's earlier sitemaps.
+
+        place: which of the seeds' sites it is, whose order is that of their pages.
+        """
+        first = place * _SITEMAP_PAGES
         with self.transaction():
-            query = "SELECT coalesce(max(position), 0) FROM sitemaps"
-            start = int(self.database.execute(query).fetchone()[0])
+            query = "SELECT max(position) FROM sitemaps WHERE position >= ? AND position < ?"
+            found = self.database.execute(query, (first, first + _SITEMAP_PAGES)).fetchone()[0]
+            start = first if found is None else int(found)
             for position, page in enumerate(pages, start=start):
-                place = {"level": 1, "parent": _BEHIND_LINKS, "position": position}
-                self._see(page, depth=1, hops=0, listed=True, **place)
+                where = {"level": 1, "parent": _BEHIND_LINKS, "position": position}
+                self._see(page, depth=1, hops=0, listed=True, **where)
             values = (url, start + len(pages), json.dumps(list(sitemaps)))
-            self.database.execute("INSERT INTO sitemaps VALUES (?, ?, ?)", values)
+            self.database.execute("INSERT OR IGNORE INTO sitemaps VALUES (?, ?, ?)", values)
 
     def add_number(self, name: str, amount: int = 1) -> None:
         """Count something across kills, such as requests."""

@@ -18,6 +18,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
 # What the crawler itself says in a request.
 _OURS = {"host", "user-agent", "accept", "accept-encoding", "connection", "content-length"}
+_COOKIES = {"set-cookie", "set-cookie2"}
 _CONDITIONS = {"if-none-match", "if-modified-since"}
 
 
@@ -38,6 +39,20 @@ class Login:
         """A request's headers as they may be written down."""
         secret = {name.lower() for name in self.secrets}
         return {name: value for name, value in headers.items() if name.lower() not in secret}
+
+    def clean_answer(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """An answer's headers (names in lower case) without cookies and without what tells a secret."""
+        if not self.secrets:
+            return dict(headers)
+        return {
+            name: value
+            for name, value in headers.items()
+            if name not in _COOKIES and not self.is_told_by(value.encode("utf-8", "replace"))
+        }
+
+    def is_told_by(self, data: bytes | bytearray) -> bool:
+        """Whether one of the secrets can be read in `data`."""
+        return any(secret.rpartition(" ")[2].encode() in data for secret in self.secrets.values())
 
 
 NO_LOGIN = Login()

@@ -23,6 +23,7 @@ _RULE = re.compile(r"(?:(allow)|diss?all?ow|diasllow|disallaw)(?:\s*:\s*|\s+|$)(
 _PACE = re.compile(r"(?:crawl[- ]delay|request[- ]rate)(?:\s*:\s*|\s+)\S", re.IGNORECASE)
 _SITEMAP = re.compile(r"site-?maps?(?:\s*:\s*|\s+)(\S.*)", re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
 # What Python takes for the end of a line and the standard does not.
 _NO_LINE_ENDS = {ord(c): f"%{c.encode().hex('%')}" for c in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"}
 
@@ -44,7 +45,7 @@ class Rules:
 
     def allowed(self, url: str) -> bool:
         """Whether the crawler may fetch `url`."""
-        return bool(self.parsed.can_fetch(url, "*"))
+        return bool(self.parsed.can_fetch(_query_slashes(url), "*"))
 
     @property
     def delay_seconds(self) -> float | None:
@@ -119,10 +120,17 @@ def _rule(allow: bool, pattern: str) -> str:
     """One rule as Protego is to read it; without a pattern it is none, but ends a list of crawlers."""
     if not pattern:
         return ""
+    pattern = _query_slashes(pattern)
     if not allow:
         return f"Disallow: {pattern}"
     # Protego takes `Allow: /index.html` for `Allow: /$` too; the standard does not.
     return f"Allow: {pattern}{'*' if pattern.endswith('/index.html') else ''}"
+
+
+def _query_slashes(text: str) -> str:
+    """An address or a pattern with the slashes of its query in one spelling (RFC 9309, 2.2.2)."""
+    path, mark, query = text.partition("?")
+    return path + mark + _ESCAPED_SLASH.sub("/", query)
 
 
 def _meant_for(user_agent: str, groups: list[_Group]) -> list[str]:

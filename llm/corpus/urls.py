@@ -11,7 +11,12 @@ _TRACKING = re.compile(
     r"|_ga|_gl|ref_src|ref_url|vero_(id|conv)|phpsessid|jsessionid|aspsessionid.*|cfid|cftoken)",
     re.IGNORECASE,
 )
-_SESSION_IN_PATH = re.compile(r";jsessionid=[^/?#]*", re.IGNORECASE)
+# Parameters that name a session where their value looks like one; else they may name a page.
+_SESSION = re.compile(r"(s|sid|sess|session|session_?id|sessid|oscsid|zenid|cfsid)", re.IGNORECASE)
+_TOKEN = re.compile(r"(?=.*\d)[A-Za-z0-9_.~-]{16,}|[A-Za-z0-9_-]{20,}")
+_SESSION_IN_PATH = re.compile(
+    r";(jsessionid|phpsessid|sid)=[^/?#]*|/\([SAF]\([A-Za-z0-9_-]{10,}\)\)(?=/|$)", re.IGNORECASE
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_CHARACTERS = 2000
 # Characters that stay as they are in a path or query; % because escapes are already there.
@@ -104,7 +109,14 @@ def _query(query: str) -> str:
     if not query:
         return ""
     pairs = parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
-    kept = sorted((key, value) for key, value in pairs if not _TRACKING.fullmatch(key))
+    kept = sorted(pair for pair in pairs if not _says_nothing(*pair))
     if "=" not in query and len(kept) == 1:  # `?print` and `?print=` may differ for the server
         return _unify(query)
     return urlencode(kept, encoding="utf-8", errors="surrogateescape")
+
+
+def _says_nothing(name: str, value: str) -> bool:
+    """Whether a parameter tells of the visitor only."""
+    if _TRACKING.fullmatch(name):
+        return True
+    return bool(_SESSION.fullmatch(name) and _TOKEN.fullmatch(value))

@@ -13,6 +13,7 @@ from llm.corpus.login import Login, login
 from llm.corpus.recrawl import NightBefore
 from llm.corpus.urls import bare, host, normalise
 from llm.corpus.warc import write_pages
+from llm.corpus.websource import HostBudget as HostBudget
 from llm.corpus.websource import WebSource as WebSource
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
