@@ -6,7 +6,7 @@ the hashes of the documents that are kept, with one another and with those of ea
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -18,13 +18,15 @@ from llm.step import Context, Inputs, StepResult
 
 LIBRARIES = ("python",)
 
-# One row a passage, by document and place. size: solid characters of the whole document (those of
+# One row a passage, by document and place; of passages compared by their n-grams, one row each
+# n-gram (part: its number in the passage). size: solid characters of the whole document (those of
 # its lines without surrounding white space); characters: those of the passage.
 PASSAGES = pa.schema(
     [
         ("doc_id", DOC_ID),
         ("size", pa.int64()),
         ("place", pa.int64()),
+        ("part", pa.int64()),
         ("start", pa.int64()),
         ("end", pa.int64()),
         ("characters", pa.int64()),
@@ -32,6 +34,22 @@ PASSAGES = pa.schema(
         ("low", pa.uint64()),
     ]
 )
+
+
+@section
+class NearPassages:
+    """When a passage is as good as repeated (dolma's rule and figures)."""
+
+    words: int = setting(default=6, description="Words in an n-gram (count).", ge=2, le=50)
+    stride: int = setting(
+        default=3, description="Words from one n-gram to the next (count).", ge=1, le=50
+    )
+    overlap: float = setting(
+        default=0.5,
+        description="Cut where more than this share of n-grams comes again (0 to 1).",
+        ge=0,
+        lt=1,
+    )
 
 
 @section
@@ -44,6 +62,11 @@ class PassageSettings:
     )
     min_characters: int = setting(
         default=40, description="Shorter passages are left alone (characters).", ge=1
+    )
+    near: NearPassages | None = setting(
+        default=None,
+        description="Cut what is mostly repeated too, by n-grams (ten times the work); null: only "
+        "what is repeated word for word.",
     )
     keep: Literal["first", "none"] = setting(
         default="first",
@@ -122,13 +145,25 @@ def _hashed(batch: pa.RecordBatch, values: PassageSettings) -> pa.Table:
         for place, (start, end) in enumerate(passages(text, values.unit)):
             if end - start < values.min_characters:
                 continue
-            plain = " ".join(text[start:end].split())
-            if len(plain) < values.min_characters:
+            words = text[start:end].split()
+            if len(" ".join(words)) < values.min_characters:
                 continue
-            ids.append(identity)
-            numbers.append((size, place, start, end, solid(text[start:end])))
-            hashes.append(hashlib.blake2b(plain.encode(), digest_size=16).digest())
-    columns = np.array(numbers, np.int64).reshape(-1, 5).T
-    words = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2).T
-    arrays = [pa.array(ids, DOC_ID), *(pa.array(column) for column in (*columns, *words))]
-    return pa.table(arrays, schema=PASSAGES)
+            where = (size, place, start, end, solid(text[start:end]))
+            for part, gram in enumerate(_parts(words, values.near)):
+                ids.append(identity)
+                numbers.append((*where, part))
+                hashes.append(hashlib.blake2b(gram.encode(), digest_size=16).digest())
+    numbered = np.array(numbers, np.int64).reshape(-1, 6).T
+    halves = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2).T
+    names = ["size", "place", "start", "end", "characters", "part", "high", "low"]
+    columns = dict(zip(names, map(pa.array, [*numbered, *halves]), strict=True))
+    return pa.table({"doc_id": pa.array(ids, DOC_ID), **columns}).select(PASSAGES.names)
+
+
+def _parts(words: Sequence[str], near: NearPassages | None) -> Iterable[str]:
+    """What is compared of a passage: all of it, or its distinct n-grams where it has any."""
+    if near is None or len(words) < near.words:
+        return [" ".join(words)]
+    last = len(words) - near.words  # the one that ends the passage, whatever the stride
+    starts = [*range(0, last, near.stride), last]
+    return dict.fromkeys(" ".join(words[start : start + near.words]) for start in starts)

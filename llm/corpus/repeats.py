@@ -75,17 +75,19 @@ def find_repeated(values: RepeatedAll, inputs: Inputs, context: Context) -> Step
     rows = sum(_rows(folder / "passages.parquet") for folder in folders)
     rows += sum(_rows(folder / "seen.parquet") for folder in inputs.get("earlier", ()))
     spill = _Spill(context.work, 1 + rows // PARTITION_ROWS)
+    looked_at = 0
     for number, folder in enumerate(folders):
-        _spill_shard(spill, number, folder, kept[number])
+        looked_at += _spill_shard(spill, number, folder, kept[number])
         context.report.progress(number + 1, 2 * len(folders), "shards")
     for batch in batches(inputs.get("earlier", ()), SEEN.names, SEEN, "seen.parquet"):
         spill.add(_earlier(batch))
     cuts = _Cuts(context.work, len(folders))
     seen, digest = _compare(spill, cuts, values.settings.keep, context.out / "seen.parquet")
+    share = values.settings.near.overlap if values.settings.near else 0.0
     parts, emptied, spans, characters = {"seen.parquet": digest}, 0, 0, 0
     for number, (shard, folder) in enumerate(zip(values.shards, folders, strict=True)):
         table = read_table(folder / "passages.parquet", PASSAGES)
-        chosen = table.take(pa.array(np.sort(cuts.read(number))))
+        chosen = table.take(pa.array(_mostly(table, cuts.read(number), share)))
         empty = _emptied(chosen)
         wanted = chosen.select(SPANS.names)
         write_rows(context.out / "spans" / f"{shard}.parquet", wanted)
@@ -97,7 +99,7 @@ def find_repeated(values: RepeatedAll, inputs: Inputs, context: Context) -> Step
     cuts.remove()
     return StepResult(
         counts={
-            "passages": spill.tonight,
+            "passages": looked_at,
             "new": seen,
             "cut": spans,
             "cut_characters": characters,
@@ -105,7 +107,7 @@ def find_repeated(values: RepeatedAll, inputs: Inputs, context: Context) -> Step
         },
         content=digest_of(f"{part} {parts[part]}" for part in sorted(parts)),
         parts=parts,
-        summary=f"{spans} of {spill.tonight} {values.settings.unit}s come again; "
+        summary=f"{spans} of {looked_at} {values.settings.unit}s come again; "
         f"{emptied} documents have nothing else",
     )
 
@@ -119,11 +121,9 @@ class _Spill:
         for path in self._paths:
             path.write_bytes(b"")
         self._waiting: list[np.ndarray] = []
-        self.tonight = 0
 
     def add(self, records: np.ndarray) -> None:
         """Append records of any order."""
-        self.tonight += int(np.count_nonzero(records["shard"] >= 0))
         self._waiting.append(records)
         if sum(map(len, self._waiting)) >= PARTITION_ROWS:
             self._flush()
@@ -190,9 +190,10 @@ def _ids(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.ascontiguousarray(raw).view("S16")
 
 
-def _spill_shard(spill: _Spill, number: int, folder: Path, kept: np.ndarray) -> None:
-    columns = ["doc_id", "size", "high", "low"]
-    row = 0
+def _spill_shard(spill: _Spill, number: int, folder: Path, kept: np.ndarray) -> int:
+    """Spill the rows of the documents that are kept; returns how many passages that is."""
+    columns = ["doc_id", "size", "part", "high", "low"]
+    row = count = 0
     for batch in batches([folder], columns, PASSAGES, "passages.parquet"):
         ids = _ids(batch["doc_id"])
         records = np.zeros(batch.num_rows, _RECORD)
@@ -203,8 +204,11 @@ def _spill_shard(spill: _Spill, number: int, folder: Path, kept: np.ndarray) -> 
         records["first_id"], records["last_id"] = halves[:, 0], halves[:, 1]
         records["row"] = row + np.arange(batch.num_rows)
         records["shard"] = number
-        spill.add(records[np.isin(ids, kept)])
+        wanted = np.isin(ids, kept)
+        count += int(np.count_nonzero(batch["part"].to_numpy()[wanted] == 0))
+        spill.add(records[wanted])
         row += batch.num_rows
+    return count
 
 
 def _earlier(batch: pa.RecordBatch) -> np.ndarray:
@@ -250,6 +254,15 @@ def _differ(records: np.ndarray, names: Sequence[str]) -> np.ndarray:
     for name in names:
         different |= records[name][1:] != records[name][:-1]
     return different
+
+
+def _mostly(table: pa.Table, repeated: np.ndarray, share: float) -> np.ndarray:
+    """First rows of the passages of whose rows more than this share comes again."""
+    first = np.flatnonzero(table["part"].to_numpy() == 0)
+    rows = np.diff(np.append(first, table.num_rows))
+    passage = np.searchsorted(first, repeated, side="right") - 1
+    again = np.bincount(passage, minlength=len(first))
+    return first[again > share * rows]
 
 
 def _emptied(chosen: pa.Table) -> pa.Table:

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from llm.corpus import repeats
-from llm.corpus.documents import DECISIONS, EXTRACTED, read_table, write_table
-from llm.corpus.passages import PassageSettings, cut, hash_passages, passages
+from llm.corpus.dedup import DedupSettings, find_duplicates
+from llm.corpus.documents import CLUSTERS, DECISIONS, EXTRACTED, read_table, write_table
+from llm.corpus.passages import NearPassages, PassageSettings, cut, hash_passages, passages
 from llm.corpus.repeats import EMPTIED, SPANS, RepeatedAll, find_repeated
 from llm.step import Context, StepResult
 
@@ -93,19 +94,56 @@ class Night:
 
 
 @pytest.mark.real_data
-def test_paragraphs_are_those_that_dolma_finds(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "near", "cut_spans"),
+    [
+        ("dedupe-paragraphs", None, 43),
+        # A list of months that is mostly another page's.
+        ("dedupe-paragraph-ngrams", NearPassages(words=6, stride=3, overlap=0.5), 44),
+    ],
+)
+def test_paragraphs_are_those_that_dolma_finds(
+    shared_data: Path, tmp_path: Path, name: str, near: NearPassages | None, cut_spans: int
+) -> None:
     folder = shared_data / "clean/dolma"
     with gzip.open(folder / "provided/deduper/documents/000.json.gz", "rt") as file:
         rows = [json.loads(line) for line in file]
-    with gzip.open(folder / "expected/dedupe-paragraphs.json.gz", "rt") as file:
+    with gzip.open(folder / f"expected/{name}.json.gz", "rt") as file:
         gold = {row["id"]: row["attributes"] for row in map(json.loads, file)}
     texts = {row["id"]: row["text"] for row in rows}
-    spans = Night(tmp_path, {"a": texts}, EVERY_LINE).spans()
-    for name, text in texts.items():
-        expected = gold[name]["bff_duplicate_paragraph_spans"]
-        # Its last span goes one past the text's end, where it takes a newline for granted.
-        assert spans[name] == [(start, min(end, len(text))) for start, end, _ in expected]
-    assert sum(map(len, spans.values())) == 43
+    settings = PassageSettings(unit="line", min_characters=1, near=near)
+    spans = Night(tmp_path, {"a": texts}, settings).spans()
+    for document, text in texts.items():
+        expected = gold[document]["bff_duplicate_paragraph_spans"]
+        # The last span goes one past the text's end there: it takes a newline for granted.
+        assert spans[document] == [(start, min(end, len(text))) for start, end, _ in expected]
+    assert sum(map(len, spans.values())) == cut_spans
+
+
+@pytest.mark.real_data
+def test_documents_of_an_address_are_those_that_dolma_finds(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    folder = shared_data / "clean/dolma"
+    with gzip.open(folder / "provided/deduper/documents/000.json.gz", "rt") as file:
+        rows = [json.loads(line) for line in file]
+    with gzip.open(folder / "expected/dedupe-by-url.json.gz", "rt") as file:
+        gold = {row["id"] for row in map(json.loads, file) if row["attributes"]}
+    documents = [
+        {"doc_id": _id(row["id"]), "url": row["metadata"]["url"], "source": "s", "language": "en"}
+        | {"language_score": 1.0, "licence": "", "opt_out": "", "text": row["text"]}
+        for row in rows
+    ]
+    table = pa.Table.from_pylist(documents, schema=EXTRACTED)
+    write_table(tmp_path / "documents/documents.parquet", table)
+    out = tmp_path / "out"
+    out.mkdir()
+    values = DedupSettings(exact="none", url=True, near=None)
+    context = Context(out=out, work=tmp_path)
+    find_duplicates(values, {"documents": [tmp_path / "documents"]}, context)
+    clusters = read_table(out / "clusters.parquet", CLUSTERS).to_pylist()
+    repeated = {row["doc_id"] for row in clusters if row["kind"] == "url"}
+    assert repeated == {_id(name) for name in gold} and len(gold) == 1
 
 
 @pytest.mark.real_data
