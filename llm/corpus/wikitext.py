@@ -43,6 +43,8 @@ _WORDS = {
     **dict.fromkeys(("linktext", "quote", "blockquote", "math", "code", "tooltip", "ship"), 1),
 }
 _MEASURES = ("convert", "cvt")
+_RANGES = ("-", "–", "to", "and", "by", "x", "or", "+/-", "±")
+_POWERS = {"e3": "thousand ", "e6": "million ", "e9": "billion ", "e12": "trillion "}
 
 _HEADING = re.compile(r"(={1,6})[ \t]*(.*?)[ \t]*=+[ \t]*")
 _SWITCH = re.compile(r"__[A-Z]{3,}__")
@@ -212,7 +214,7 @@ def _template(content: str) -> str:
     name, _, rest = content.partition("|")
     name = name.strip().lower().replace("_", " ")
     if name in _MEASURES:
-        return " ".join(word.strip() for word in rest.split("|")[:2])
+        return _measure([word.strip() for word in rest.split("|")])
     if name not in _WORDS and not name.startswith("lang-"):
         return ""
     words = [word.strip() for word in rest.split("|") if "=" not in word.partition(" ")[0]]
@@ -220,6 +222,16 @@ def _template(content: str) -> str:
     if not words:
         return ""
     return words[-1] if place < 0 else words[0]
+
+
+def _measure(words: list[str]) -> str:
+    """`5|km|mi` → 5 km; `5|-|7|e6acre` → 5 - 7 million acre."""
+    count = 3 if len(words) > 2 and words[1] in _RANGES else 1
+    unit = words[count] if len(words) > count else ""
+    power = re.match(r"e\d+", unit)
+    if power and power[0] in _POWERS:
+        unit = _POWERS[power[0]] + unit[power.end() :]
+    return " ".join([*words[:count], unit]).strip()
 
 
 def _address(content: str) -> str:
