@@ -5,22 +5,27 @@ The fast reader: a fifteenth of trafilatura's time. It says whether it is to be 
 
 import json
 import re
-from itertools import groupby
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from itertools import accumulate, groupby
+from typing import NamedTuple
 
 from llm.corpus.blocks import Block, Blocks, Span, blocks_of, parse
-from llm.corpus.noise import CONTENT, NOISE, STRONG, is_byline, is_trimming
+from llm.corpus.noise import CONTENT, NOISE, STRONG, WIDE, is_byline, is_trimming
 
 # A named part of the page is its main text where it has this share of the page's prose.
 ENOUGH = 0.4
 # Trimmings by name are none where they hold as much of the prose.
 TOO_MUCH = 0.5
-# Without any name, the main text is the smallest part of the page with this share of its prose.
-MOST = 0.85
+# Without any name, the main text is the smallest part of the page with these shares of its prose,
+# by weight and by characters.
+MOST, MUCH = 0.85, 0.75
+# The reader is sure where it keeps this share of the page's prose.
+SURE = 0.6
 # Below as many characters of prose the reader doubts itself.
 LITTLE = 250
-# A block is links where they are this share of it.
+# A block is links where they are this share of it; items and cells are judged by their whole list.
 LINKED = 0.5
+_LINKED = {"p": 0.8, "h": 1.0, "h1": 1.0, "li": 1.0, "td": 1.0}
 
 
 class Reading(NamedTuple):
@@ -36,15 +41,17 @@ def read_article(html: str) -> Reading:
     if tree is None:
         return Reading("", True)
     page = blocks_of(tree)
+    everything = sum(len(block.text) - block.links for block in page.blocks)
     drop_trimmings(page)
-    sums = page.sums()
-    total = sums[-1]
-    start, end, sure = main_range(page, sums)
-    chosen = page.blocks[start:end]
-    kept = cut_ends(select(chosen))
-    score = sum(block.score for block in kept)
-    doubtful = score < LITTLE or score < ENOUGH * total or not sure
-    said = said_body(tree, html)
+    is_article = calls_itself_article(html)
+    start, end = main_range(page, is_article)
+    kept = cut_ends(select(page.blocks[start:end]), is_article)
+    prose = sum(block.score for block in kept)
+    doubtful = prose < SURE * sum(block.score for block in page.blocks)
+    if prose < LITTLE:
+        # Where there is hardly any other text either, nobody would find more.
+        doubtful |= 2 * sum(len(block.text) for block in kept) < everything
+    said = said_body(html)
     if said:
         kept, agreed = agree(kept, said)
         doubtful = not agreed
@@ -77,37 +84,54 @@ def drop_trimmings(page: Blocks) -> None:
     page.spans = spans
 
 
-def main_range(page: Blocks, sums: list[int]) -> tuple[int, int, bool]:
-    """The range of blocks that is the main text, and whether the page leaves no doubt of it."""
-    total = sums[-1]
-    everything = (0, len(page.blocks), False)
-    if not total:
-        return everything
+def main_range(page: Blocks, is_article: bool) -> tuple[int, int]:
+    """The range of blocks that is the main text, with the title above it if it is no article."""
+    weights = page.sums()
+    scores = list(accumulate((block.score for block in page.blocks), initial=0))
+
+    def weight(span: Span) -> float:
+        return weights[span.end] - weights[span.start]
 
     def score(span: Span) -> int:
-        return sums[span.end] - sums[span.start]
+        return scores[span.end] - scores[span.start]
 
-    tests = (
-        lambda span: span.body,
-        lambda span: span.kind == CONTENT and span.tag not in ("p", "li"),
-        lambda span: span.tag == "article",
-        lambda span: span.tag == "main",
-    )
-    best: Span | None = None
-    for test in tests:
-        named = [span for span in page.spans if test(span) and score(span) >= ENOUGH * total]
+    best = Span(0, len(page.blocks), "body", 0)
+    for rank, test in enumerate(_NAMED):
+        named = [span for span in page.spans if test(span) and weight(span) > ENOUGH * weights[-1]]
         if named:
-            most = max(score(span) for span in named)
-            # The innermost of those that hold nearly all that any of them does.
-            best = [span for span in named if score(span) >= 0.95 * most][-1]
+            most = max(weight(span) for span in named)
+            best = [span for span in named if weight(span) >= 0.95 * most][-1]
+            if rank < _EXACT:
+                return best.start, best.end
             break
-    if best is None:
-        best = [span for span in page.spans if score(span) >= MOST * total][-1:]
-        best = best[0] if best else None
-        if best is None:
-            return everything
-        return best.start, best.end, True
-    return best.start, best.end, True
+    # The innermost part with nearly all of it.
+    enough_weight, enough_score = MOST * weight(best), MUCH * score(best)
+    for span in page.spans:
+        if (
+            span.tag not in _LEAVES
+            and best.start <= span.start
+            and span.end <= best.end
+            and weight(span) >= enough_weight
+            and score(span) >= enough_score
+        ):
+            best = span
+    start = best.start
+    if not is_article:
+        near = range(max(0, start - 4), start)
+        start = next((place for place in near if page.blocks[place].kind == "h1"), start)
+    return start, best.end
+
+
+# Elements that are one paragraph, not what holds them.
+_LEAVES = frozenset({"p", "li", "dt", "dd", "tr", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"})
+# What names an element the main text, best first; the first _EXACT leave nothing to look for in it.
+_NAMED: tuple[Callable[[Span], bool], ...] = (
+    lambda span: span.body,
+    lambda span: span.kind == CONTENT and span.tag not in ("p", "li"),
+    lambda span: span.tag == "article",
+    lambda span: span.tag == "main" or span.kind == WIDE,
+)
+_EXACT = 2
 
 
 def select(blocks: list[Block]) -> list[Block]:
@@ -115,26 +139,25 @@ def select(blocks: list[Block]) -> list[Block]:
     kept: list[Block] = []
     seen: set[str] = set()
     links = _lists_of_links(blocks)
+    bare = False  # the last block kept is a heading, and what it was the heading of is dropped
     for place, block in enumerate(blocks):
-        if block.kind in ("pre",):
-            kept.append(block)
-            continue
-        if block.kind == "figure" or place in links:
-            continue
-        if (
-            block.linked > LINKED
-            and (block.kind != "p" or block.linked > 0.8)
-            and block.kind not in ("h", "h1")
+        text = block.text
+        if block.kind != "pre" and (
+            block.kind == "figure"
+            or place in links
+            or block.linked > _LINKED.get(block.kind, LINKED)
+            or text in seen
+            or is_trimming(text)
         ):
+            bare = bool(kept) and kept[-1].kind == "h"
             continue
-        if is_trimming(block.text):
-            continue
-        if block.kind != "td" and len(block.text) > 20:
-            if block.text in seen:
-                continue
-            seen.add(block.text)
+        if bare and block.kind in ("h", "h1"):
+            kept.pop()
+        bare = False
+        if len(text) > 120:
+            seen.add(text)
         kept.append(block)
-    return kept
+    return kept[:-1] if bare else kept
 
 
 def _lists_of_links(blocks: list[Block]) -> set[int]:
@@ -150,16 +173,43 @@ def _lists_of_links(blocks: list[Block]) -> set[int]:
     return found
 
 
-def cut_ends(blocks: list[Block]) -> list[Block]:
-    """Without what stands before the first prose (title, author, date) and behind the last."""
+_ARTICLE_MARKS = (
+    "article:published_time",
+    '"NewsArticle"',
+    '"BlogPosting"',
+    '"Article"',
+    '"ReportageNewsArticle"',
+)
+
+
+def calls_itself_article(html: str) -> bool:
+    """Whether a page's metadata (Open Graph, schema.org) says that it is an article."""
+    place = html.find("og:type")
+    if place >= 0 and "article" in html[max(0, place - 60) : place + 60]:
+        return True
+    return any(mark in html for mark in _ARTICLE_MARKS)
+
+
+def cut_ends(blocks: list[Block], is_article: bool) -> list[Block]:
+    """Without the trimmings before the first prose (author, date) and behind the last.
+
+    An article's title is none of its text, a manual's is.
+    """
     first = next((i for i, block in enumerate(blocks) if block.score), None)
     if first is None:
         return blocks
     last = max(i for i, block in enumerate(blocks) if block.score)
-    head = [block for block in blocks[:first] if not _is_loose(block) or not is_byline(block.text)]
-    tail = [block for block in blocks[last + 1 :] if not _is_loose(block)]
-    while tail and tail[-1].kind in ("h", "h1"):
-        tail.pop()
+    head = [
+        block
+        for block in blocks[:first]
+        if not (is_article and block.kind == "h1")
+        and not (_is_loose(block) and (is_article or is_byline(block.text)))
+    ]
+    tail = blocks[last + 1 :]
+    if is_article:
+        tail = [block for block in tail if not _is_loose(block)]
+        while tail and tail[-1].kind in ("h", "h1"):
+            tail.pop()
     return [*head, *blocks[first : last + 1], *tail]
 
 
@@ -176,7 +226,7 @@ _LD = re.compile(r"\"articleBody\"\s*:\s*(\"(?:[^\"\\]|\\.)*\")", re.DOTALL)
 _TAGS = re.compile(r"<[^>]*>|&\w+;|&#\d+;")
 
 
-def said_body(tree: Any, html: str) -> str:
+def said_body(html: str) -> str:
     """The text that the page itself declares as its article's (JSON-LD articleBody), squashed."""
     if '"articleBody"' not in html:
         return ""

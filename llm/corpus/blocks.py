@@ -11,7 +11,7 @@ from typing import Any
 
 from lxml import etree
 
-from llm.corpus.noise import CONTENT, NOISE, STRONG, kind_of_names
+from llm.corpus.noise import NOISE, STRONG, WIDE, kind_of_names
 
 # Never text of the page, whatever they hold.
 _SKIPPED = frozenset(
@@ -124,9 +124,13 @@ _BREAK = "\x0b"
 _BREAKS = re.compile(r" ?\x0b(?: ?\x0b ?)+")
 _SENTENCE = re.compile(r"[.!?…:;,。！？、，؟۔।]")
 
+_DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4}")
+
 # Deeper elements are read as flat text: hostile pages nest without end.
 MAX_DEPTH = 200
 
+# Blocks of as much prose hardly are teasers (characters).
+LONG = 200
 # Trimmings by name with fewer characters (white space and scripts included) are not looked into.
 SHORT = {NOISE: 300, STRONG: 1500}
 _LENGTH = etree.XPath("string-length(.)")
@@ -171,9 +175,22 @@ class Blocks:
     blocks: list[Block] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
 
-    def sums(self) -> list[int]:
-        """The sums of scores before each block (one more than blocks)."""
-        return list(accumulate((block.score for block in self.blocks), initial=0))
+    def sums(self) -> list[float]:
+        """The sums of weights before each block (one more than blocks).
+
+        A block weighs its prose, but less where it is short, and where it stands beside a linked
+        one: so are teasers for other pages.
+        """
+        weights = [0.0] * len(self.blocks)
+        before = False
+        for place, block in enumerate(self.blocks):
+            score = block.score
+            if score:
+                weights[place] = score if score > LONG else score * score / LONG
+                if before and score < 2 * LONG:
+                    weights[place] /= 3
+            before = block.linked > 0.8
+        return list(accumulate(weights, initial=0.0))
 
 
 def parse(html: str) -> Any | None:
@@ -213,7 +230,7 @@ class _Walker:
         names = 0 if tag == "body" else _kind_of(node, tag)
         if names < 0:
             return
-        if names > CONTENT and _LENGTH(node) < SHORT[names]:
+        if names > WIDE and _LENGTH(node) < SHORT[names]:
             return
         outer = self.kind, self.row
         self.kind = kind
@@ -318,8 +335,14 @@ class _Walker:
 
 
 def prose(kind: str, text: str, links: int) -> int:
-    """How many characters of a block count as prose: none of a short, linked or broken one."""
+    """How many characters of a block count as prose: none of a short, linked or broken one.
+
+    Characters of scripts that write a word in one or two count twice.
+    """
     length = len(text)
+    if not text.isascii() and _DENSE.search(text):
+        length *= 2
+        links *= 2
     if length < 40 or kind in ("h", "h1", "figure") or links > 0.4 * length:
         return 0
     if not _SENTENCE.search(text, 1):

@@ -160,7 +160,7 @@ def _pages(archive: Path, values: ExtractShard, origins: deque[Origin]) -> Itera
         url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
         payload = record.reader.read()
         position = unquote(record.headers.get(POSITION) or "")
-        date = record.headers.get("WARC-Date", "")
+        date = record.headers.get("WARC-Date") or ""
         origins.append(Origin(url, payload, date, record.stream_pos, position))
         yield _page(record, payload, url, values.settings)
 
@@ -175,7 +175,8 @@ def _records(archive: Path) -> Iterator[WarcRecord]:
 
 
 def _page(record: WarcRecord, payload: bytes, url: str, settings: ExtractSettings) -> Page:
-    status, said = 0, {}
+    status = 0
+    said: dict[str, str] = {}
     if record.http_headers is not None:
         status = record.http_headers.status_code or 0
         content_type, charset = record.http_content_type or "", record.http_charset

@@ -3,14 +3,18 @@
 import re
 from functools import lru_cache
 
-# What names say of an element: nothing (0), that it holds the content, that it is trimmings, or
-# that it is trimmings even where it holds much text.
-CONTENT, NOISE, STRONG = 1, 2, 3
+# What names say of an element: nothing (0), that it is the content, that it holds the content,
+# that it is trimmings, or that it is trimmings even where it holds much text.
+CONTENT, WIDE, NOISE, STRONG = 1, 2, 3, 4
 
 _CONTENT = re.compile(
-    r"(?:article|story|post|entry|blog|news|main|page|content|text)[-_]{0,2}"
-    r"(?:body|content|text|copy|entry|main)\b|\bmw-parser-output\b|\bmarkdown-body\b|\be-content\b"
-    r"|\brich-?text\b|\bbody-?(?:text|copy|content)\b|\bprose\b|\bcontent[-_]*(?:area|well|inner)\b",
+    r"(?:article|story|post|entry|blog|news|name|field|detail)s?[-_]{0,2}(?:body|content|text|copy)\b"
+    r"|\bmw-parser-output\b|\bmarkdown-body\b|\be-content\b|\bbody-?(?:text|copy|content)\b",
+    re.IGNORECASE,
+)
+_WIDE = re.compile(
+    r"\b(?:main|page|site|single|primary)?[-_]{0,2}content\b|\bcontent[-_]{0,2}(?:main|area|well|inner|body|text)\b"
+    r"|\b(?:single|main|article|story|post|entry|hentry|h-entry|blog-?post|rich-?text|prose|primary)\b",
     re.IGNORECASE,
 )
 _STRONG = frozenset(
@@ -211,6 +215,8 @@ def kind_of_names(names: str) -> int:
         return NOISE
     if _CONTENT.search(names):
         return CONTENT
+    if _WIDE.search(names):
+        return WIDE
     return 0
 
 
