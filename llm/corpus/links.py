@@ -3,11 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lxml import etree
 
 from llm.corpus.feeds import NAMED
-from llm.corpus.urls import normalise
+from llm.corpus.urls import normalise, origin
 
 LIBRARIES = ("lxml",)
 
@@ -62,7 +63,17 @@ def read_links(body: bytes, url: str, headers: Mapping[str, str]) -> Links:
         target = anchor.get("href")
         if not target or "nofollow" in anchor.get("rel", "").lower().split():
             continue
-        address = normalise(target, base or url)
+        address = _resolve(target, base or url)
         if address is not None and not _NO_PAGES.search(address):
             found[address] = None
     return Links(tuple(found), noindex, tuple(dict.fromkeys(filter(None, feeds))))
+
+
+def _resolve(target: str, page: str) -> str | None:
+    """The address that a link leads to. Those of menus, the same on every page, are looked up."""
+    if target.startswith("/") and not target.startswith("//"):
+        return _lookup(target, f"{origin(page)}/")
+    return normalise(target, page)
+
+
+_lookup = lru_cache(maxsize=1 << 16)(normalise)

@@ -42,7 +42,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         response = self.content.respond(unquote(urlsplit(self.path).path))
         etag = response.headers.get("ETag")
-        if etag is not None and self.headers.get("If-None-Match") == etag:
+        asked = self.headers.get("If-None-Match", "").split(",")
+        if etag is not None and etag in (one.strip().removeprefix("W/") for one in asked):
             response = Response(304, response.content_type, headers=response.headers)
         self.send_response(response.status)
         for name, value in response.headers.items():
