@@ -7,7 +7,7 @@ from llm.corpus.sources.files import FilesSource
 from llm.corpus.sources.hook import HookSource
 from llm.corpus.sources.hub import HubSource
 from llm.corpus.sources.warc import WarcSource
-from llm.fingerprint import digest_values, fingerprint
+from llm.fingerprint import digest_values, fingerprint, library_version
 from llm.step import BadInput
 from tasks.step import Call, Outside, Step
 
@@ -41,7 +41,7 @@ def source_call(name: str, source: Source, snapshot: str) -> Call:
 
 
 def hook_identity(name: str) -> str:
-    """Digest of a hook's code: what it is made of, without comments, and the libraries it names.
+    """Digest of a hook's code: what it is made of, without comments, and the libraries it imports.
 
     Raises BadInput for a hook that is not there.
     """
@@ -52,7 +52,7 @@ def hook_identity(name: str) -> str:
     except (ValueError, OSError) as error:
         raise BadInput(f"the hook {name}: {error}") from error
     modules: dict[str, str] = {}
-    libraries: dict[str, str] = {}
+    libraries = {library: library_version(library) for library in made_of.libraries}
     for part in parts:
         modules.update(part.modules)
         libraries.update(part.libraries)

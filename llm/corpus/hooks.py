@@ -6,8 +6,9 @@ results, so an edit runs again what it changes.
 """
 
 import ast
+import functools
 import importlib
-import importlib.util
+import importlib.metadata
 import math
 import re
 import sys
@@ -72,12 +73,14 @@ class Reach:
     """What a hook is made of. root: the folder that its modules' names start from.
 
     modules: its own and those that it imports below `root` ("filters", "pkg.__init__").
-    ours: modules of `llm` that it imports. is_installed: it belongs to a package among Python's own.
+    ours: modules of `llm` that it imports. libraries: installed packages ("numpy") that it imports
+    or belongs to; is_installed: it belongs to one.
     """
 
     root: Path
     modules: tuple[str, ...]
     ours: tuple[str, ...]
+    libraries: tuple[str, ...]
     is_installed: bool
 
     def path(self, module: str) -> Path:
@@ -100,15 +103,15 @@ def source_of(name: str) -> Path:
 def reach(name: str) -> Reach:
     """The modules whose code decides what a hook does, without running them.
 
-    Of an installed package, its own modules. Raises BadInput for a module that is missing or no
-    valid Python.
+    Installed packages are known by their version. Raises BadInput for a module that is missing or
+    no valid Python.
     """
     root, first = _find(name)
     shared = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib", "stdlib")}
-    is_installed = root.resolve() in shared
-    package = first.split(".")[0]
+    if root.resolve() in shared:
+        return Reach(root, (first,), (), _distributions({first.split(".")[0]}), True)
     found: set[str] = set()
-    ours: set[str] = set()
+    others: set[str] = set()
     waiting = [first]
     while waiting:
         module = waiting.pop()
@@ -116,14 +119,18 @@ def reach(name: str) -> Reach:
             continue
         found.add(module)
         for imported in _imports(root, module):
-            top = imported.split(".")[0]
-            if top == "llm":
-                ours.add(imported)
-            elif top == package or not (is_installed or top in sys.stdlib_module_names):
-                waiting.extend(_modules(root, imported))
-    here = (part for name in ours for part in (name, name.rpartition(".")[0]))
-    llm = tuple(sorted({module for module in here if _is_ours(module)}))
-    return Reach(root, tuple(sorted(found)), llm, is_installed)
+            here = list(_modules(root, imported)) if _may_be_theirs(imported) else []
+            waiting.extend(here)
+            if not here:
+                others.add(imported)
+    candidates = {part for name in others for part in (name, name.rpartition(".")[0])}
+    return Reach(
+        root,
+        modules=tuple(sorted(found)),
+        ours=tuple(sorted(filter(_is_ours, candidates))),
+        libraries=_distributions({name.split(".")[0] for name in others}),
+        is_installed=False,
+    )
 
 
 def resolve(name: str) -> Callable[..., Any]:
@@ -266,6 +273,26 @@ def _imports(root: Path, module: str) -> Iterator[str]:
             above = package[: len(package) - node.level + 1] if node.level else []
             base = [*above, *([node.module] if node.module else [])]
             yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def _may_be_theirs(imported: str) -> bool:
+    top = imported.split(".")[0]
+    return top != "llm" and top not in sys.stdlib_module_names
+
+
+def _distributions(packages: set[str]) -> tuple[str, ...]:
+    """The names under which packages are installed ("sklearn" → scikit-learn)."""
+    if not packages - sys.stdlib_module_names - {"llm"}:
+        return ()
+    installed = _installed()
+    return tuple(sorted({name for package in packages for name in installed.get(package, [])}))
+
+
+@functools.cache
+def _installed() -> Mapping[str, list[str]]:
+    found = dict(importlib.metadata.packages_distributions())
+    found.pop("llm", None)
+    return found
 
 
 def _is_ours(module: str) -> bool:

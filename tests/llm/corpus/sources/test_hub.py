@@ -1,0 +1,119 @@
+"""Data sets as the hub lays them out: streamed from a folder, pinned, and gone on with after a kill."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from llm.corpus.sources import hub
+from llm.corpus.sources.hub import HubSource
+from llm.step import BadInput, Context, StepResult
+from tests.llm.corpus.sources.test_wikipedia import texts
+
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set of two splits in JSON lines, and no network."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    root = tmp_path / "my-set"
+    (root / "data").mkdir(parents=True)
+    for split, count in (("train", 1200), ("test", 3)):
+        rows = [
+            {
+                "title": f"Title {i}",
+                "body": {"text": f"{split} text {i}"} if i != 1 else {"text": " "},
+                "link": f"https://a.de/{split}/{i}" if i != 2 else None,
+                "extra": i,
+            }
+            for i in range(count)
+        ]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (root / "data" / f"{split}.jsonl").write_text(lines)
+    return root
+
+
+def read(context: Context, folder: Path, **fields: Any) -> StepResult:
+    values = HubSource(dataset=str(folder), **({"text": "body.text", "url": "link"} | fields))
+    return hub.read(values, {"files": [folder]}, context)
+
+
+def test_a_split_is_read_with_its_addresses_and_places(context: Context, folder: Path) -> None:
+    result = read(context, folder, split="test")
+    assert result.counts["rows"] == 3
+    assert texts(context) == {
+        "https://a.de/test/0": ("my-set/test#1", "test text 0"),
+        "file:///my-set/test#3": ("my-set/test#3", "test text 2"),
+    }
+    rows = pq.read_table(context.out / "failures.parquet").to_pylist()
+    assert rows == [
+        {"url": "file:///my-set/test#2", "reason": "no_text: no text in body.text"},
+    ]
+
+
+def test_several_columns_are_one_text_and_limits_hold(context: Context, folder: Path) -> None:
+    read(context, folder, text=("title", "body.text"), max_documents=2, url=None)
+    assert texts(context) == {
+        "file:///my-set/train#1": ("my-set/train#1", "Title 0\n\ntrain text 0"),
+        "file:///my-set/train#2": ("my-set/train#2", "Title 1"),
+    }
+
+
+def test_a_killed_read_goes_on_after_its_last_batch(
+    context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, seen = hub._keep, []
+
+    def die(store: Any, row: Any, number: int, values: HubSource) -> None:
+        seen.append(number)
+        if len(seen) == 700:
+            raise KeyboardInterrupt
+        keep(store, row, number, values)
+
+    monkeypatch.setattr(hub, "_keep", die)
+    with pytest.raises(KeyboardInterrupt):
+        read(context, folder)
+    result = read(context, folder)
+    # The first batch of 500 was in, the second is read anew.
+    assert seen == [*range(1, 701), *range(501, 1201)]
+    assert (result.counts["rows"], result.counts["pages"]) == (1200, 1199)
+    found = texts(context)
+    assert found["https://a.de/train/777"] == ("my-set/train#778", "train text 777")
+
+
+def test_parquet_is_read_as_well(context: Context, folder: Path) -> None:
+    import pyarrow as pa
+
+    (folder / "data" / "train.jsonl").unlink()
+    (folder / "data" / "test.jsonl").unlink()
+    pq.write_table(pa.table({"text": ["one", "two"]}), folder / "data" / "train-00000.parquet")
+    read(context, folder, text="text", url=None)
+    assert {text for _, text in texts(context).values()} == {"one", "two"}
+
+
+def test_what_is_not_there_is_bad_input(context: Context, folder: Path) -> None:
+    with pytest.raises(BadInput, match=r"Bad split: val.*Available splits"):
+        read(context, folder, split="val")
+    with pytest.raises(BadInput, match="has no column 'text'; there are: title, body, link, extra"):
+        read(context, folder, text="text")
+    with pytest.raises(BadInput, match=r"there is no folder '.*nowhere'"):
+        read(context, folder / "nowhere")
+    with pytest.raises(BadInput, match=r"gives a document.*no_text: no text in extra"):
+        read(context, folder, text="extra")
+
+
+def test_a_revision_is_pinned() -> None:
+    for revision in (None, "main", "v1.0"):
+        with pytest.raises(ValueError, match=r"pin the revision of owner/set: the 40 digits"):
+            HubSource(dataset="owner/set", revision=revision)
+    assert hub.local_folder(HubSource(dataset="owner/set", revision=COMMIT)) is None
