@@ -6,8 +6,8 @@ the hashes of the documents that are kept, with one another and with those of ea
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -78,7 +78,7 @@ class PassageSettings:
 def hash_passages(values: PassageSettings, inputs: Inputs, context: Context) -> StepResult:
     """Hash every passage of the one shard in `inputs["documents"]` into passages.parquet.
 
-    Equal hashes (128 bits of BLAKE2b) mean equal text but for white space.
+    Equal hashes (128 bits of BLAKE2b) mean equal lines but for the white space around them.
     """
     tables, documents = [PASSAGES.empty_table()], 0
     for batch in batches(inputs["documents"], ["doc_id", "text"], EXTRACTED):
@@ -93,24 +93,33 @@ def hash_passages(values: PassageSettings, inputs: Inputs, context: Context) -> 
     )
 
 
-def passages(text: str, unit: str) -> Iterator[tuple[int, int]]:
-    """Spans of the lines or paragraphs of a text that are not blank, each with its line's end."""
-    start = place = 0
-    inside = False
-    for line in text.split("\n"):
-        end = min(place + len(line) + 1, len(text))
-        solid = bool(line) and not line.isspace()
-        if unit == "line":
-            if solid:
-                yield place, end
-        elif solid and not inside:
-            start = place
-        elif inside and not solid:
-            yield start, place
-        inside = solid
-        place = end
-    if inside and unit == "paragraph":
-        yield start, len(text)
+class Passage(NamedTuple):
+    """text[start:end], the end of its last line included; plain: its lines without white space around."""
+
+    start: int
+    end: int
+    plain: str
+    characters: int  # of plain, without line ends
+
+
+def passages(text: str, unit: str) -> Iterator[Passage]:
+    """The lines or the paragraphs of a text, in order, without blank ones."""
+    place = start = 0
+    lines: list[str] = []
+    whole = unit == "paragraph"
+    for line in f"{text}\n".split("\n"):
+        plain = line.strip()
+        if plain:
+            start = start if lines else place
+            lines.append(plain)
+        if lines and not (whole and plain):
+            # A line ends with itself, a paragraph with the blank line behind it.
+            end = place if whole else min(place + len(line) + 1, len(text))
+            end = min(end, len(text))
+            joined = "\n".join(lines)
+            yield Passage(start, end, joined, len(joined) - len(lines) + 1)
+            lines = []
+        place += len(line) + 1
 
 
 def cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
@@ -131,25 +140,18 @@ def cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
     return shorter.rstrip("\n")
 
 
-def solid(text: str) -> int:
-    """Characters of a text's lines without the white space around them."""
-    return sum(len(line.strip()) for line in text.split("\n"))
-
-
 def _hashed(batch: pa.RecordBatch, values: PassageSettings) -> pa.Table:
     """The passages of some documents."""
     ids, numbers, hashes = [], [], []
     texts = batch["text"].to_pylist()
     for identity, text in zip(batch["doc_id"].to_pylist(), texts, strict=True):
-        size = solid(text)
-        for place, (start, end) in enumerate(passages(text, values.unit)):
-            if end - start < values.min_characters:
+        found = list(passages(text, values.unit))
+        size = sum(one.characters for one in found)
+        for place, (start, end, plain, characters) in enumerate(found):
+            if characters < values.min_characters:
                 continue
-            words = text[start:end].split()
-            if len(" ".join(words)) < values.min_characters:
-                continue
-            where = (size, place, start, end, solid(text[start:end]))
-            for part, gram in enumerate(_parts(words, values.near)):
+            where = (size, place, start, end, characters)
+            for part, gram in enumerate(_parts(plain, values.near)):
                 ids.append(identity)
                 numbers.append((*where, part))
                 hashes.append(hashlib.blake2b(gram.encode(), digest_size=16).digest())
@@ -160,10 +162,11 @@ def _hashed(batch: pa.RecordBatch, values: PassageSettings) -> pa.Table:
     return pa.table({"doc_id": pa.array(ids, DOC_ID), **columns}).select(PASSAGES.names)
 
 
-def _parts(words: Sequence[str], near: NearPassages | None) -> Iterable[str]:
+def _parts(plain: str, near: NearPassages | None) -> Iterable[str]:
     """What is compared of a passage: all of it, or its distinct n-grams where it has any."""
+    words = plain.split() if near else []
     if near is None or len(words) < near.words:
-        return [" ".join(words)]
+        return (plain,)
     last = len(words) - near.words  # the one that ends the passage, whatever the stride
     starts = [*range(0, last, near.stride), last]
     return dict.fromkeys(" ".join(words[start : start + near.words]) for start in starts)

@@ -243,16 +243,27 @@ def test_memory_bounds_change_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_short_passages_and_white_space_do_not_count(tmp_path: Path) -> None:
     settings = PassageSettings(unit="line", min_characters=10)
-    shards = {"x": {"a": "Returns:\n  a  longer line\nx", "b": "Returns:\na longer\tline\nyy\nzzz"}}
+    shards = {
+        "x": {"a": "Returns:\n   a longer line\nx", "b": "Returns:\na longer line \t\nyy\nzzz"}
+    }
     night = Night(tmp_path, shards, settings)
-    assert night.texts() == {"a": "Returns:\nx", "b": "Returns:\na longer\tline\nyy\nzzz"}
+    assert night.texts() == {"a": "Returns:\nx", "b": shards["x"]["b"]}
 
 
 def test_spans_of_units() -> None:
-    text = "one\ntwo\n\n \nthree\n\n\nfour"
-    assert [text[a:b] for a, b in passages(text, "line")] == ["one\n", "two\n", "three\n", "four"]
-    assert [text[a:b] for a, b in passages(text, "paragraph")] == ["one\ntwo\n", "three\n", "four"]
+    text = "one\ntwo \n\n \n  three\n\n\nfour"
+    spans = {unit: [*passages(text, unit)] for unit in ("line", "paragraph")}
+    lines = [text[one.start : one.end] for one in spans["line"]]
+    assert lines == ["one\n", "two \n", "  three\n", "four"]
+    paragraphs = [text[one.start : one.end] for one in spans["paragraph"]]
+    assert paragraphs == ["one\ntwo \n", "  three\n", "four"]
+    assert [(one.plain, one.characters) for one in spans["paragraph"]] == [
+        ("one\ntwo", 6),
+        ("three", 5),
+        ("four", 4),
+    ]
     assert [*passages("", "line"), *passages("\n\n", "paragraph")] == []
+    assert [one.end for one in passages("a\n", "paragraph")] == [2]
 
 
 def test_cut_tidies_only_where_it_cuts() -> None:
