@@ -1,0 +1,385 @@
+"""Erasing what was taken down from the store: what to look for, who has seen it, and the purge.
+
+A purge writes anew, in place, what later steps may need (pages, extracted and written documents,
+decisions) and removes what is made again from them (token shards, planted duplicates, samples,
+reports). Killed at any
+moment, it is finished by starting it again.
+"""
+
+import dataclasses
+import datetime
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from llm.corpus.documents import DOC_ID
+from llm.corpus.erase import erase_entries, erase_records, erase_rows
+from llm.corpus.exclusions import Exclusions
+from llm.corpus.takedown import ERASED, Takedown, Takedowns, change_list, exclusions
+from llm.runs import Runs
+from llm.step import BadInput
+from llm.store import Artifact, Store
+from llm.tokens.shards import Shard
+from tasks.home import Home
+from tasks.search import holds, pieces
+
+MODELS = ("tokenizer", "pretrain", "finetune")
+"""Steps whose artifacts learned from text and cannot unlearn it: told, not touched."""
+
+# Pieces of text that quotations are looked for by: of each document, and of all.
+PIECES, MOST_PIECES = 2, 200
+
+SQLITE_FILES = "*.sqlite"
+
+
+@dataclasses.dataclass
+class Found:
+    """What the list covers in a store.
+
+    addresses: of documents and unreadable pages by id, "" where a purge took it; urls: all of them;
+    quotes: pieces of their texts; files: of the user's own that it was read from; copies: other
+    addresses with the same text.
+    """
+
+    addresses: dict[bytes, str] = dataclasses.field(default_factory=dict)
+    urls: set[str] = dataclasses.field(default_factory=set)
+    quotes: list[bytes] = dataclasses.field(default_factory=list)
+    files: set[str] = dataclasses.field(default_factory=set)
+    copies: set[str] = dataclasses.field(default_factory=set)
+
+    @property
+    def ids(self) -> pa.Array:
+        """The ids, sorted."""
+        return pa.array(sorted(self.addresses), DOC_ID)
+
+    def of(self, entry: str) -> pa.Array:
+        """The ids of what one entry of the list covers, sorted."""
+        covered = Exclusions([entry])
+        own = (one for one, url in self.addresses.items() if url and covered.covers(url))
+        return pa.array(sorted(own), DOC_ID)
+
+
+def list_path(home: Home) -> Path:
+    """Where the takedown list is."""
+    return home.runs.folder / "takedown.json"
+
+
+def find(store: Store, takedowns: Takedowns) -> Found:
+    """Everything in the store that the list covers, by address; what was purged, by id."""
+    found = Found()
+    covered = Exclusions(exclusions(takedowns))
+    clusters: list[Path] = []
+    for artifact in store.artifacts():
+        names = artifact.manifest["files"]
+        if ERASED in names:
+            text = (store.local(artifact.reference) / ERASED).read_text("utf8")
+            for one in json.loads(text):
+                found.addresses.setdefault(bytes.fromhex(one), "")
+        for name in names:
+            if not name.endswith(".parquet"):
+                continue
+            path = store.local(artifact.reference) / name
+            if name == "clusters.parquet":
+                clusters.append(path)
+            elif covered and _take_in(path, covered, found) and artifact.reference.step == "crawl":
+                own = artifact.manifest["values"].get("path")
+                found.files |= {own} if own else set()
+    found.quotes = sorted(set(found.quotes))[:MOST_PIECES]
+    if found.addresses:
+        others = {one for path in clusters for one in _same_cluster(path, found)}
+        found.copies = set(_addresses(store, others - found.addresses.keys()))
+    return found
+
+
+def _take_in(path: Path, covered: Exclusions, found: Found) -> bool:
+    with pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        if "url" not in names:
+            return False
+        urls = file.read(columns=["url"])["url"]
+        rows = covered.among(urls)
+        if not rows.any():
+            return False
+        mask = pa.array(rows)
+        listed = urls.filter(mask).to_pylist()
+        found.urls |= set(listed)
+        if "doc_id" in names and file.schema_arrow.field("doc_id").type == DOC_ID:
+            ids = file.read(columns=["doc_id"])["doc_id"].filter(mask).to_pylist()
+            found.addresses.update(zip(ids, listed, strict=True))
+        if "text" in names and len(found.quotes) < 10 * MOST_PIECES:
+            for text in file.read(columns=["text"])["text"].filter(mask).to_pylist():
+                found.quotes += pieces(text or "", PIECES)
+    return True
+
+
+def _same_cluster(path: Path, found: Found) -> set[bytes]:
+    table = pq.read_table(path, columns=["doc_id", "cluster"])
+    own = table.filter(pc.is_in(table["doc_id"], value_set=found.ids))
+    same = table.filter(pc.is_in(table["cluster"], value_set=pc.unique(own["cluster"])))
+    return set(same["doc_id"].to_pylist())
+
+
+def _addresses(store: Store, ids: set[bytes]) -> Iterator[str]:
+    wanted = pa.array(sorted(ids), DOC_ID)
+    for artifact in store.artifacts("extract") if ids else ():
+        path = store.local(artifact.reference) / "documents.parquet"
+        table = pq.read_table(path, columns=["doc_id", "url"])
+        rows = table.filter(pc.is_in(table["doc_id"], value_set=wanted))
+        yield from (url for url in rows["url"].to_pylist() if url)
+
+
+def seen_by(store: Store, runs: Runs, ids: pa.Array) -> list[dict[str, Any]]:
+    """What was made from documents: tokenizers, models, what was measured on them.
+
+    Each with step, key, label, at (when it was made, Unix seconds), runs, pointers, and `certain`:
+    False for a model whose token shards are gone, so that nobody can tell.
+    """
+    everything = list(store.artifacts())
+    tainted = {one.manifest["content"] for one in everything if _feeds(store, one, ids)}
+    known = {one.manifest["content"] for one in everything if one.reference.step == "tokenize"}
+    records = runs.all()
+    pointers = {
+        (ref["step"], ref["key"]): name
+        for name, value in runs.pointers().items()
+        for ref in (value or {}).get("references", [])
+    }
+    seen = []
+    # What is made later reads only what was made before.
+    for one in sorted(everything, key=lambda item: item.manifest["made"]["at"]):
+        reference, contents = one.reference, one.manifest["contents"]
+        # A model has not read what its vocabulary was learned from.
+        certain = any(
+            content in tainted
+            for name, listed in contents.items()
+            if name != "tokenizer"
+            for content in listed
+        )
+        unknown = reference.step == "pretrain" and set(contents.get("tokens", ())) - known
+        if not (certain or unknown) or reference.step in ("tokenize", "write"):
+            continue
+        if certain:
+            tainted.add(reference.content)
+        own = (reference.step, reference.key)
+        seen.append(
+            {
+                "step": reference.step,
+                "key": reference.key,
+                "label": one.manifest["label"],
+                "at": one.manifest["made"]["at"],
+                "certain": certain,
+                "runs": [
+                    record.id
+                    for record in records
+                    if any((ref.step, ref.key) == own for ref in record.references())
+                ],
+                "pointer": pointers.get(own),
+            }
+        )
+    return seen
+
+
+def _feeds(store: Store, artifact: Artifact, ids: pa.Array) -> bool:
+    """Whether an artifact is text or tokens of one of the documents that something was made from."""
+    step = artifact.reference.step
+    if step not in ("write", "tokenize") or not len(ids):
+        return False
+    folder = store.local(artifact.reference)
+    if step == "tokenize":
+        return bool(_shards_with(folder, ids))
+    listed = pq.read_table(folder / "documents.parquet", columns=["doc_id"])["doc_id"]
+    return bool(pc.any(pc.is_in(listed, value_set=ids)).as_py())
+
+
+def _shards_with(folder: Path, ids: pa.Array) -> list[str]:
+    """The token shards of an artifact that hold one of the documents."""
+    return [
+        path.name
+        for path in sorted(folder.glob("*.arrow"))
+        if pc.any(pc.is_in(Shard.open(path).documents.column("doc_id"), value_set=ids)).as_py()
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Purged:
+    """What a purge did. Artifacts as "step/key"; remains: what still has it, and why."""
+
+    documents: int
+    rewritten: Sequence[str]
+    removed: Sequence[str]
+    folders: Sequence[str]
+    seen_by: Sequence[Mapping[str, Any]]
+    remains: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return dataclasses.asdict(self)
+
+
+def purge(home: Home) -> Purged:
+    """Delete what the takedown list covers from the store. Raises BadInput while a run is going on."""
+    store, runs, path = home.store, home.runs, list_path(home)
+    if any(runs.is_alive(record.id) for record in runs.all()):
+        raise BadInput(
+            "a run is going on and may be reading what is to go: wait for it, or stop it"
+        )
+    now = datetime.datetime.now(datetime.UTC).timestamp()
+    store.finish_rewriting()
+    takedowns = Takedowns.load(path)
+    found = find(store, takedowns)
+    # Told before anything is deleted: who has seen it cannot be found out afterwards.
+    takedowns = note_seen(home, found)
+    covered = Exclusions(exclusions(takedowns))
+    folders = _clear_folders(store, covered, found.quotes)
+    removed = [one for one in store.artifacts() if _is_to_go(store, one, found)]
+    for artifact in removed:
+        store.remove(artifact)
+    rewritten = []
+    # Last of all what the others are found by, so that a purge that was killed finds them again.
+    order = {"extract": 1, "crawl": 2}
+    for artifact in sorted(store.artifacts(), key=lambda one: order.get(one.reference.step, 0)):
+        if artifact.reference.step not in MODELS and _erase(store, artifact, covered, found, now):
+            rewritten.append(_name(artifact))
+    takedowns = change_list(path, lambda one: one.noting(purged_at=now))
+    return Purged(
+        len(found.addresses),
+        rewritten,
+        [_name(one) for one in removed],
+        folders,
+        [one for entry in takedowns.entries for one in entry.seen_by],
+        list(_remains(store, found)),
+    )
+
+
+def note_seen(home: Home, found: Found) -> Takedowns:
+    """Note with each entry of the list what was made from its documents, as far as is new."""
+    takedowns = Takedowns.load(list_path(home))
+    seen = {
+        entry.entry: seen_by(home.store, home.runs, found.of(entry.entry))
+        for entry in takedowns.entries
+        if entry.purged_at is None or len(found.of(entry.entry))
+    }
+
+    def noted(entry: Takedown) -> Takedown:
+        known = {(one["step"], one["key"]): one for one in entry.seen_by}
+        for one in seen.get(entry.entry, ()):
+            before = known.get((one["step"], one["key"]), {})
+            certain = one["certain"] or before.get("certain", False)
+            known[one["step"], one["key"]] = {**one, "certain": certain}
+        return dataclasses.replace(entry, seen_by=tuple(known.values()))
+
+    return change_list(
+        list_path(home), lambda now: Takedowns(tuple(noted(entry) for entry in now.entries))
+    )
+
+
+def _name(artifact: Artifact) -> str:
+    return f"{artifact.reference.step}/{artifact.reference.key}"
+
+
+def _clear_folders(store: Store, covered: Exclusions, quotes: Sequence[bytes]) -> list[str]:
+    """Empty what is not the store proper: damaged artifacts and unfinished work.
+
+    A crawl's frontier goes on without what was taken down, a training's checkpoints stay as long
+    as they quote nothing: days of work are in them.
+    """
+    cleared = []
+    for folder in sorted((store.scratch / "work").glob("*/*")):
+        step = folder.parent.name
+        if step == "crawl":
+            shutil.rmtree(folder / "out", ignore_errors=True)
+            databases = sorted(folder.rglob(SQLITE_FILES))
+            erased = sum(erase_entries(path, covered) for path in databases)
+            cleared += [str(folder)] if erased else []
+        elif step not in MODELS or any(holds(path, quotes) for path in _files(folder)):
+            shutil.rmtree(folder)
+            cleared.append(str(folder))
+    aside = Path(store.root if store.is_local else store.scratch, "aside")
+    if aside.is_dir():
+        shutil.rmtree(aside)
+        cleared.append(str(aside))
+    return cleared
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def _is_to_go(store: Store, artifact: Artifact, found: Found) -> bool:
+    """Whether an artifact is to be made anew: tokens of the documents, or a quotation of them."""
+    step, folder = artifact.reference.step, store.local(artifact.reference)
+    if step == "tokenize":
+        return bool(_shards_with(folder, found.ids))
+    if step in MODELS or step == "crawl":
+        return False
+    if step == "plant" and _is_planted(folder / "truth.parquet", found.ids):
+        return True
+    return any(
+        holds(folder / name, found.quotes)
+        for name in artifact.manifest["files"]
+        if not name.endswith(".parquet")
+    )
+
+
+def _is_planted(path: Path, ids: pa.Array) -> bool:
+    """Whether planted duplicates are edits of one of the documents."""
+    origins = pq.read_table(path, columns=["origin"])["origin"]
+    return bool(pc.any(pc.is_in(origins, value_set=ids)).as_py())
+
+
+def _erase(store: Store, artifact: Artifact, covered: Exclusions, found: Found, now: float) -> bool:
+    """Take the documents out of an artifact's files; True where there was something."""
+    step = artifact.reference.step
+    counts = {"documents": 0}
+
+    def change(folder: Path, out: Path) -> Mapping[str, Any] | None:
+        for name in artifact.manifest["files"]:
+            source, target = folder / name, out / name
+            if name.endswith(".warc.gz"):
+                erased = erase_records(source, target, covered)
+            elif name.endswith(".parquet"):
+                drop = step == "write"
+                erased = erase_rows(source, target, covered, found.ids, drop=drop)
+            else:
+                continue
+            counts["documents"] = max(counts["documents"], erased)
+        if not counts["documents"]:
+            return None
+        if step == "extract":
+            own = _ids_in(folder) & found.addresses.keys()
+            before = folder / ERASED
+            if before.is_file():
+                own |= {bytes.fromhex(one) for one in json.loads(before.read_text("utf8"))}
+            (out / ERASED).write_text(json.dumps(sorted(one.hex() for one in own)), "utf8")
+        note = {"at": now, **counts, "reason": "takedown"}
+        return {"erased": [*artifact.manifest.get("erased", []), note]}
+
+    store.rewrite(artifact.reference, change)
+    return bool(counts["documents"])
+
+
+def _ids_in(folder: Path) -> set[bytes]:
+    listed = pq.read_table(folder / "documents.parquet", columns=["doc_id"])["doc_id"]
+    return set(listed.to_pylist())
+
+
+def _remains(store: Store, found: Found) -> Iterator[str]:
+    """What still has it, as far as can be known from here."""
+    searched = {store.scratch, *([Path(store.root)] if store.is_local else [])}
+    for folder in sorted(searched):
+        for path in _files(folder):
+            if holds(path, found.quotes):
+                yield f"{path} still quotes it: the same text stands at an address not on the list"
+    for url in sorted(found.copies):
+        yield f"{url} has the same text, or nearly, and is not on the list"
+    for pattern in sorted(found.files):
+        yield f"your own files {pattern}: runs leave it out, the files still have it"
+    if not store.is_local:
+        yield f"{store.root}: versions that the object store keeps, and copies on other machines"
+    yield "backups, and copies of the store elsewhere: none is known here"
+    yield "Prefect's database, where a log or table of a run may name the address"
