@@ -178,6 +178,7 @@ class _Reader:
         self.store = store
         self.remote = remote
         self.context = context
+        self.pages = store.totals()[0]
 
     def read(self, entries: list[Entry]) -> None:
         unreachable: list[ConnectionError] = []
@@ -188,11 +189,13 @@ class _Reader:
             piece = f"{number} {entry.offset} {entry.place}"
             if self.store.note(piece) is not None:
                 continue
+            before = self.pages
             try:
                 with self.store.transaction():
                     self._read_entry(entry)
                     self.store.mark(piece)
             except ConnectionError as error:
+                self.pages = before
                 unreachable.append(error)
                 # What is not to be had now is left for the next try; a limit must not be filled
                 # from elsewhere meanwhile, or the result would depend on the network.
@@ -202,8 +205,7 @@ class _Reader:
             raise unreachable[0]
 
     def _is_full(self) -> bool:
-        limit = self.values.max_records
-        return limit is not None and self.store.totals()[0] >= limit
+        return self.values.max_records is not None and self.pages >= self.values.max_records
 
     def _read_entry(self, entry: Entry) -> None:
         try:
@@ -239,13 +241,12 @@ class _Reader:
         file.forget()
 
     def _keep(self, stream: BinaryIO, entry: Entry) -> None:
-        values, limit = self.values, self.values.max_records
-        pages = self.store.totals()[0]
-        for item in read_stream(stream, values.max_page_bytes, entry.name, entry.offset):
+        limit = self.values.max_page_bytes
+        for item in read_stream(stream, limit, entry.name, entry.offset):
             if isinstance(item, Page):
                 self.store.add(item)
-                pages += 1
-                if pages == limit:
+                self.pages += 1
+                if self._is_full():
                     return
             else:
                 self._fail(entry, item.offset, item.reason, item.url)
