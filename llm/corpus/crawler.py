@@ -65,6 +65,7 @@ class Crawler:
         self.seeds = [seed for seed in map(normalise, values.seeds) if seed is not None]
         # www.example.org and example.org are one site, which redirects from one to the other.
         self.hosts = {*map(bare, values.hosts or map(host, self.seeds))}
+        self.agent = values.user_agent.partition("/")[0].strip()
         self.sites: dict[str, Site] = {}
         self.paces: dict[str, Pace] = {}
         self.kept = frontier.totals()[0]
@@ -180,7 +181,7 @@ class Crawler:
             raise FetchFailed(f"content_type: {answer.media_type}", unreachable=False)
         links = Links(())
         if answer.media_type in ("", *HTML_TYPES):
-            links = read_links(answer.body, waiting.url, answer.headers)
+            links = read_links(answer.body, waiting.url, answer.headers, self.agent)
         if links.noindex and self.values.noindex == "leave_out":
             self.frontier.give_up(waiting, "noindex", self._targets(waiting, links))
             return False

@@ -1,7 +1,7 @@
 """The links of a page, and what the page says about indexing it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +20,10 @@ _NO_PAGES = re.compile(
 )
 
 
+# Directives that have a value behind a colon; any other name there is a crawler's.
+_WITH_VALUE = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
+
+
 @dataclass(frozen=True)
 class Links:
     """What a page links to, normalised, in order, each once.
@@ -32,8 +36,11 @@ class Links:
     feeds: tuple[str, ...] = ()
 
 
-def read_links(body: bytes, url: str, headers: Mapping[str, str]) -> Links:
-    """Read a page's links and robots directives (meta, X-Robots-Tag); nofollow ones are left out."""
+def read_links(body: bytes, url: str, headers: Mapping[str, str], agent: str = "") -> Links:
+    """Read a page's links and robots directives (meta, X-Robots-Tag); nofollow ones are left out.
+
+    agent: the crawler's name without its version, for directives that name it.
+    """
     # libxml2 here, for it finds the links twenty times as fast as resiliparse's tree.
     try:
         root = etree.fromstring(body, etree.HTMLParser(recover=True, no_network=True))
@@ -45,9 +52,9 @@ def read_links(body: bytes, url: str, headers: Mapping[str, str]) -> Links:
     said += [
         meta.get("content", "")
         for meta in root.iter("meta")
-        if meta.get("name", "").strip().lower() == "robots"
+        if meta.get("name", "").strip().lower() in ("robots", agent.lower() or "robots")
     ]
-    directives = {word.strip().lower() for text in said for word in text.split(",")}
+    directives = {word for text in said for word in _directives(text, agent)}
     noindex = bool(directives & {"noindex", "none"})
     if directives & {"nofollow", "none"}:
         return Links((), noindex)
@@ -67,6 +74,17 @@ def read_links(body: bytes, url: str, headers: Mapping[str, str]) -> Links:
         if address is not None and not _NO_PAGES.search(address):
             found[address] = None
     return Links(tuple(found), noindex, tuple(dict.fromkeys(filter(None, feeds))))
+
+
+def _directives(text: str, agent: str) -> Iterator[str]:
+    """The directives for everybody or for `agent`: `noindex, otherbot: nofollow` has one of them."""
+    mine = True
+    for part in text.lower().split(","):
+        name, colon, rest = part.partition(":")
+        if colon and name.strip() not in _WITH_VALUE:
+            mine, part = name.strip() == agent.lower(), rest
+        if mine:
+            yield part.strip()
 
 
 def _resolve(target: str, page: str) -> str | None:

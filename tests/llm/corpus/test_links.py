@@ -30,6 +30,34 @@ def test_robots_directives_of_page_and_header_are_heard() -> None:
     assert read_links(b"<a rel='external NoFollow' href=/x>x</a>", PAGE, {}).urls == ()
 
 
+def test_directives_for_other_crawlers_are_theirs() -> None:
+    link = b"<a href='/x'>x</a>"
+
+    def read(said: str, agent: str = "Penstock") -> tuple[bool, bool]:
+        links = read_links(link, PAGE, {"x-robots-tag": said}, agent)
+        return links.noindex, not links.urls
+
+    assert read("otherbot: noindex, nofollow") == (False, False)
+    assert read("otherbot: noindex, penstock: nofollow") == (False, True)
+    assert read("noindex, otherbot: nofollow") == (True, False)
+    assert read("unavailable_after: 25 Jun 2030 15:00:00 PST, noindex") == (True, False)
+    named = b"<meta name=penstock content=noindex><meta name=otherbot content=nofollow>"
+    assert read_links(named + link, PAGE, {}, "Penstock").noindex
+    assert read_links(named + link, PAGE, {}, "Penstock").urls
+
+
+def test_feeds_are_named_in_the_head() -> None:
+    body = (
+        b"<link rel='alternate' type='application/rss+xml' href='/feed'><link rel=alternate"
+        b" hreflang=de href='/de'><link rel=stylesheet type='application/atom+xml' href='/no'>"
+        b"<link rel='Alternate' type='application/atom+xml' href='atom.xml?utm_source=x'>"
+    )
+    assert read_links(body, PAGE, {}).feeds == (
+        "http://site.test/feed",
+        "http://site.test/docs/atom.xml",
+    )
+
+
 def test_bytes_that_are_no_page_have_no_links() -> None:
     for body in (b"", b"\x00" * 50, bytes(range(256)) * 20, b"<a href='http://[broken'>x</a>"):
         assert read_links(body, PAGE, {}).urls == ()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import email.utils
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from llm.corpus.crawler import WebSource
 from llm.corpus.extract import ExtractShard, extract
+from llm.corpus.frontier import Frontier
 from llm.corpus.sources import builtin, web
 from llm.step import BadInput, Context, Machine, StepResult
 
@@ -276,6 +278,40 @@ def test_the_same_text_on_other_terms_is_a_change(
     assert records(out)["response", "/"].http_headers.get_header("x-robots-tag") == "noai"
     again, out = night(source(), context, website, "third", out)
     assert again.counts["unchanged"] == 1
+
+
+def test_a_second_night_that_is_broken_off_comes_to_the_same(
+    nights: Any, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = context.out.parent / "broken"
+    base.mkdir()
+    where = dataclasses.replace(
+        context, work=base / "work", machine=Machine(hosts=nights.site.hosts)
+    )
+    nights.site.requests.clear()
+    keep = Frontier.keep
+    for most in (0, 2, 3, 99):  # so many pages, then the process is gone
+        left = [most]
+
+        def kill(self: Frontier, *arguments: Any, left: list[int] = left) -> None:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            keep(self, *arguments)
+
+        monkeypatch.setattr(Frontier, "keep", kill)
+        shutil.rmtree(base / "out", ignore_errors=True)
+        (base / "out").mkdir()
+        try:
+            where = dataclasses.replace(where, out=base / "out")
+            result = web.crawl(nights.values, {"before": [nights.before]}, where)
+        except KeyboardInterrupt:
+            assert most < 99
+    assert (result.content, result.parts) == (nights.second.content, nights.second.parts)
+    assert index(where.out).keys() == index(nights.after).keys()
+    assert gone(where.out) == gone(nights.after)
+    twice = [path for path, count in nights.site.asked.items() if count > 1]
+    assert len(twice) <= 3 * nights.values.host_concurrency
 
 
 def test_a_damaged_night_before_is_bad_input(
