@@ -18,7 +18,10 @@ LEADING, FOLLOWING = 512, 1024
 AFFIX, ICON, QUOTE = 2048, 4096, 8192
 # TERMINAL ends a line of prose, STOP a sentence; SYMBOL: what a word must have more than.
 TERMINAL, STOP, SYMBOL = 16384, 32768, 65536
-APOSTROPHE, DIGIT, MARK = 1 << 17, 1 << 18, 1 << 19
+APOSTROPHE, DIGIT, MARK, PUNCTUATION = 1 << 17, 1 << 18, 1 << 19, 1 << 20
+# PREFIX: split off only before a word, or behind a digit. TRIGGER: letters that occur in each of
+# the phrases C4 looks for, and signs that are counted.
+PREFIX, TRIGGER, HYPHEN, BULLET = 1 << 21, 1 << 22, 1 << 23, 1 << 24
 
 # Code points in the tables. No letter, digit or mark lies beyond (Unicode 17), but for tags.
 POINTS = 0x33480
@@ -37,7 +40,8 @@ _SCRIPTS = (  # bit, first and last point
 )
 _LEADING = "เแโใไເແໂໃໄ"
 _FOLLOWING = "ะาำๅๆຯະາຳໆ"
-_AFFIX = "§%=—–…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪$£€¥฿₽"
+_AFFIX = "—–…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪"
+_PREFIX = "§%=$£€¥฿₽₩₪₫₴₹₿"
 _QUOTES = "'\"”“`‘´’‚„»«「」『』（）〔〕【】《》〈〉⟦⟧"
 # Unicode's Sentence_Terminal, as far as text on the web has it, and its forms for other widths.
 _TERMINAL = ".!?؟؝۔܀܁܂߹।॥၊။።፧፨᙮᜵᜶។៕៖៙៚᠃᠉‼‽⁇⁈⁉⸮⸼。꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗！．？｡։"
@@ -49,9 +53,9 @@ _SYMBOLS = (
 
 @lru_cache(maxsize=1)
 def classes() -> np.ndarray:
-    """The class of each code point (POINTS,) uint32, bits as above."""
-    table = np.zeros(POINTS, np.uint32)
-    bits = {"L": WORD | LETTER, "N": WORD | DIGIT, "M": WORD | MARK, "C": SYMBOL}
+    """The class of each code point (POINTS,) int32, bits as above."""
+    table = np.zeros(POINTS, np.int32)
+    bits = {"L": WORD | LETTER, "N": WORD | DIGIT, "M": WORD | MARK, "C": SYMBOL, "P": PUNCTUATION}
     for point in range(POINTS):
         character = chr(point)
         category = unicodedata.category(character)
@@ -74,7 +78,11 @@ def classes() -> np.ndarray:
         (_LEADING, LEADING),
         (_FOLLOWING, FOLLOWING),
         (_AFFIX + _QUOTES, AFFIX),
+        (_PREFIX, PREFIX),
         (_QUOTES, QUOTE),
+        ("-–—~", HYPHEN),
+        ("vVkKfFpP{#.…", TRIGGER),
+        ("•‣◦▪●-–*", BULLET),
         (_TERMINAL, TERMINAL | SYMBOL),
         (_STOPS, STOP),
         (_SYMBOLS, SYMBOL),

@@ -1,98 +1,29 @@
 """Rules that keep or drop a document by its signals. No text is read here.
 
 A rule is a field of a preset named `min_` or `max_` and a signal: the field's value is the bound,
-and none switches the rule off. Thresholds are those of the Gopher paper (Rae et al. 2021, A.1.1).
+and none switches the rule off.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
+from llm.corpus.presets import (
+    BUILT_IN,
+    C4,
+    FineWeb,
+    FineWeb2,
+    GopherQuality,
+    GopherRepetition,
+    Models,
+    Preset,
+)
 from llm.settings import section, setting
 
-Preset = Literal["gopher_quality", "gopher_repetition"]
-
-
-@section
-class GopherQuality:
-    """What prose looks like: rules of Gopher's quality filter. They know English stop words only."""
-
-    min_words: float | None = setting(default=50, description="Fewest words (count).", ge=0)
-    max_words: float | None = setting(default=100_000, description="Most words (count).", gt=0)
-    min_mean_word_length: float | None = setting(
-        default=3, description="Shortest mean word (characters).", ge=0
-    )
-    max_mean_word_length: float | None = setting(
-        default=10, description="Longest mean word (characters).", gt=0
-    )
-    max_hash_per_word: float | None = setting(
-        default=0.1, description="Most # signs for each word (ratio).", ge=0
-    )
-    max_ellipsis_per_word: float | None = setting(
-        default=0.1, description="Most ellipses a word (ratio).", ge=0
-    )
-    max_bullet_lines: float | None = setting(
-        default=0.9, description="Most lines that begin with a bullet (fraction).", ge=0, le=1
-    )
-    max_ellipsis_lines: float | None = setting(
-        default=0.3, description="Most lines that end in an ellipsis (fraction).", ge=0, le=1
-    )
-    min_letter_words: float | None = setting(
-        default=0.8, description="Fewest words with a letter (fraction).", ge=0, le=1
-    )
-    min_stop_words: float | None = setting(
-        default=2,
-        description="Fewest different words of: the be to of and that have with (count).",
-        ge=0,
-        le=8,
-    )
-
-
-@section
-class GopherRepetition:
-    """How much a text repeats itself: rules of Gopher's repetition filter, all fractions."""
-
-    max_duplicate_lines: float | None = setting(
-        default=0.3, description="Most repeated lines (fraction).", ge=0, le=1
-    )
-    max_duplicate_line_characters: float | None = setting(
-        default=0.2, description="Most characters in repeated lines (fraction).", ge=0, le=1
-    )
-    max_duplicate_paragraphs: float | None = setting(
-        default=0.3, description="Most repeated paragraphs (fraction).", ge=0, le=1
-    )
-    max_duplicate_paragraph_characters: float | None = setting(
-        default=0.2, description="Most characters in repeated paragraphs (fraction).", ge=0, le=1
-    )
-    max_top_2_gram: float | None = setting(
-        default=0.20, description="Most characters in the commonest 2 words.", ge=0
-    )
-    max_top_3_gram: float | None = setting(
-        default=0.18, description="Most characters in the commonest 3 words.", ge=0
-    )
-    max_top_4_gram: float | None = setting(
-        default=0.16, description="Most characters in the commonest 4 words.", ge=0
-    )
-    max_duplicate_5_grams: float | None = setting(
-        default=0.15, description="Most characters in repeated 5-grams.", ge=0
-    )
-    max_duplicate_6_grams: float | None = setting(
-        default=0.14, description="Most characters in repeated 6-grams.", ge=0
-    )
-    max_duplicate_7_grams: float | None = setting(
-        default=0.13, description="Most characters in repeated 7-grams.", ge=0
-    )
-    max_duplicate_8_grams: float | None = setting(
-        default=0.12, description="Most characters in repeated 8-grams.", ge=0
-    )
-    max_duplicate_9_grams: float | None = setting(
-        default=0.11, description="Most characters in repeated 9-grams.", ge=0
-    )
-    max_duplicate_10_grams: float | None = setting(
-        default=0.10, description="Most characters in repeated 10-grams.", ge=0
-    )
+# Thresholds of one language: preset → field → bound, null for none.
+LanguageRules = dict[str, dict[str, float | None]]
 
 
 @section
@@ -103,11 +34,20 @@ class FilterSettings:
         default=("gopher_quality", "gopher_repetition"),
         description="Rule sets in use, in the order they are asked.",
     )
+    c4: C4 = setting(default=C4, description="Thresholds of that preset.")
     gopher_quality: GopherQuality = setting(
         default=GopherQuality, description="Thresholds of that preset."
     )
     gopher_repetition: GopherRepetition = setting(
         default=GopherRepetition, description="Thresholds of that preset."
+    )
+    fineweb: FineWeb = setting(default=FineWeb, description="Thresholds of that preset.")
+    fineweb2: FineWeb2 = setting(default=FineWeb2, description="Thresholds of that preset.")
+    models: Models = setting(default=Models, description="Bounds on the signals of own models.")
+    per_language: dict[str, LanguageRules] = setting(
+        default=dict,
+        description="Other thresholds for a language: {de: {gopher_quality: {min_words: 30}}}; "
+        "null for none.",
     )
     languages: tuple[str, ...] = setting(
         default=(), description="Languages to keep (ISO 639 codes such as en); empty: all of them."
@@ -122,37 +62,58 @@ class FilterSettings:
     def __post_init__(self) -> None:
         if len(set(self.presets)) < len(self.presets):
             raise ValueError(f"a preset is named twice in {list(self.presets)}: name it once")
-        for name in ("words", "mean_word_length"):
-            low = getattr(self.gopher_quality, f"min_{name}")
-            high = getattr(self.gopher_quality, f"max_{name}")
-            if low is not None and high is not None and low > high:
-                raise ValueError(
-                    f"gopher_quality.min_{name} is {low}, above max_{name} {high}: no document "
-                    "can pass; lower the first or raise the second"
-                )
+        for preset in ("gopher_quality", "fineweb2"):
+            for name in ("words", "mean_word_length"):
+                low = getattr(getattr(self, preset), f"min_{name}")
+                high = getattr(getattr(self, preset), f"max_{name}")
+                if low is not None and high is not None and low > high:
+                    raise ValueError(
+                        f"{preset}.min_{name} is {low}, above max_{name} {high}: no document "
+                        "can pass; lower the first or raise the second"
+                    )
+        for language, presets in self.per_language.items():
+            for preset, bounds in presets.items():
+                known = _bounds(getattr(self, preset, None))
+                unknown = sorted(set(bounds) - set(known))
+                if not known or unknown:
+                    raise ValueError(
+                        f"per_language.{language}.{preset} has no {', '.join(unknown) or 'rules'}: "
+                        f"choose from {', '.join(known or SETS)}"
+                    )
+
+
+# Fields of FilterSettings that hold rules.
+SETS = ("c4", "gopher_quality", "gopher_repetition", "fineweb", "fineweb2", "models")
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """One bound: a document fails when its signal is below `low` or above `high`."""
+    """One bound: a document fails when its signal is below `low` or above `high`.
+
+    languages: bounds of some languages in place of these, as (low, high).
+    """
 
     name: str
     signal: str
     low: float = -np.inf
     high: float = np.inf
+    languages: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
 def rules(settings: FilterSettings) -> list[Rule]:
-    """The rules that are switched on, in the order they are asked."""
+    """The rules that are switched on, for any language, in the order they are asked."""
     found = []
-    for preset in settings.presets:
+    for preset in dict.fromkeys((*settings.presets, "models")):
         thresholds = getattr(settings, preset)
-        for field in dataclasses.fields(thresholds):
-            bound = getattr(thresholds, field.name)
-            side, _, signal = field.name.partition("_")
-            if bound is not None:
-                end = {"min": "low", "max": "high"}[side]
-                found.append(Rule(f"{preset}.{field.name}", signal, **{end: float(bound)}))
+        for field, bound in _bounds(thresholds).items():
+            side, _, signal = field.partition("_")
+            if signal.startswith("c4_") and not thresholds.terminal_punctuation:
+                signal += "_any_end"
+            others = _others(settings, preset, field)
+            if any(value is not None for value in (bound, *others.values())):
+                low, high = _interval(side, bound)
+                languages = {code: _interval(side, value) for code, value in others.items()}
+                found.append(Rule(f"{preset}.{field}", signal, low, high, languages))
     return found
 
 
@@ -164,17 +125,48 @@ def failures(
 ) -> tuple[list[str], np.ndarray]:
     """Which document fails which rule: (names of R rules, (D, R) bool).
 
-    signals: arrays (D,) by name; languages: codes (D,); scores: their scores (D,).
+    signals: arrays (D,) by name, NaN where a figure is not known, which fails no rule; languages:
+    codes (D,); scores: their scores (D,).
     """
     names, columns = [], []
+    codes = languages.astype(str)
     if settings.languages:
-        wanted = np.isin(languages.astype(str), settings.languages)
+        wanted = np.isin(codes, settings.languages)
         names.append("language")
         columns.append(~wanted | (scores < settings.min_language_score))
     for rule in rules(settings):
         values = signals[rule.signal]
+        low, high = np.full(len(values), rule.low), np.full(len(values), rule.high)
+        for language, bounds in rule.languages.items():
+            low[codes == language], high[codes == language] = bounds
         names.append(rule.name)
-        columns.append((values < rule.low) | (values > rule.high))
+        columns.append((values < low) | (values > high))
     if not columns:
         return [], np.zeros((len(scores), 0), bool)
     return names, np.stack(columns, axis=1)
+
+
+def _bounds(thresholds: Any) -> dict[str, float | None]:
+    """The rules of a preset: field → bound."""
+    if not dataclasses.is_dataclass(thresholds):
+        return {}
+    names = (field.name for field in dataclasses.fields(thresholds))
+    return {name: getattr(thresholds, name) for name in names if name[:4] in ("min_", "max_")}
+
+
+def _others(settings: FilterSettings, preset: str, field: str) -> dict[str, float | None]:
+    """Bounds of a rule for some languages: those built in, unless the preset's bound was changed."""
+    found: dict[str, float | None] = {}
+    standard = getattr(type(getattr(settings, preset))(), field)
+    if getattr(getattr(settings, preset), field) == standard:
+        found = {code: bounds[field] for code, bounds in BUILT_IN.items() if field in bounds}
+    for language, presets in settings.per_language.items():
+        if field in presets.get(preset, {}):
+            found[language] = presets[preset][field]
+    return found
+
+
+def _interval(side: str, bound: float | None) -> tuple[float, float]:
+    if bound is None:
+        return -np.inf, np.inf
+    return (float(bound), np.inf) if side == "min" else (-np.inf, float(bound))

@@ -1,14 +1,21 @@
 """Figures about each document that filters decide on, measured once.
 
-Definitions follow the Gopher paper (Rae et al. 2021, appendix A.1.1). A word is a run of letters
-or digits: punctuation is no word, so that technical text is not mistaken for symbols.
+Definitions are those of the filters they come from: Gopher (Rae et al. 2021, appendix A.1.1), C4
+(Raffel et al. 2020), FineWeb (Penedo et al. 2024). Two kinds of word are counted. `tokens` are
+what those filters' tools count: punctuation marks are tokens of their own, and so are n't and 's.
+`words` are the tokens that are more than punctuation.
 """
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from llm.corpus.characters import classes
 from llm.corpus.documents import (
     DOC_ID,
     EXTRACTED,
@@ -17,62 +24,116 @@ from llm.corpus.documents import (
     content_digest,
     write_table,
 )
-from llm.corpus.words import LETTER, Batch, Spans, in_batches, lines, make_batch, mix, words
-from llm.settings import section
-from llm.step import Context, Inputs, StepResult
+from llm.corpus.stopwords import STOP_WORDS, WITHOUT_SPACES
+from llm.corpus.words import mix, text_bytes
+from llm.settings import section, setting
+from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("numpy", "python")
 
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-BULLETS = "•‣◦▪●-–*"
 TOP_N = (2, 3, 4)
 DUPLICATE_N = (5, 6, 7, 8, 9, 10)
+_ANY_END = ", whatever lines end in"
 
 # Name of each signal and what it is. Fractions lie between 0 and 1.
 SIGNALS = {
     "bytes": "bytes of the text (UTF-8)",
     "characters": "characters in the text",
-    "words": "words",
+    "words": "words: tokens that are more than punctuation",
+    "tokens": "words and punctuation marks",
     "mean_word_length": "characters in a word, on average",
-    "hash_per_word": "number signs (#) for each word",
-    "ellipsis_per_word": "ellipses (... or …) for each word",
+    "hash_per_word": "number signs (#) for each token",
+    "ellipsis_per_word": "ellipses (... or …) for each token",
     "bullet_lines": "fraction of lines that begin with a bullet",
     "ellipsis_lines": "fraction of lines that end in an ellipsis",
-    "letter_words": "fraction of words with a letter",
-    "stop_words": "how many of the, be, to, of, and, that, have, with occur",
+    "letter_words": "fraction of tokens with a letter",
+    "stop_words": "how many different stop words of its language occur; NaN where none are known",
     "duplicate_lines": "fraction of lines that occurred before",
     "duplicate_line_characters": "fraction of characters in such lines",
     "duplicate_paragraphs": "fraction of paragraphs that occurred before",
     "duplicate_paragraph_characters": "fraction of characters in such paragraphs",
-    **{f"top_{n}_gram": f"fraction of characters in the commonest {n} words" for n in TOP_N},
+    "distinct_2_grams": "fraction of two tokens in a row that are different ones",
+    **{f"top_{n}_gram": f"fraction of characters in the commonest {n} tokens" for n in TOP_N},
     **{
-        f"duplicate_{n}_grams": f"fraction of characters in {n} words in a row that occurred before"
+        f"duplicate_{n}_grams": f"fraction of characters in {n} tokens in a row that occurred before"
         for n in DUPLICATE_N
     },
+    "terminal_lines": "fraction of lines that end in a mark that ends a sentence",
+    "short_lines": "fraction of lines of at most 30 characters",
+    "newlines_per_word": "line ends for each token",
+    "c4_sentences": "sentences in the lines that C4 keeps",
+    "c4_lorem_ipsum": "lines that C4 reads with lorem ipsum in them",
+    "c4_curly_brackets": "lines that C4 reads with a { in them",
+    "c4_sentences_any_end": "sentences in the lines that C4 keeps" + _ANY_END,
+    "c4_lorem_ipsum_any_end": "lines that C4 reads with lorem ipsum in them" + _ANY_END,
+    "c4_curly_brackets_any_end": "lines that C4 reads with a { in them" + _ANY_END,
+    "lines": "lines that are not blank",
+    "paragraphs": "paragraphs: lines between blank ones",
+    "sentences": "sentences",
+    "mean_line_length": "characters in a line, on average",
+    "letters": "fraction of characters that are letters",
+    "digits": "fraction of characters that are digits",
+    "capitals": "fraction of letters that are capitals",
+    "punctuation": "fraction of characters that are punctuation",
+    "longest_word": "characters in the longest word",
+    "quality": "probability of the good label by the quality model; NaN without one",
 }
 SCHEMA = pa.schema([("doc_id", DOC_ID), *((name, pa.float64()) for name in SIGNALS)])
 
 
 @section
 class SignalSettings:
-    """Nothing to choose: every signal is measured for every document, so that filters can."""
+    """A model of the user's own; every other signal is measured for every document."""
+
+    quality_model: str = setting(
+        default="", description="fastText classifier (.bin, .ftz) for the signal quality (path)."
+    )
+    quality_label: str = setting(
+        default="__label__hq", description="Label of that model for good text."
+    )
 
 
-def signals(texts: Sequence[str]) -> dict[str, np.ndarray]:
-    """Every figure of `SIGNALS` for each text: a mapping from name to an array (D,) of float64."""
-    parts = []
-    for first, batch in in_batches(texts):
-        parts.append(_measure_batch(batch, texts[first : first + len(batch.starts)]))
-    if not parts:
-        parts = [_measure_batch(make_batch([]), [])]
-    return {name: np.concatenate([part[name] for part in parts]) for name in SIGNALS}
+def identity(values: SignalSettings) -> dict[str, str]:
+    """What else names the result: the content of the files in the settings."""
+    if not values.quality_model:
+        return {}
+    return {"quality_model": digest_of([_read(values.quality_model)])}
+
+
+def signals(
+    texts: Sequence[str] | pa.Array, languages: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Every figure of `SIGNALS` for each text: a mapping from name to an array (D,) of float64.
+
+    languages: ISO 639 codes (D,), for the stop words; English where none are given. Frees the GIL.
+    """
+    from llm.corpus import measuring  # numba takes half a second to import
+
+    column = texts if isinstance(texts, pa.Array) else _column(texts)
+    data, offsets = text_bytes(column)
+    count = len(column)
+    codes = ["en"] * count if languages is None else list(languages)
+    if len(codes) != count:
+        raise ValueError(f"{len(codes)} languages for {count} texts: give one for each")
+    salts = np.fromiter((_salt(code) for code in codes), np.uint64, count)
+    figures = measuring.measure_texts(data, offsets, classes(), salts, *_stop_table())
+    result = {
+        name: np.ascontiguousarray(figures[:, at]) for at, name in enumerate(measuring.FIGURES)
+    }
+    _correct_stop_words(result["stop_words"], column, np.array(codes, dtype=str))
+    result["quality"] = np.full(count, math.nan)
+    return {name: result[name] for name in SIGNALS}
 
 
 def measure(values: SignalSettings, inputs: Inputs, context: Context) -> StepResult:
-    """Measure the documents of one extracted shard into signals.parquet, joined by doc_id."""
+    """Measure the documents of one extracted shard into signals.parquet, joined by doc_id.
+
+    Raises BadInput where a model of the settings cannot be read.
+    """
     tables, done = [], 0
-    for rows in batches(inputs["documents"], ["doc_id", "text"], EXTRACTED):
-        measured = signals(rows["text"].to_pylist())
+    for rows in batches(inputs["documents"], ["doc_id", "language", "text"], EXTRACTED):
+        measured = signals(rows["text"], rows["language"].to_pylist())
+        measured |= _by_models(values, rows["text"])
         columns = [rows["doc_id"], *(pa.array(measured[name]) for name in SIGNALS)]
         tables.append(pa.Table.from_arrays(columns, schema=SCHEMA))
         done += rows.num_rows
@@ -86,169 +147,73 @@ def measure(values: SignalSettings, inputs: Inputs, context: Context) -> StepRes
     )
 
 
-def _measure_batch(batch: Batch, texts: Sequence[str]) -> dict[str, np.ndarray]:
-    count = len(texts)
-    found = words(batch)
-    characters = (batch.ends - batch.starts).astype(np.float64)
-    number = _per_text(found.texts, count)
-    size = np.fromiter((len(text.encode("utf-8", "surrogatepass")) for text in texts), float, count)
-    result = {"bytes": size, "characters": characters, "words": number}
-    result["mean_word_length"] = _ratio(_per_text(found.texts, count, found.lengths), number)
-    hashes = np.fromiter((text.count("#") for text in texts), np.float64, count)
-    ellipses = np.fromiter((t.count("...") + t.count("…") for t in texts), np.float64, count)
-    result["hash_per_word"] = _ratio(hashes, number)
-    result["ellipsis_per_word"] = _ratio(ellipses, number)
-    result["letter_words"] = _ratio(
-        _per_text(found.texts, count, _with_letter(batch, found)), number
-    )
-    result["stop_words"] = _stop_words(found, count)
-    result |= _line_signals(batch, characters)
-    result |= _n_gram_signals(found, characters)
-    return result
+def _by_models(values: SignalSettings, texts: pa.Array) -> dict[str, np.ndarray]:
+    """The signals that take a model of the user's."""
+    if not values.quality_model:
+        return {}
+    from llm.corpus import quality
+
+    found = quality.probabilities(texts.to_pylist(), values.quality_model, values.quality_label)
+    return {"quality": found}
 
 
-def _per_text(texts: np.ndarray, count: int, weights: np.ndarray | None = None) -> np.ndarray:
-    """Sum weights (or count spans) by text: (S,) → (D,) float64."""
-    return np.bincount(texts, weights, minlength=count).astype(np.float64)
+def _column(texts: Sequence[str]) -> pa.Array:
+    try:
+        return pa.array(texts, pa.large_string())
+    except UnicodeEncodeError:  # lone surrogates, which have no UTF-8
+        return pa.array([text.encode("utf-8", "replace") for text in texts], pa.large_string())
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, 0 where there is nothing to divide by."""
-    return part / np.maximum(whole, 1)
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise BadInput(f"cannot read {path} ({error.strerror}): check clean.signals") from error
 
 
-def _with_letter(batch: Batch, found: Spans) -> np.ndarray:
-    letters = np.zeros(len(batch.points) + 1, np.int32)
-    np.cumsum((batch.kinds & LETTER) != 0, out=letters[1:])
-    return letters[found.ends] > letters[found.starts]
+def _salt(language: str) -> int:
+    """What keeps the stop words of languages apart in one hash table; 0 where it is not used."""
+    if language not in STOP_WORDS or language in WITHOUT_SPACES:
+        return 0
+    return int(mix(np.frombuffer(language.encode().ljust(8), np.uint64))[0])
 
 
-def _stop_words(found: Spans, count: int) -> np.ndarray:
-    """How many different stop words each text has, in lower, title or upper case."""
-    forms = [form for word in STOP_WORDS for form in (word, word.title(), word.upper())]
-    known = words(make_batch([" ".join(forms)])).hashes
-    order = np.argsort(known)
-    at = np.minimum(np.searchsorted(known[order], found.hashes), len(known) - 1)
-    hits = np.flatnonzero(known[order][at] == found.hashes)
-    seen = np.zeros((count, len(STOP_WORDS)), bool)
-    seen[found.texts[hits], order[at[hits]] // 3] = True
-    return seen.sum(axis=1).astype(np.float64)
+@lru_cache(maxsize=1)
+def _stop_table() -> tuple[np.ndarray, np.ndarray]:
+    """Stop words in lower, title and upper case in a hash table: keys, and the bit of each word."""
+    keys, bits = np.zeros(1 << 13, np.uint64), np.zeros(1 << 13, np.int64)
+    for language, words in STOP_WORDS.items():
+        salt = _salt(language)
+        for number, word in enumerate(words if salt else ()):
+            for form in {word, word.title(), word.upper()}:
+                key = _token_hash(form) ^ salt
+                place = key % len(keys)
+                while keys[place]:
+                    place = (place + 1) % len(keys)
+                keys[place], bits[place] = key, 1 << number
+    return keys, bits
 
 
-def _line_signals(batch: Batch, characters: np.ndarray) -> dict[str, np.ndarray]:
-    count = len(characters)
-    found, opens = lines(batch)
-    number = _per_text(found.texts, count)
-    points = batch.points
-    bullets = np.isin(points[found.starts], [ord(bullet) for bullet in BULLETS])
-    last = found.ends - 1
-    dots = (points[last] == ord(".")) & (found.lengths >= 3)
-    dots &= (points[last - 1] == ord(".")) & (points[last - 2] == ord("."))
-    ellipses = dots | (points[last] == ord("…"))
-    again = _occurred_before(found.hashes, found.texts)
-    first = np.flatnonzero(opens)
-    final = np.append(first[1:], len(opens))[: len(first)] - 1
-    starts, ends = found.starts[first], found.ends[final]
-    paragraphs = Spans(starts, ends, found.texts[first], batch.hashes(starts, ends))
-    repeated = _occurred_before(paragraphs.hashes, paragraphs.texts)
-    paragraph_number = _per_text(paragraphs.texts, count)
+def _token_hash(word: str) -> int:
+    """The hash that the compiled pass gives a token."""
+    from llm.corpus.compiled import SEED, STEP
 
-    def in_repeated(spans: Spans, mask: np.ndarray) -> np.ndarray:
-        return _ratio(_per_text(spans.texts, count, spans.lengths * mask), characters)
-
-    return {
-        "bullet_lines": _ratio(_per_text(found.texts, count, bullets), number),
-        "ellipsis_lines": _ratio(_per_text(found.texts, count, ellipses), number),
-        "duplicate_lines": _ratio(_per_text(found.texts, count, again), number),
-        "duplicate_line_characters": in_repeated(found, again),
-        "duplicate_paragraphs": _ratio(
-            _per_text(paragraphs.texts, count, repeated), paragraph_number
-        ),
-        "duplicate_paragraph_characters": in_repeated(paragraphs, repeated),
-    }
+    value = int(SEED)
+    for character in word:
+        value = (value ^ ord(character)) * int(STEP) % (1 << 64)
+        value ^= value >> 32
+    return int(mix(np.array([value], np.uint64))[0])
 
 
-def _occurred_before(hashes: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    """Whether the same hash stands earlier in the same text: (S,) bool."""
-    again = np.ones(len(hashes), bool)
-    again[_groups(hashes, texts)[0]] = False
-    return again
-
-
-def _groups(hashes: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Put equal hashes of one text together: (first (R,), times (R,), group of each (S,)).
-
-    first: the earliest index of each group; times: how many are in it.
-    """
-    keys = hashes ^ (texts.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93))
-    order = np.argsort(keys)
-    keys = keys[order]
-    begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else order
-    times = np.diff(np.append(begins, len(order)))
-    group = np.empty(len(order), np.int64)
-    group[order] = np.repeat(np.arange(len(begins)), times)
-    first = np.minimum.reduceat(order, begins) if len(order) else order
-    return first, times, group
-
-
-def _n_gram_signals(found: Spans, characters: np.ndarray) -> dict[str, np.ndarray]:
-    """Repeated 2- to 10-grams: fraction of each text's characters, by signal.
-
-    Where an n-gram repeats, so do the n - 1 words before its last: each round sorts only what
-    repeated in the one before.
-    """
-    count, result = len(characters), {}
-    at, keys = np.arange(len(found.hashes)), found.hashes
-    for n in range(2, max(DUPLICATE_N) + 1):
-        whole = at + n <= len(found.texts)
-        whole[whole] = found.texts[at[whole]] == found.texts[at[whole] + n - 1]
-        at = at[whole]
-        keys = mix(keys[whole] + mix(found.hashes[at + n - 1]) * np.uint64(2 * n + 1))
-        first, times, group = _groups(keys, found.texts[at])
-        if n in TOP_N:
-            top = _top_n_gram(found, n, at[first[times > 1]], times[times > 1], count)
-            result[f"top_{n}_gram"] = _ratio(top, characters)
-        if n in DUPLICATE_N:
-            again = np.ones(len(at), bool)
-            again[first] = False
-            covered = _covered(found, n, at[again], count)
-            result[f"duplicate_{n}_grams"] = _ratio(covered, characters)
-        repeated = times[group] > 1
-        at, keys = at[repeated], keys[repeated]
-    return result
-
-
-def _top_n_gram(
-    found: Spans, n: int, first: np.ndarray, times: np.ndarray, count: int
-) -> np.ndarray:
-    """Characters taken by each text's commonest n-gram, with its spaces: (D,).
-
-    first, times: where each n-gram that repeats begins and how often it comes. Among equally
-    common ones the first counts.
-    """
-    rank = np.lexsort((first, -times, found.texts[first]))
-    first, times = first[rank], times[rank]
-    texts, best = np.unique(found.texts[first], return_index=True)
-    total = np.append(0, np.cumsum(found.lengths))
-    lengths = total[first[best] + n] - total[first[best]] + n - 1
-    result = np.zeros(count)
-    result[texts] = lengths * times[best]
-    return result
-
-
-def _covered(found: Spans, n: int, again: np.ndarray, count: int) -> np.ndarray:
-    """Characters of words in n-grams that occurred before, none counted twice: (D,).
-
-    again: where such n-grams begin, ascending. In a stretch of repeated text only whole n-grams
-    one after the other count, as if reading on after each: of 12 repeated words and n = 5, 10.
-    """
-    if not len(again):
-        return np.zeros(count)
-    breaks = np.flatnonzero(np.concatenate([[True], np.diff(again) != 1]))
-    since = np.arange(len(again)) - np.repeat(breaks, np.diff(np.append(breaks, len(again))))
-    heads = again[since % n == 0]
-    covered = np.zeros(len(found.texts) + 1, np.int32)
-    np.add.at(covered, heads, 1)
-    np.add.at(covered, heads + n, -1)
-    inside = np.cumsum(covered[:-1]) > 0
-    return _per_text(found.texts, count, found.lengths * inside)
+def _correct_stop_words(found: np.ndarray, column: pa.Array, languages: np.ndarray) -> None:
+    """Count stop words anywhere in a text without spaces; NaN for languages without a list."""
+    for language in np.unique(languages).tolist():
+        members = np.flatnonzero(languages == language)
+        if language not in STOP_WORDS:
+            found[members] = math.nan
+        elif language in WITHOUT_SPACES:
+            texts = column.take(pa.array(members))
+            found[members] = 0
+            for word in STOP_WORDS[language]:
+                occurs = pc.match_substring(texts, word).to_numpy(zero_copy_only=False)
+                found[members] += occurs

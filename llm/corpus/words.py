@@ -181,6 +181,8 @@ def text_bytes(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns (bytes uint8, offsets (D + 1,) int64), both read-only.
     """
+    if texts.type != pa.large_string():
+        texts = texts.cast(pa.large_string())
     if texts.null_count:
         texts = texts.fill_null("")
     _, places, values = texts.buffers()
