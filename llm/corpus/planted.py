@@ -106,9 +106,9 @@ def _origins(folders: Sequence[Path], count: int) -> list[Origin]:
         for doc_id, language, text in _first_rows(folder):
             if len(found) >= count and (not count or doc_id > found[-1].doc_id):
                 break
-            pieces = _pieces(text)
-            if FEWEST_WORDS <= len(pieces) // 2 <= MOST_WORDS:
-                found.append(Origin(doc_id, language, text, pieces))
+            origin = split_up(doc_id, language, text)
+            if FEWEST_WORDS <= origin.words <= MOST_WORDS:
+                found.append(origin)
                 found.sort(key=lambda origin: origin.doc_id)
                 del found[count:]
     return found
@@ -123,34 +123,48 @@ def _first_rows(folder: Path) -> Iterator[tuple[bytes, str, str]]:
             return
 
 
-def _pieces(text: str) -> list[str]:
+def split_up(doc_id: bytes, language: str, text: str) -> Origin:
+    """Cut a document into its words."""
     pieces, last = [], 0
     for match in _TOKEN.finditer(text):
         pieces += [text[last : match.start()], match.group()]
         last = match.end()
-    return [*pieces, text[last:]]
+    return Origin(doc_id, language, text, [*pieces, text[last:]])
 
 
 def _edits(origin: Origin, other: Origin, n: int) -> Iterator[tuple[str, str, float]]:
     """Edited texts: (name, text, similarity to the origin), one a band, and look-alikes."""
-    own = shingles([origin.text], n)[0]
-
-    def alike(text: str) -> float:
-        return jaccard(own, shingles([text], n)[0])
-
     rng = Random(origin.doc_id)
     for low, high in pairwise(EDGES):
-        name = rng.choice(tuple(EDITS))
-        text, similarity = _aimed(EDITS[name], origin, other, rng, rng.uniform(low, high), alike)
-        inside = low <= similarity < high or high == EDGES[-1] == similarity
-        if inside and text != origin.text:
-            yield f"{name}/{low:.2f}", text, similarity
+        made = edit_to(origin, other, low, high, rng, n)
+        if made is not None:
+            yield f"{made[0]}/{low:.2f}", made[1], made[2]
+    alike = _alike_to(origin, n)
     shouted = origin.text.upper()
     if shouted != origin.text:
         yield "case/1.00", shouted, alike(shouted)
     if other is not origin:
         text = _look_alike(origin, other, rng.uniform(0.3, 0.7))
         yield "look_alike/0", text, alike(text)
+
+
+def edit_to(
+    origin: Origin, other: Origin, low: float, high: float, rng: Random, n: int = WORDS
+) -> tuple[str, str, float] | None:
+    """Edit a document until its similarity lies from low to high: (edit, text, similarity).
+
+    None where one edit more jumps over that range, as in short texts.
+    """
+    name = rng.choice(tuple(EDITS))
+    aim, alike = rng.uniform(low, high), _alike_to(origin, n)
+    text, similarity = _aimed(EDITS[name], origin, other, rng, aim, alike)
+    inside = low <= similarity < high or similarity == high == EDGES[-1]
+    return (name, text, similarity) if inside and text != origin.text else None
+
+
+def _alike_to(origin: Origin, n: int) -> Callable[[str], float]:
+    own = shingles([origin.text], n)[0]
+    return lambda text: jaccard(own, shingles([text], n)[0])
 
 
 def _aimed(

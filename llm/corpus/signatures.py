@@ -28,7 +28,6 @@ from llm.corpus.documents import (
 )
 from llm.corpus.minhash import band_keys, shingle_sets
 from llm.corpus.words import text_bytes
-from llm.durable import replacing
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
@@ -67,9 +66,8 @@ def sign(values: SignatureSettings, inputs: Inputs, context: Context) -> StepRes
     """Sign one shard's documents. Two threads sign two shards at once: the GIL is free meanwhile."""
     tables, keys = [], []
     shingles = hashlib.blake2b(digest_size=32)
-    context.out.mkdir(parents=True, exist_ok=True)
     done = 0
-    with replacing(context.out / "shingles.bin") as aside, aside.open("wb") as file:
+    with (context.out / "shingles.bin").open("wb") as file:
         for rows in batches(inputs["documents"], ["doc_id", "url", "text"], EXTRACTED):
             for chunk in _chunks(rows):
                 table, own, flat = _signed(values, chunk)
@@ -86,8 +84,7 @@ def sign(values: SignatureSettings, inputs: Inputs, context: Context) -> StepRes
     write_rows(context.out / "signatures.parquet", whole.replace_schema_metadata(metadata))
     band_major = np.concatenate([np.zeros((0, values.bands), np.uint64), *keys]).T
     data = np.ascontiguousarray(band_major, "<u8").tobytes()
-    with replacing(context.out / "keys.bin") as aside:
-        aside.write_bytes(data)
+    (context.out / "keys.bin").write_bytes(data)
     count = int(pc.sum(whole["shingles"]).as_py() or 0)
     return StepResult(
         counts={"documents": done, "shingles": count},
