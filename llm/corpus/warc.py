@@ -124,7 +124,13 @@ def _write_shard(
 
 def terms(headers: Mapping[str, str]) -> list[str]:
     """What a page's headers (in lower case) say may be done with it, as "name: value"."""
-    return [f"{name}: {headers[name]}" for name in _TERMS if headers.get(name)]
+    said = {name: headers.get(name, "") for name in _TERMS}
+    # Of a Link header, which may name a good deal that changes with each answer, the licence only.
+    links = (
+        headers.get("link", "").split(",") if "license" in headers.get("link", "").lower() else []
+    )
+    said["link"] = ",".join(link.strip() for link in links if "license" in link.lower())
+    return [f"{name}: {value}" for name, value in said.items() if value]
 
 
 def _row(page: Page, part: str) -> dict[str, Any]:

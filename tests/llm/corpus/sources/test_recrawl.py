@@ -266,17 +266,28 @@ def test_a_full_recrawl_downloads_everything_and_tells_what_changed(
     assert not any("If-None-Match" in headers for _, _, headers in nights.site.requests)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "is_term"),
+    [
+        ("X-Robots-Tag", "noai", True),
+        ("TDM-Reservation", "1", True),
+        ("Link", "<http://a.de/by>; rel=license, </x.css>; rel=preload", True),
+        ("Link", "</x.css>; rel=preload", False),
+    ],
+)
 def test_the_same_text_on_other_terms_is_a_change(
-    website: Any, context: Context, source: Make
+    website: Any, context: Context, source: Make, name: str, value: str, is_term: bool
 ) -> None:
     conditional(website)
     website.answers["/"] = page("home", etag='"1"')
-    _, before = night(source(), context, website, "first")
-    website.answers["/"] = page("home", etag='"1"', X_Robots_Tag="noai")
+    first, before = night(source(), context, website, "first")
+    website.answers["/"].headers[name] = value
     result, out = night(source(), context, website, "second", before)
-    assert result.counts["changed"] == 1
-    assert records(out)["response", "/"].http_headers.get_header("x-robots-tag") == "noai"
-    again, out = night(source(), context, website, "third", out)
+    assert result.counts["changed"] == is_term
+    if is_term:
+        assert records(out)["response", "/"].http_headers.get_header(name) == value
+        assert result.parts != first.parts
+    again, _ = night(source(), context, website, "third", out)
     assert again.counts["unchanged"] == 1
 
 
