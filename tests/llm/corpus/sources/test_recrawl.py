@@ -17,7 +17,10 @@ from warcio.archiveiterator import ArchiveIterator
 from llm.corpus.crawler import WebSource
 from llm.corpus.extract import ExtractShard, extract
 from llm.corpus.frontier import Frontier
-from llm.corpus.sources import builtin, web
+from llm.corpus.site import documentation
+from llm.corpus.site.content import HOST, Site
+from llm.corpus.site.server import serve
+from llm.corpus.sources import web
 from llm.step import BadInput, Context, Machine, StepResult
 
 Make = Callable[..., WebSource]
@@ -334,14 +337,19 @@ def test_a_damaged_night_before_is_bad_input(
 
 
 def test_the_built_in_site_sends_nothing_twice(context: Context) -> None:
-    values = WebSource(seeds=("builtin:python-docs",), max_pages=40)
-    folders = []
-    for name in ("one", "two"):
-        base = context.out.parent / name
-        (base / "out").mkdir(parents=True)
-        (base / "work").mkdir()
-        where = dataclasses.replace(context, out=base / "out", work=base / "work")
-        inputs = {"before": [folders[-1]]} if folders else {}
-        result = builtin.crawl(values, inputs, where)
-        folders.append(where.out)
-    assert result.summary == "0 new, 0 changed, 40 unchanged (not downloaded), 0 gone"
+    sources = [item for item in documentation.standard_library() if item.name < "ast"]
+    values = WebSource(seeds=(f"{documentation.SITE}/",), delay_seconds=0.0, max_pages=30)
+    folders: list[Path] = []
+    with serve(Site(sources, documentation.topics())) as place:
+        for name in ("one", "two"):
+            base = context.out.parent / name
+            for folder in (base / "out", base / "work"):
+                folder.mkdir(parents=True)
+            machine = Machine(hosts={HOST: place})
+            where = dataclasses.replace(
+                context, out=base / "out", work=base / "work", machine=machine
+            )
+            result = web.crawl(values, {"before": folders}, where)
+            folders = [where.out]
+    assert result.summary == "0 new, 0 changed, 30 unchanged (not downloaded), 0 gone"
+    assert result.counts["saved_bytes"] > 100_000 > result.counts["downloaded_bytes"]
