@@ -173,7 +173,7 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--megabytes", type=float, default=24)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--peer-python", type=Path, default=HOME / ".venv-bench/bin/python")
