@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from string import hexdigits
 from typing import Literal, NamedTuple, get_args
 
 from llm.corpus.pii_numbers import cards, ibans, may_hold, phones
@@ -39,7 +40,7 @@ _NOT_A_DOMAIN = {
 # Cheap signs that a text may hold an address at all; each starts with a fixed character.
 _IPV4_SIGN = re.compile(r"\.\d{1,3}\.\d")
 _IPV6_SIGN = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w)(?!\.\w)")
+_IPV4 = re.compile(r"[0-9](?<![\w.][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w)(?!\.\w)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f]{0,4}(?![\w:])")
 
 # What stands before dotted numbers that are no address: versions, pinned packages, sections.
@@ -114,7 +115,21 @@ def _ips(text: str) -> Iterator[tuple[int, int]]:
             if _public(match[0]) and not _VERSION_BEFORE.search(text[: match.start()][-24:]):
                 yield match.span()
     if _IPV6_SIGN.search(text):
-        for match in _IPV6.finditer(text):
+        yield from _ipv6(text)
+
+
+def _ipv6(text: str) -> Iterator[tuple[int, int]]:
+    """Looked for from its first colon outwards, as few texts have two colons so close."""
+    last = 0
+    for sign in _IPV6_SIGN.finditer(text):
+        if sign.start() < last:
+            continue
+        start = sign.start()
+        while start > last and sign.start() - start < 4 and text[start - 1] in hexdigits:
+            start -= 1
+        match = _IPV6.match(text, start)
+        if match:
+            last = match.end()
             if _public(match[0]):
                 yield match.span()
 

@@ -33,7 +33,7 @@ _OTHER_CARD = re.compile(
 )
 
 _IBAN = re.compile(
-    r"[0-9]{2}(?<=(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2})(?:[A-Za-z0-9]{11,30}"
+    r"[0-9][0-9](?<=(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2})(?:[A-Za-z0-9]{11,30}"
     r"|(?: [A-Za-z0-9]{4}){2,7}(?: [A-Za-z0-9]{1,4})?)(?![A-Za-z0-9])"
 )
 # Characters in an account number (IBAN registry of SWIFT).

@@ -34,7 +34,7 @@ _FORMS = tuple(
 
 _NAMES = ("key", "token", "secret", "passw", "credential")
 # The value of what is called a key, a token or a password, from the = or : outwards.
-_VALUE = re.compile(r"(?:=>?|:=?)\s{0,3}[\"'`]?([A-Za-z0-9+/_=.~-]{16,256})(?![A-Za-z0-9(\[])")
+_VALUE = re.compile(r"[=:][=>]?\s{0,3}[\"'`]?([A-Za-z0-9+/_=.~-]{16,256})(?![A-Za-z0-9(\[])")
 _NAME_BEFORE = re.compile(
     r"(?:(?:api|access|auth|account|secret|private|client|encryption|signing|master|shared|bearer)"
     r"[ _.-]?(?:key|token|secret)|token|secret|passw(?:or)?d|credentials?)s?[\"'`\])]{0,2}\s{0,3}$",
