@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from llm.corpus.packed import BROKEN, Bomb, inner_name, lines, unpacked
 from llm.corpus.pages import Page, PageStore
+from llm.corpus.sources.progress import PieceStore
 from llm.corpus.sources.wikipedia import NoDump, read_dump
 from llm.corpus.warc import write_pages
 from llm.settings import section, setting
@@ -113,7 +114,7 @@ def read(values: FilesSource, inputs: Inputs, context: Context) -> StepResult:
     """
     paths = list(inputs["files"])
     skipped: Counter[str] = Counter()
-    store = PageStore.fresh(context.work / "files.sqlite")
+    store = PieceStore.fresh(context.work / "files.sqlite", context.machine.takedown)
     try:
         total = sum(path.stat().st_size for path in paths)
         done = 0

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from llm.corpus.hooks import check_name, failure, resolve
 from llm.corpus.pages import Page, PageStore
 from llm.corpus.sources.files import expand
+from llm.corpus.sources.progress import PieceStore
 from llm.corpus.urls import normalise
 from llm.corpus.warc import write_pages
 from llm.settings import section, setting
@@ -75,7 +76,7 @@ def read(values: HookSource, inputs: Inputs, context: Context) -> StepResult:
     options = dict(values.options)
     if values.path:
         options["paths"] = list(inputs["files"])
-    store = PageStore.fresh(context.work / "hook.sqlite")
+    store = PieceStore.fresh(context.work / "hook.sqlite", context.machine.takedown)
     try:
         given = 0
         documents = _documents(values.function, function, options)

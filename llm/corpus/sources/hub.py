@@ -99,7 +99,7 @@ def read(values: HubSource, inputs: Inputs, context: Context) -> StepResult:
     after the last batch. Raises BadInput for a data set, split or column that is not there, and
     ConnectionError when the hub cannot be reached.
     """
-    store = PieceStore(context.work / "hub.sqlite")
+    store = PieceStore(context.work / "hub.sqlite", context.machine.takedown)
     try:
         _read_rows(values, store, context)
         if not store.totals()[0]:

@@ -1,11 +1,18 @@
-"""Pages of a source that is read in pieces: a killed read goes on after the last whole piece."""
+"""Pages of a source that is no web site: what was taken down stays out, and a killed read goes on."""
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
-from llm.corpus.pages import PageStore
+from llm.corpus.exclusions import Exclusions
+from llm.corpus.pages import Page, PageStore
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS done (piece TEXT PRIMARY KEY, note TEXT NOT NULL);"
+
+
+def _remove(path: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 class PieceStore(PageStore):
@@ -14,14 +21,30 @@ class PieceStore(PageStore):
     Mark a piece in the transaction that holds its pages, and no kill can part them.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file. One that is damaged is made anew."""
+    def __init__(self, path: Path, takedown: Iterable[str] = ()) -> None:
+        """Open or make the file. One that is damaged is made anew.
+
+        takedown: addresses and domains whose pages are not kept but counted.
+        """
+        self.takedown = Exclusions(takedown)
         try:
             super().__init__(path, _SCHEMA, version=101)
         except sqlite3.DatabaseError:
-            for ending in ("", "-wal", "-shm"):
-                path.with_name(path.name + ending).unlink(missing_ok=True)
+            _remove(path)
             super().__init__(path, _SCHEMA, version=101)
+
+    @classmethod
+    def fresh(cls, path: Path, takedown: Iterable[str] = ()) -> "PieceStore":
+        """Make the file anew, for what is read again quicker than gone on with."""
+        _remove(path)
+        return cls(path, takedown)
+
+    def add(self, page: Page) -> None:
+        """Keep a page, unless it was taken down."""
+        if self.takedown and self.takedown.covers(page.url):
+            self.fail(page.url, f"taken_down: {page.position}")
+        else:
+            super().add(page)
 
     def mark(self, piece: str, note: str = "") -> None:
         """Note that a piece is in, and how far it goes; a later note replaces an earlier one."""

@@ -118,7 +118,7 @@ def read(values: WarcSource, inputs: Inputs, context: Context) -> StepResult:
     offset and reason. Raises BadInput when there is no good record, ConnectionError while an
     archive cannot be reached: the next try goes on from there.
     """
-    store = PieceStore(context.work / "warc.sqlite")
+    store = PieceStore(context.work / "warc.sqlite", context.machine.takedown)
     try:
         with Remote(values.remote, context.machine.hosts) as remote:
             entries = list(_entries(values, remote))

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import lzma
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from llm.corpus.sources import files
 from llm.corpus.sources.files import FilesSource
-from llm.step import BadInput, Context
+from llm.step import BadInput, Context, Machine
 
 ROWS = [
     {"text": "First.", "url": "https://a.de/1"},
@@ -173,3 +174,15 @@ def test_the_order_of_the_rows_does_not_matter(context: Context, tmp_path: Path)
             (context.out / "pages").rmdir()
         contents.add(files.read(values, {"files": [path]}, context).content)
     assert len(contents) == 1
+
+
+def test_what_was_taken_down_is_not_read_again(context: Context, tmp_path: Path) -> None:
+    rows = [{"text": f"Text {i}.", "url": f"https://{i}.a.de/x"} for i in range(3)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    machine = Machine(takedown=("1.a.de", "http://2.a.de/x"))
+    found, bad = read(replace(context, machine=machine), tmp_path / "rows.jsonl")
+    assert found == {"https://0.a.de/x": "Text 0."}
+    assert bad == {
+        "https://1.a.de/x": "taken_down: rows.jsonl#2",
+        "https://2.a.de/x": "taken_down: rows.jsonl#3",
+    }
