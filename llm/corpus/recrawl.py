@@ -55,7 +55,12 @@ class Known:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """The headers that ask for the page only if it changed (RFC 9110, section 13)."""
+        """The headers that ask for the page only if it changed (RFC 9110, section 13).
+
+        None where nobody knows what it links to: then its body is needed.
+        """
+        if not self.packed:
+            return {}
         found = {
             "If-None-Match": self.earlier.etag,
             "If-Modified-Since": self.earlier.last_modified,
@@ -101,8 +106,8 @@ class NightBefore:
             bytes.fromhex(row["payload_digest"]),
             row["bytes"],
             row["fetched_at"],
-            row["etag"] or "",
-            row["last_modified"] or "",
+            row.get("etag") or "",
+            row.get("last_modified") or "",
         )
         about = Links(tuple(links["links"]), links["noindex"], tuple(links["feeds"]))
         return Known(earlier, row["content_type"], about, links["terms"], found[1])
@@ -136,9 +141,7 @@ class NightBefore:
 
     def _load(self, folder: Path) -> None:
         try:
-            index = pq.ParquetFile(folder / "index.parquet")
-            links = pq.ParquetFile(folder / "links.parquet")
-            with index, links:
+            with pq.ParquetFile(folder / "index.parquet") as index:
                 for batch in index.iter_batches(_BATCH):
                     rows = [
                         (row["url"], row["depth"], json.dumps(row), b"")
@@ -146,6 +149,10 @@ class NightBefore:
                     ]
                     query = "INSERT OR REPLACE INTO earlier VALUES (?, ?, ?, ?)"
                     self.database.executemany(query, rows)
+            # Where it is missing, an older program made the crawl: its pages are downloaded again.
+            if not (folder / "links.parquet").exists():
+                return
+            with pq.ParquetFile(folder / "links.parquet") as links:
                 for batch in links.iter_batches(_BATCH):
                     packed = [(_packed(row), row["url"]) for row in batch.to_pylist()]
                     query = "UPDATE earlier SET links = ? WHERE url = ?"

@@ -328,6 +328,17 @@ def test_a_second_night_that_is_broken_off_comes_to_the_same(
     assert len(twice) <= 3 * nights.values.host_concurrency
 
 
+def test_a_crawl_of_an_older_program_is_downloaded_again(nights: Any, context: Context) -> None:
+    (nights.before / "links.parquet").unlink()
+    path = nights.before / "index.parquet"
+    old = pq.read_table(path).drop_columns(["state", "etag", "last_modified"])
+    pq.write_table(old, path)
+    result, out = night(nights.values, context, nights.site, "anew", nights.before)
+    assert result.counts["not_downloaded"] == 0
+    assert index(out)["/below"]["state"] == "unchanged"
+    assert gone(out) == gone(nights.after)
+
+
 def test_a_damaged_night_before_is_bad_input(
     website: Any, context: Context, source: Make, tmp_path: Path
 ) -> None:
