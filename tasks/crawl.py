@@ -18,11 +18,7 @@ def crawl(run: Run, stages: Stages) -> Outputs:
     for name, source in run.recipe.crawl.sources.items():
         if isinstance(source, WebSource):
             identity = {"snapshot": run.snapshot}
-            before = (
-                night_before(run, name)
-                if getattr(source, "recrawl", "conditional") == "conditional"
-                else []
-            )
+            before = night_before(run, name)
             inputs = {"before": before} if before else {}
             if any(seed.startswith("builtin:") for seed in source.seeds):
                 calls.append(
