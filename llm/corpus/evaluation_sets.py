@@ -1,21 +1,18 @@
 """Evaluation sets as the recipe names them: which files, and which texts make up an item."""
 
 import csv
-import gzip
 import io
 import json
-import lzma
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
+from llm.corpus.packed import BROKEN, inner_name, unpacked
 from llm.corpus.sources.files import expand
 from llm.settings import section, setting
 from llm.step import BadInput
@@ -30,7 +27,7 @@ class EvaluationSet:
 
     path: str = setting(
         description="A file, a folder or a pattern: JSON lines, a JSON array, Parquet, CSV or a text "
-        "with an item a line; also with .gz, .zst or .xz.",
+        "with an item a line; also with .gz, .zst, .xz or .bz2.",
         min_length=1,
     )
     fields: tuple[str, ...] = setting(
@@ -51,11 +48,13 @@ class DecontaminateSettings:
         default=dict, description="Evaluation sets by name; none: nothing is looked for."
     )
     n: int = setting(
-        default=13, description="Words in an n-gram (count); shorter items are looked for whole.",
-        ge=5, le=50,
-    )  # fmt: skip
+        default=13,
+        description="Words in an n-gram (count); shorter items are looked for whole.",
+        ge=5,
+        le=50,
+    )
     min_overlap: float = setting(
-        default=0.6,
+        default=0.5,
         description="Least share of an item's words that lie in n-grams found together in a "
         "document (0 to 1).",
         gt=0,
@@ -113,10 +112,7 @@ def _expanded(one: EvaluationSet) -> list[Path]:
 
 def _rows(path: Path) -> Iterator[Any]:
     """The rows of a file: mappings, or lines of a text."""
-    name = path.name.lower()
-    inner = (
-        name.removesuffix(path.suffix.lower()) if name.endswith((".gz", ".zst", ".xz")) else name
-    )
+    inner = inner_name(path.name)
     number = 0
     try:
         if inner.endswith(".parquet"):
@@ -124,8 +120,8 @@ def _rows(path: Path) -> Iterator[Any]:
                 for batch in table.iter_batches(batch_size=1000):
                     yield from batch.to_pylist()
             return
-        with path.open("rb") as raw, _unpacked(raw, name) as data:
-            lines = io.TextIOWrapper(cast(BinaryIO, data), "utf-8-sig")
+        with path.open("rb") as raw:
+            lines = io.TextIOWrapper(unpacked(raw, path.name), "utf-8-sig")
             if inner.endswith((".jsonl", ".ndjson", ".jsonlines")):
                 for number, line in enumerate(lines, 1):  # noqa: B007
                     if line.strip():
@@ -137,25 +133,13 @@ def _rows(path: Path) -> Iterator[Any]:
                 yield from csv.DictReader(lines, delimiter="\t" if inner.endswith("tsv") else ",")
             else:
                 yield from (line for line in lines if line.strip())
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-        raise _unreadable(path, number, error) from error
-    except (zstandard.ZstdError, csv.Error, pa.ArrowException) as error:
+    except (*BROKEN, ValueError, csv.Error, pa.ArrowException) as error:
         raise _unreadable(path, number, error) from error
 
 
 def _unreadable(path: Path, line: int, error: Exception) -> BadInput:
     place = f"{path}, line {line}" if line else str(path)
     return BadInput(f"{place} cannot be read ({error}): correct the file or its ending")
-
-
-def _unpacked(raw: BinaryIO, name: str) -> Any:
-    if name.endswith(".gz"):
-        return gzip.GzipFile(fileobj=raw)
-    if name.endswith(".xz"):
-        return lzma.LZMAFile(raw)
-    if name.endswith(".zst"):
-        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    return io.BufferedReader(cast(io.RawIOBase, raw))
 
 
 def _texts(row: Any, fields: Sequence[str], place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
