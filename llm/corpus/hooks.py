@@ -67,6 +67,11 @@ class ApplyHooks:
 
     functions: dict[str, str] = setting(description="module:function of each hook, by its name.")
 
+    def __post_init__(self) -> None:
+        for name in self.functions:
+            if name == "doc_id" or not re.fullmatch(r"[\w-]+", name):
+                raise ValueError(f"the hook's name {name!r} may hold letters, digits, - and _ only")
+
 
 @dataclass(frozen=True)
 class Reach:
