@@ -9,12 +9,14 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from llm.corpus.documents import DOCUMENTS, batches, identities
+from llm.corpus.documents import DOC_ID, batches, identities
 from llm.corpus.signatures import Signatures, SignatureSettings
 from llm.step import BadInput, Inputs
 
-Kept = Sequence[Path]
+# What is read of the documents that an earlier night wrote.
+_KEPT = pa.schema([("doc_id", DOC_ID)])
 
 
 class Gathered:
@@ -70,7 +72,7 @@ class Gathered:
             self.planted.shingles(positions[last:] - self.guests),
         )
 
-    def _relevant(self, own: np.ndarray, bands: int, kept: Kept) -> np.ndarray:
+    def _relevant(self, own: np.ndarray, bands: int, kept: Sequence[Path]) -> np.ndarray:
         """Earlier documents, kept, that share something with tonight's: rows, ascending."""
         found = np.zeros(len(self._earlier), bool)
         folders = range(len(self._earlier.folders))
@@ -87,7 +89,7 @@ class Gathered:
         ids, first = np.unique(self._earlier.digests_of("doc_id", rows), return_index=True)
         stays = np.zeros(len(ids), bool)
         if len(ids):
-            for batch in batches(kept, ["doc_id"], DOCUMENTS):
+            for batch in batches(kept, ["doc_id"], _KEPT):
                 theirs = identities(batch["doc_id"])
                 at = np.minimum(np.searchsorted(ids, theirs), len(ids) - 1)
                 stays[at[ids[at] == theirs]] = True
