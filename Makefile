@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test setup ui lint test-slow docs clean
+.PHONY: demo test setup ui lint test-slow docs clean bench-setup
 
 demo: setup
 	@$(BIN)/penstock run demo
@@ -38,5 +38,13 @@ setup: .venv/.installed
 	@$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
+# The tools that benchmarks/ compare with, in an environment of their own.
+bench-setup: .venv-bench/.installed
+
+.venv-bench/.installed: benchmarks/requirements.txt
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	@touch $@
+
 clean:
-	rm -rf .venv .penstock
+	rm -rf .venv .venv-bench .penstock
