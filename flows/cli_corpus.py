@@ -299,10 +299,13 @@ def takedown(
     listed = [one for one in takedowns.entries if one in wanted or one.entry in entries]
     said["entries"] = [dataclasses.asdict(one) for one in listed]
     if not as_json:
-        _print_list(console, listed)
+        if undo:
+            console.print("taken off the list; the next run may have them again")
+        else:
+            _print_list(console, listed)
     if purge:
         question = "Delete them from the store, for good?"
-        if not (yes or as_json or typer.confirm(question, default=False)):
+        if not (yes or typer.confirm(question, default=False, err=True)):
             raise typer.Exit(0)
         told = erase(HOME)
         said["purged"] = told.to_json()

@@ -381,5 +381,6 @@ def _remains(store: Store, found: Found) -> Iterator[str]:
         yield f"your own files {pattern}: runs leave it out, the files still have it"
     if not store.is_local:
         yield f"{store.root}: versions that the object store keeps, and copies on other machines"
+    yield "pages that link to it: what they say is theirs, the address with it"
     yield "backups, and copies of the store elsewhere: none is known here"
     yield "Prefect's database, where a log or table of a run may name the address"

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from llm.corpus.decide import DecideAll, judge
-from llm.corpus.documents import hash64, identities
-from llm.corpus.settle import settle
+from llm.corpus.documents import identities
+from llm.corpus.settle import NAMES, settle
 from llm.step import Inputs
 
-KEPT = "kept"
+KEPT = 0
 
 
 @dataclasses.dataclass
@@ -25,24 +25,20 @@ class Judgement:
     ids: np.ndarray  # (N,) S16
     sizes: np.ndarray  # (N,) int64, bytes of text
     lengths: np.ndarray  # (N,) int32, of the URLs
-    split_keys: np.ndarray  # (N,) uint64
     duplicates: Path
 
-    def reasons(self, without: str | None = None, rules: bool = True) -> np.ndarray:
-        """The first reason that each document is dropped for, or "kept": (N,) str.
+    def reasons(self, forgiven: int = 0) -> np.ndarray:
+        """Why each document is dropped (N,) int: 0 kept, r + 1 by rule r first, -k - 1 as a
+        duplicate of kind k.
 
-        without: a rule that is left out. rules: whether any of them is asked at all.
+        forgiven: documents that fail only so many rules pass them.
         """
-        failed = self.failed if rules else np.zeros_like(self.failed)
-        if without is not None:
-            failed = failed.copy()
-            failed[:, self.names.index(without)] = False
+        failed = self.failed & (self.failed.sum(axis=1) > forgiven)[:, None]
         first = np.zeros(len(self.ids), np.int16)
         if self.names:
             first = np.where(failed.any(axis=1), 1 + failed.argmax(axis=1), 0).astype(np.int16)
-        settled = settle(_Columns(self, first), self.duplicates)
-        found = np.array([KEPT, *self.names, *settled.names])[settled.reasons]
-        return np.asarray(found)
+        found = settle(_Columns(self, first), self.duplicates).reasons
+        return np.where(found > len(self.names), len(self.names) - found, found)
 
 
 @dataclasses.dataclass
@@ -58,8 +54,10 @@ class _Columns:
     split_keys: np.ndarray = dataclasses.field(init=False)
 
     def __post_init__(self, judgement: Judgement) -> None:
-        for name in ("names", "ids", "sizes", "lengths", "split_keys"):
+        for name in ("names", "ids", "sizes", "lengths"):
             setattr(self, name, getattr(judgement, name))
+        # Who is held out changes nothing of what is kept.
+        self.split_keys = np.zeros(len(self.ids), np.uint64)
 
 
 def judgement(values: DecideAll, inputs: Inputs) -> Judgement:
@@ -68,19 +66,17 @@ def judgement(values: DecideAll, inputs: Inputs) -> Judgement:
     for number in range(len(values.shards)):
         own = {name: paths[number] for name, paths in inputs.items() if name != "duplicates"}
         judged = judge(values, own)
-        urls = judged.table["url"]
         parts.append(
             (
                 judged.failed,
                 identities(judged.table["doc_id"]),
                 judged.sizes,
-                pc.binary_length(urls).to_numpy(),
-                np.fromiter(map(hash64, urls.to_pylist()), np.uint64, len(urls)),
+                pc.binary_length(judged.table["url"]).to_numpy(),
             )
         )
-    failed, ids, sizes, lengths, keys = map(np.concatenate, zip(*parts, strict=True))
+    failed, ids, sizes, lengths = map(np.concatenate, zip(*parts, strict=True))
     duplicates = inputs["duplicates"][0]
-    return Judgement(judged.names, failed, ids, sizes, lengths, keys, duplicates)
+    return Judgement(judged.names, failed, ids, sizes, lengths, duplicates)
 
 
 def whatif(nights: Sequence[tuple[DecideAll, DecideAll, Inputs]]) -> dict[str, Any]:
@@ -90,7 +86,8 @@ def whatif(nights: Sequence[tuple[DecideAll, DecideAll, Inputs]]) -> dict[str, A
     {"before": tally, "after": tally, "moved": {"in": size, "out": size}}; a tally is {"documents",
     "bytes", "kept": size, "rules": [{"rule", "alone": size, "first": size, "only": size}]} and a
     size {"documents", "bytes"}. alone: all that the rule drops if it is asked by itself; first:
-    what it is the first to drop; only: what would be kept without it.
+    what it is the first to drop; only: what would be kept without it. (Of two duplicates that two
+    rules hold back, one each, the longer is counted.)
     """
     told = [_night(*night) for night in nights]
     return {
@@ -103,9 +100,10 @@ def _night(before: DecideAll, after: DecideAll, inputs: Inputs) -> dict[str, Any
     one, two = judgement(before, inputs), judgement(after, inputs)
     reasons = one.reasons(), two.reasons()
     was, will = (found == KEPT for found in reasons)
+    bare = one.reasons(forgiven=len(one.names))
     return {
-        "before": tally(one, reasons[0]),
-        "after": tally(two, reasons[1]),
+        "before": tally(one, reasons[0], bare),
+        "after": tally(two, reasons[1], bare),
         "moved": {"in": _size(one, ~was & will), "out": _size(one, was & ~will)},
     }
 
@@ -133,32 +131,31 @@ def _sum(sizes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {unit: sum(int(size[unit]) for size in sizes) for unit in ("documents", "bytes")}
 
 
-def tally(found: Judgement, reasons: np.ndarray) -> dict[str, Any]:
-    """Documents and bytes by rule, then by kind of duplicate. reasons: those of `found`."""
+def tally(found: Judgement, reasons: np.ndarray, bare: np.ndarray) -> dict[str, Any]:
+    """Documents and bytes by rule, then by kind of duplicate.
+
+    reasons: those of `found`; bare: what they would be if no rule were asked.
+    """
     rows = []
-    times = found.failed.sum(axis=1)
-    for name, column in zip(found.names, found.failed.T, strict=True):
-        only = np.zeros(len(times), bool)
-        # A document that two rules drop is not kept without one of them.
-        if (column & (times == 1)).any():
-            only = (reasons != KEPT) & (found.reasons(without=name) == KEPT)
+    held_by_one = found.failed.sum(axis=1) == 1
+    if held_by_one.any():
+        held_by_one &= found.reasons(forgiven=1) == KEPT
+    for rule, (name, column) in enumerate(zip(found.names, found.failed.T, strict=True)):
         rows.append(
             {
                 "rule": name,
                 "alone": _size(found, column),
-                "first": _size(found, reasons == name),
-                "only": _size(found, only),
+                "first": _size(found, reasons == rule + 1),
+                "only": _size(found, column & held_by_one),
             }
         )
-    alone = found.reasons(rules=False)
-    for name in sorted({*np.unique(alone), *np.unique(reasons)} - {KEPT, *found.names}):
+    for kind, name in enumerate(NAMES):
         # Duplicates are looked at last: what goes as one would be kept.
-        joint = _size(found, reasons == name)
-        rows.append(
-            {"rule": str(name), "alone": _size(found, alone == name), "first": joint, "only": joint}
-        )
+        alone, joint = (_size(found, codes == -kind - 1) for codes in (bare, reasons))
+        if alone["documents"] or joint["documents"]:
+            rows.append({"rule": name, "alone": alone, "first": joint, "only": joint})
     return {
-        **_size(found, np.ones(len(times), bool)),
+        **_size(found, np.ones(len(reasons), bool)),
         "kept": _size(found, reasons == KEPT),
         "rules": rows,
     }
