@@ -12,7 +12,7 @@ from tests.llm.corpus.cleaning import clean
 TEXTS = [
     ("http://a.test/1", "Write to jane@doe.org or look at 8.8.8.8 for more on this page."),
     ("http://a.test/2", "Nothing personal is written here, on the second page of the two."),
-    ("http://a.test/3", "Nothing personal is written here, on the second page of the two."),
+    ("http://a.test/2/copy", "Nothing personal is written here, on the second page of the two."),
 ]
 
 
