@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
-from llm.corpus.blocks import Block, Blocks, Span, blocks_of, parse
+from llm.corpus.blocks import LONG, Block, Blocks, Span, blocks_of, parse
 from llm.corpus.noise import CONTENT, NOISE, STRONG, WIDE, is_byline, is_trimming
 
 # A named part of the page is its main text where it has this share of the page's prose.
@@ -25,6 +25,8 @@ SURE = 0.6
 LITTLE = 250
 # A block is links where they are this share of it; items and cells are judged by their whole list.
 LINKED = 0.5
+# As many teasers are a list of them.
+_FEW = 3
 _LINKED = {"p": 0.8, "h": 1.0, "h1": 1.0, "li": 1.0, "td": 1.0}
 
 
@@ -50,7 +52,8 @@ def read_article(html: str) -> Reading:
     doubtful = prose < SURE * sum(block.score for block in page.blocks)
     if prose < LITTLE:
         # Where there is hardly any other text either, nobody would find more.
-        doubtful |= 2 * sum(len(block.text) for block in kept) < everything
+        found = sum(len(block.text) for block in kept)
+        doubtful = everything > max(2 * LITTLE, 2 * found)
     said = said_body(html)
     if said:
         kept, agreed = agree(kept, said)
@@ -138,7 +141,7 @@ def select(blocks: list[Block]) -> list[Block]:
     """The blocks that are text: no lists of links, no teasers, no repeated lines."""
     kept: list[Block] = []
     seen: set[str] = set()
-    links = _lists_of_links(blocks)
+    links = _lists_of_links(blocks) | _cards(blocks)
     bare = False  # the last block kept is a heading, and what it was the heading of is dropped
     for place, block in enumerate(blocks):
         text = block.text
@@ -158,6 +161,22 @@ def select(blocks: list[Block]) -> list[Block]:
             seen.add(text)
         kept.append(block)
     return kept[:-1] if bare else kept
+
+
+def _cards(blocks: list[Block]) -> set[int]:
+    """The places of teasers: linked titles with a short text behind each, three or more of them."""
+    found = [
+        place
+        for place in range(1, len(blocks))
+        if blocks[place].score < LONG
+        and blocks[place].linked < LINKED
+        and blocks[place - 1].linked > 0.8
+        and blocks[place].kind in ("p", "div")
+        and blocks[place - 1].kind in ("p", "div", "h")
+    ]
+    if len(found) < _FEW:
+        return set()
+    return {each for place in found for each in (place - 1, place)}
 
 
 def _lists_of_links(blocks: list[Block]) -> set[int]:

@@ -354,7 +354,7 @@ def _kind_of(node: Any, tag: str, inline: bool = False) -> int:
     """What an element's names say: CONTENT, NOISE, STRONG noise or 0; -1: never read."""
     attributes = dict(node.items())
     if not attributes:
-        return NOISE if tag == "aside" else 0
+        return NOISE if tag in ("aside", "form") else 0
     get = attributes.get
     if "hidden" in attributes and get("hidden") != "until-found":
         return -1
@@ -366,6 +366,8 @@ def _kind_of(node: Any, tag: str, inline: bool = False) -> int:
         return STRONG
     names = (get("class") or "") + " " + (get("id") or "")
     kind = kind_of_names(names) if len(names) > 1 else 0
+    if tag == "form" and kind != STRONG:
+        return NOISE  # some systems put the whole page into one: then it is most of the prose
     if inline:
         return -1 if kind in (NOISE, STRONG) else 0
     if kind == 0 and get("aria-hidden") == "true":

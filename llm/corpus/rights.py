@@ -22,15 +22,15 @@ _AI = (
 )
 AI_CRAWLERS = frozenset(_AI.split())
 
-_TAG = re.compile(r"<(meta|link|a)\b((?:[^>\"']|\"[^\"]*\"|'[^']*')*)>", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
-_WORTH_IT = re.compile(
-    r"<meta\b[^>]*(?:robots|tdm-|bot\b|licen[sc]e|rights|noai|extended|agent|spider|-ai\b|claude)"
-    r"|\blicen[sc]e\b|creativecommons\.org",
-    re.IGNORECASE,
+# Bounded, so that a hostile page cannot make the search slow.
+_TAG = re.compile(r"<(meta|link|a)\s([^<>]{1,2000})>", re.IGNORECASE)
+_ATTRIBUTE = re.compile(
+    r"(?<![\w:.-])([\w:.-]{1,40})\s{0,9}=\s{0,9}(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
 )
+_WORTH_IT = ("licen", "creativecommons.org", "robots", "tdm-reservation", *sorted(AI_CRAWLERS))
 _COMMONS = re.compile(
-    r"https?://(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/[\w./+-]+", re.IGNORECASE
+    r"https?://(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/[\w./+-]{1,80}",
+    re.IGNORECASE,
 )
 _LD_LICENCE = re.compile(r"\"license\"\s*:\s*\"([^\"\s]+)\"")
 _LINK_HEADER = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?[^\";,]*\blicense\b", re.IGNORECASE)
@@ -51,10 +51,11 @@ def rights(html: str = "", headers: Mapping[str, str] | None = None) -> Rights:
     words = set(_robots_words(named.get("x-robots-tag", "")))
     if named.get("tdm-reservation", "").strip() == "1":
         words.add("tdm")
-    linked = _LINK_HEADER.search(named.get("link", ""))
+    linked = _LINK_HEADER.search(named.get("link", "")[:4000])
     licence = linked[1] if linked else ""
-    if html and _WORTH_IT.search(html):
-        said = _of_html(_COMMENT.sub("", html), words)
+    lowered = html.lower()
+    if any(word in lowered for word in _WORTH_IT):
+        said = _of_html(_COMMENT.sub("", html) if "-->" in html else html, words)
         licence = licence or said
     return Rights(licence.strip(), " ".join(sorted(words)))
 

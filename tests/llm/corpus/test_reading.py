@@ -63,8 +63,8 @@ def test_the_doubtful_are_read_again_and_the_engine_is_named() -> None:
     for engine in ("blocks", "resiliparse", "trafilatura"):
         assert read_html(html, "", engine)[1] == engine  # type: ignore[arg-type]
     assert read_html(html, "", "auto")[1] == "blocks"
-    short = "<html><body><main><p>Too little to be sure that it is all.</p></main></body></html>"
-    assert read_html(short, "", "auto")[1] == "trafilatura"
+    two = f"<html><body><article>{good}</article><div>{good.replace('long', 'plain')}</div></body></html>"
+    assert read_html(two, "", "auto")[1] == "trafilatura"
 
 
 @pytest.mark.parametrize("html", ["", " ", "<html></html>", "<body><script>x</script></body>"])
