@@ -219,9 +219,10 @@ class _Shard:
             rule = bounds.get(name)
             if rule is not None:
                 told: dict[str, Any] = {"value": self.signals[identity].get(rule.signal)}
+                low, high = rule.languages.get(document.get("language", ""), (rule.low, rule.high))
                 told |= {
                     end: float(bound)
-                    for end, bound in (("low", rule.low), ("high", rule.high))
+                    for end, bound in (("low", low), ("high", high))
                     if np.isfinite(bound)
                 }
                 yield {"rule": name, "signal": rule.signal, **told}
