@@ -11,9 +11,9 @@ LINE_WORDS, WORD_CHARACTERS = 3, 1000
 
 _CITATION = re.compile(r"\[[0-9]*\]|\[edit\]|\[citation needed\]", re.IGNORECASE)
 _ENDS = (".", "?", "!", '"', "'")
-_NOTICE = re.compile(
-    "javascript|terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies",
-    re.IGNORECASE,
+_NOTICES = (
+    *("javascript", "terms of use", "privacy policy", "cookie policy"),
+    *("uses cookies", "use of cookies", "use cookies"),
 )
 
 
@@ -24,13 +24,19 @@ def c4_lines(text: str, settings: C4) -> str:
     (`terminal_punctuation` off), that rule is left out, as FineWeb does.
     """
     kept = []
+    lowered = text.lower()
+    notices = [notice for notice in _NOTICES if notice in lowered]  # most texts have none
     for raw in text.split("\n"):
-        words = raw.split()
-        if len(words) < LINE_WORDS or max(map(len, words)) > WORD_CHARACTERS:
+        line = raw.strip()
+        if len(raw) > WORD_CHARACTERS and max(map(len, raw.split()), default=0) > WORD_CHARACTERS:
             continue
-        line = _CITATION.sub("", raw.strip())
+        if len(raw.split(None, LINE_WORDS)) < LINE_WORDS:
+            continue
+        if "[" in line:
+            line = _CITATION.sub("", line)
         if settings.terminal_punctuation and (not line.endswith(_ENDS) or line.endswith("...")):
             continue
-        if not _NOTICE.search(line):
-            kept.append(line)
+        if notices and any(notice in line.lower() for notice in notices):
+            continue
+        kept.append(line)
     return "\n".join(kept).strip()

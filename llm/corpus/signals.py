@@ -171,6 +171,7 @@ def _read(path: str) -> bytes:
         raise BadInput(f"cannot read {path} ({error.strerror}): check clean.signals") from error
 
 
+@lru_cache(maxsize=1024)
 def _salt(language: str) -> int:
     """What keeps the stop words of languages apart in one hash table; 0 where it is not used."""
     if language not in STOP_WORDS or language in WITHOUT_SPACES:
