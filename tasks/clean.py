@@ -12,6 +12,7 @@ from llm.corpus.extract import ExtractShard
 from llm.corpus.planted import PlantSettings
 from llm.corpus.repeats import RepeatedAll
 from llm.corpus.write import WriteShard
+from llm.fingerprint import plain
 from llm.runs import Outputs
 from llm.store import Reference
 from tasks.erasure import renew, taken_down, tombstones
@@ -83,9 +84,10 @@ def _clean(run: Run, night: Night, own: Sequence[Shard], done: Outputs) -> None:
         ]
     )
     each = list(zip(labels, documents, strict=True))
+    measuring = signals.identity(settings.signals)
     measured = run.map(
         [
-            Call(SIGNALS, signals.SignalSettings(), {"documents": [document]}, label)
+            Call(SIGNALS, settings.signals, {"documents": [document]}, label, measuring)
             for label, document in each
         ]
     )
@@ -127,6 +129,7 @@ def _clean(run: Run, night: Night, own: Sequence[Shard], done: Outputs) -> None:
         how = WriteShard(
             shard=names[number],
             pii=settings.pii,
+            lines=settings.filters.c4 if "c4" in settings.filters.presets else None,
             erased=taken_down(run, document),
         )
         writes.append(Call(WRITE, how, wanted, label))
@@ -143,7 +146,7 @@ def _duplicates(
     settings, number = run.recipe.clean.dedup, run.recipe.clean.planted
     inputs = {"signatures": list(signed)}
     if done["documents"]:
-        inputs["earlier"] = list(done["signatures"].values())
+        inputs["earlier"] = _earlier_signatures(run, done)
         inputs["kept"] = list(done["documents"].values())
     if number and settings.near is not None:
         how = PlantSettings(documents=number, words=settings.near.words)
@@ -158,3 +161,15 @@ def _duplicates(
             bands = json.loads(report.read_text("utf8"))["bands"]
             run.table("planted-duplicates", bands, "Planted near-duplicates, found by similarity.")
     return duplicates
+
+
+def _earlier_signatures(run: Run, done: Outputs) -> list[Reference]:
+    """The signatures of earlier nights, made anew where they were made with other settings."""
+    how = dedup.signature_settings(run.recipe.clean.dedup)
+    calls = {}
+    for label, reference in done["signatures"].items():
+        artifact = run.store.read(reference.step, reference.key)
+        if artifact is not None and artifact.manifest["values"] != plain(how):
+            calls[label] = Call(SIGN, how, {"documents": [done["extracted"][label]]}, label)
+    done["signatures"].update(zip(calls, run.map(list(calls.values())), strict=True))
+    return list(done["signatures"].values())

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pydantic
 
 from llm.corpus.takedown import Takedowns, erased_in
 from llm.corpus.tombstones import documents_at, outdated
@@ -59,7 +60,8 @@ def _again(write: Step, manifest: Mapping[str, Any], label: str, erased: tuple[s
     """The call that wrote a shard, with more to leave out."""
     known = {field.name for field in dataclasses.fields(WriteShard)}
     given = {name: value for name, value in manifest["values"].items() if name in known}
-    values = WriteShard(**{**given, "pii": tuple(given["pii"]), "erased": erased})
+    before = pydantic.TypeAdapter(WriteShard).validate_python(given)
+    values = dataclasses.replace(before, erased=erased)
     inputs = {
         name: [Reference.from_json(item) for item in items]
         for name, items in manifest["inputs"].items()

@@ -16,6 +16,7 @@ from llm.corpus.funnel import funnel_rows
 from llm.corpus.hooks import HookSettings
 from llm.corpus.passages import PassageSettings
 from llm.corpus.pii import Kind
+from llm.corpus.signals import SignalSettings
 from llm.settings import section, setting
 
 __all__ = ["CleanSettings", "funnel_rows"]
@@ -27,6 +28,9 @@ class CleanSettings:
 
     extract: ExtractSettings = setting(
         default=ExtractSettings, description="How the text of a page is read."
+    )
+    signals: SignalSettings = setting(
+        default=SignalSettings, description="Models of your own that measure documents."
     )
     filters: FilterSettings = setting(
         default=FilterSettings, description="Which documents are kept."

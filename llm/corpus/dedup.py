@@ -17,8 +17,8 @@ from llm.corpus.documents import CLUSTERS, GROUP_ROWS, PAIRS, content_digest, id
 from llm.corpus.gathering import Gathered
 from llm.corpus.minhash import band_keys, shingle_sets
 from llm.corpus.recall import write_recall
-from llm.corpus.signatures import BANDS, ROWS, WORDS, SignatureSettings, Spill, sign
-from llm.durable import empty_folder, replacing
+from llm.corpus.signatures import BANDS, ROWS, WORDS, SignatureSettings, Spill
+from llm.durable import replacing
 from llm.settings import section, setting
 from llm.step import Context, Inputs, StepResult, digest_of
 
@@ -112,8 +112,6 @@ def find_duplicates(values: DedupSettings, inputs: Inputs, context: Context) -> 
     band and precision, where documents were planted. All are the same whatever the order of
     shards and documents. A document takes some hundred bytes of memory, its text none.
     """
-    if "signatures" not in inputs:
-        inputs = {**inputs, "signatures": _signed(values, inputs, context)}
     corpus = Gathered(signature_settings(values), inputs)
     kinds, same = _told_apart(values, corpus)
     context.report.progress(1, 3, "passes")
@@ -143,16 +141,6 @@ def find_duplicates(values: DedupSettings, inputs: Inputs, context: Context) -> 
     if own[_SEEN]:
         told += f", {own[_SEEN]} seen on an earlier night"
     return StepResult(counts=counts, content=digest_of(digests), summary=told)
-
-
-def _signed(values: DedupSettings, inputs: Inputs, context: Context) -> list[Path]:
-    """Sign documents here, for callers that have no signatures of them."""
-    folders = []
-    for number, folder in enumerate(inputs["documents"]):
-        folders.append(empty_folder(context.work / f"signed-{number}"))
-        own = Context(out=folders[-1], work=context.work)
-        sign(signature_settings(values), {"documents": [folder]}, own)
-    return folders
 
 
 def _told_apart(values: DedupSettings, corpus: Gathered) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from llm.corpus.c4 import c4_lines
 from llm.corpus.documents import (
     DECISIONS,
     DOC_ID,
@@ -21,6 +22,7 @@ from llm.corpus.documents import (
 )
 from llm.corpus.passages import cut
 from llm.corpus.pii import KINDS, mask
+from llm.corpus.presets import C4
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 
@@ -39,6 +41,9 @@ class WriteShard:
     shard: str = setting(description="Name of the shard in the table of decisions.")
     pii: tuple[str, ...] = setting(
         default=("email", "ip"), description="Personal data to mask, by kind."
+    )
+    lines: C4 | None = setting(
+        default=None, description="Rules of the preset c4 on lines; null: every line stays."
     )
     erased: tuple[str, ...] = setting(
         default=(), description="Ids (hex) of documents that are left out: taken down, or outdated."
@@ -136,4 +141,6 @@ def _clean(row: Mapping[str, Any], values: WriteShard, spans: Spans) -> tuple[st
     text = row["text"]
     if row["doc_id"] in spans:
         text = cut(text, spans[row["doc_id"]])
+    if values.lines is not None:
+        text = c4_lines(text, values.lines)
     return mask(text, values.pii)

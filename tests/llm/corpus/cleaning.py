@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from llm.corpus.decide import DecideAll, decide
-from llm.corpus.dedup import DedupSettings, find_duplicates
+from llm.corpus.dedup import DedupSettings, find_duplicates, signature_settings
 from llm.corpus.documents import DECISIONS, DOCUMENTS, read_table
 from llm.corpus.extract import ExtractSettings, ExtractShard, extract
 from llm.corpus.filters import FilterSettings
 from llm.corpus.signals import SignalSettings, measure
+from llm.corpus.signatures import sign
 from llm.corpus.write import WriteShard, write
 from llm.step import Context, Step, StepResult
 from tests.llm.corpus.crawls import make_texts
@@ -37,6 +38,15 @@ class Cleaned:
 
     def paths(self, step: str) -> list[Path]:
         return [self.root / f"{step}-{shard}" for shard in self.shards]
+
+    def duplicates(self, name: str, documents: Sequence[Path], values: DedupSettings) -> Path:
+        """Sign documents and find the duplicates among them."""
+        how = signature_settings(values)
+        signed = [
+            self.step(f"{name}-signed-{at}", sign, how, {"documents": [folder]})
+            for at, folder in enumerate(documents)
+        ]
+        return self.step(name, find_duplicates, values, {"signatures": signed})
 
     def decisions(self) -> dict[str, dict[str, Any]]:
         """What became of each document, by URL."""
@@ -76,9 +86,7 @@ def clean(
     """All steps. Sources' name is s, shards are named by the keys."""
     done = extract_all(root, shards)
     documents = done.paths("extract")
-    duplicates = done.step(
-        "duplicates", find_duplicates, dedup or DedupSettings(), {"documents": documents}
-    )
+    duplicates = done.duplicates("duplicates", documents, dedup or DedupSettings())
     inputs = {
         "documents": documents,
         "signals": done.paths("signals"),

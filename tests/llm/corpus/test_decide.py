@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llm.corpus.decide import DecideAll, decide
-from llm.corpus.dedup import DedupSettings, find_duplicates
+from llm.corpus.dedup import DedupSettings
 from llm.corpus.documents import DROPPED, document_id, hash64, read_table, validation
 from llm.corpus.filters import FilterSettings, GopherQuality
 from llm.corpus.funnel import funnel_rows
@@ -225,7 +225,7 @@ def test_tables_of_different_documents_are_refused(tmp_path: Path) -> None:
     done = extract_all(tmp_path, a_corpus())
     documents, signals = done.paths("extract"), done.paths("signals")
     values = DecideAll(shards=tuple(done.shards), filters=ANYTHING)
-    some = done.step("some", find_duplicates, DedupSettings(), {"documents": documents[:1]})
+    some = done.duplicates("some", documents[:1], DedupSettings())
     inputs = {"documents": documents, "signals": signals, "duplicates": [some]}
     with pytest.raises(ValueError, match="duplicates is of other documents"):
         done.step("x", decide, values, inputs)

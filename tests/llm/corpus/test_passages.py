@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 
 from llm.corpus import repeats
-from llm.corpus.dedup import DedupSettings, find_duplicates
+from llm.corpus.dedup import DedupSettings
 from llm.corpus.documents import CLUSTERS, DECISIONS, EXTRACTED, read_table, write_table
 from llm.corpus.passages import NearPassages, PassageSettings, cut, hash_passages, passages
 from llm.corpus.repeats import EMPTIED, SPANS, RepeatedAll, find_repeated
 from llm.step import Context, StepResult
+from tests.llm.corpus.cleaning import Cleaned
 
 EVERY_LINE = PassageSettings(unit="line", min_characters=1)
 LINES = PassageSettings(unit="line", min_characters=1, keep="none")
@@ -136,11 +137,8 @@ def test_documents_of_an_address_are_those_that_dolma_finds(
     ]
     table = pa.Table.from_pylist(documents, schema=EXTRACTED)
     write_table(tmp_path / "documents/documents.parquet", table)
-    out = tmp_path / "out"
-    out.mkdir()
     values = DedupSettings(exact="none", url=True, near=None)
-    context = Context(out=out, work=tmp_path)
-    find_duplicates(values, {"documents": [tmp_path / "documents"]}, context)
+    out = Cleaned(tmp_path, []).duplicates("out", [tmp_path / "documents"], values)
     clusters = read_table(out / "clusters.parquet", CLUSTERS).to_pylist()
     repeated = {row["doc_id"] for row in clusters if row["kind"] == "url"}
     assert repeated == {_id(name) for name in gold} and len(gold) == 1
