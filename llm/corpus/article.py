@@ -175,7 +175,7 @@ def _cards(blocks: list[Block]) -> set[int]:
         and blocks[place - 1].kind in ("p", "div", "h")
     ]
     prose = sum(block.score for block in blocks)
-    if len(found) < _FEW or sum(blocks[place].score for place in found) > 0.3 * prose:
+    if len(found) < _FEW or sum(blocks[place].score for place in found) > ENOUGH * prose:
         return set()  # too few, or what the page is about
     return {each for place in found for each in (place - 1, place)}
 
