@@ -258,7 +258,6 @@ def test_rules_can_change_after_a_purge(place: Path) -> None:
     assert traces(place) == set()
 
 
-@pytest.mark.xfail(reason="sources of files do not ask the takedown list yet", strict=False)
 def test_it_does_not_come_back_with_a_file_that_still_has_it(place: Path) -> None:
     take_down(place)
     purge(home_of(place))
