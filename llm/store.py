@@ -91,7 +91,8 @@ class Store:
         )
         if not self.is_local and scratch is None:
             raise ValueError(f"a store at {url} needs a local scratch folder")
-        self.scratch = scratch or Path(self.root)
+        # An artifact is committed by a rename, which needs its work folder on the same disk.
+        self.scratch = Path(self.root) if self.is_local or scratch is None else scratch
         self.cache_bytes = cache_bytes
 
     def _path(self, *parts: str) -> str:
