@@ -155,9 +155,8 @@ def measure_texts(data, offsets, classes, salts, stops, bits):
     line_sizes = np.empty(largest // 2 + 2, np.int32)
     block_hashes = np.empty(largest // 3 + 2, np.uint64)
     block_sizes = np.empty(largest // 3 + 2, np.int32)
-    keys, times, seen = np.empty(1, np.uint64), np.empty(1, np.int32), np.empty(1, np.uint8)
     before, starts, places = np.empty(1, np.int32), np.empty(1, np.int32), np.empty(1, np.int32)
-    grams = np.empty(1, np.uint64)
+    table, grams = np.empty(1, np.uint64), np.empty(1, np.uint64)
     clean = np.zeros((2, 3), np.int64)
     stop_mask = np.uint64(len(stops) - 1)
     for text in range(texts):
@@ -314,9 +313,8 @@ def measure_texts(data, offsets, classes, salts, stops, bits):
         if blocks:
             block_hashes[blocks - 1] = block
         size = table_size(max(tokens, lines))
-        if size > len(keys):
-            keys, grams = np.empty(size, np.uint64), np.empty(size, np.uint64)
-            times, seen = np.empty(size, np.int32), np.empty(size, np.uint8)
+        if size > len(table):
+            table, grams = np.empty(size, np.uint64), np.empty(size, np.uint64)
             starts, places = np.empty(size, np.int32), np.empty(size, np.int32)
             before = np.empty(size + 1, np.int32)
         row = out[text]
@@ -330,13 +328,11 @@ def measure_texts(data, offsets, classes, salts, stops, bits):
         while stopped:
             stopped &= stopped - 1
             row[10] += 1
-        number, characters = repeated(line_hashes, line_sizes, lines, keys)
+        number, characters = repeated(line_hashes, line_sizes, lines, table)
         row[11], row[12] = number / max(1, lines), characters / max(1, done)
-        number, characters = repeated(block_hashes, block_sizes, blocks, keys)
+        number, characters = repeated(block_hashes, block_sizes, blocks, table)
         row[13], row[14] = number / max(1, blocks), characters / max(1, done)
-        measure_n_grams(
-            values, lengths, tokens, before, starts, grams, places, keys, times, seen, row[15:25]
-        )
+        measure_n_grams(values, lengths, tokens, before, starts, grams, places, table, row[15:25])
         row[15] /= max(1, tokens - 1)
         for column in range(16, 25):
             row[column] /= max(1, done)

@@ -24,71 +24,37 @@ from llm.corpus.characters import (
 )
 from llm.corpus.compiled import SEED, breaks, folded_in, inner
 
+# Characters are passed to what follows one by one: an array would be counted in and out each time.
+# A size of RUN means: as many of the same character as there are.
+RUN = -1
+
 
 @inner
-def add_piece(points, kinds, first, last, found, values, lengths, every, some):
-    """Note points[first:last] as one token, or as several where its script has no spaces.
+def prefix_length(point, kind, next_point, next_kind):
+    """How many characters at the start of a chunk are a token of their own, 0 if none."""
+    if point == 46:
+        return RUN if next_point == 46 else 0
+    if point == 43:
+        return 0 if next_kind & DIGIT else 1
+    return 1 if kind & (AFFIX | PREFIX) else 0
 
-    There a token is two units (two Han characters, two Thai letters with their vowels), or what is
-    left of them between two changes of script; punctuation is a token of its own. `found` tokens
-    are noted before; returns how many are after.
+
+@inner
+def suffix_length(point, kind, before_point, before, third):
+    """How many characters at the end of a chunk are a token of their own, 0 if none.
+
+    point, kind: the last character; before, third: those ahead of it, 0 where there is none.
     """
-    begin, units, before = first, 0, 0
-    value, common, present = SEED, -1, 0
-    for at in range(first, last):
-        kind = kinds[at]
-        if at > begin and (kind | present) & UNSPACED:
-            ends = not kind & WORD or not before & WORD
-            if not ends and breaks(before, kind):
-                units += 1
-                ends = units == 2 or (kind ^ before) & UNSPACED != 0
-            if ends:
-                values[found], lengths[found] = value, at - begin
-                every[found], some[found] = common, present
-                found += 1
-                begin, units = at, 0
-                value, common, present = SEED, -1, 0
-        value = folded_in(value, points[at])
-        common &= kind
-        present |= kind
-        if not kind & MARK:
-            before = kind
-    if last > begin:
-        values[found], lengths[found] = value, last - begin
-        every[found], some[found] = common, present
-        found += 1
-    return found
-
-
-@inner
-def dots_at(points, at, last):
-    """How many full stops stand from `at` on."""
-    end = at
-    while end < last and points[end] == 46:
-        end += 1
-    return end - at
-
-
-@inner
-def suffix_length(points, kinds, first, last):
-    """How many characters at the end of points[first:last] are a token of their own, 0 if none."""
-    point, kind = points[last - 1], kinds[last - 1]
-    if last - first < 2:
-        return 0
-    before_point, before = points[last - 2], kinds[last - 2]
     if point == 46:
         if before_point == 46:
-            count = 2
-            while last - count > first and points[last - count - 1] == 46:
-                count += 1
-            return count
+            return RUN
         if before & (LOWER | DIGIT | QUOTE | AFFIX) or before_point in (37, 43, 45):
             return 1
-        return 1 if before & UPPER and last - first > 2 and kinds[last - 3] & UPPER else 0
+        return 1 if before & UPPER and third & UPPER else 0
     if (point == 115 or point == 83) and before & APOSTROPHE:
         return 2
     if kind & AFFIX:
-        return 1
+        return 1 if before_point else 0
     return 1 if before & DIGIT and (kind & PREFIX or point == 43) else 0
 
 
@@ -134,17 +100,15 @@ def contraction(points, kinds, first, last):
 
 
 @inner
-def infix_length(points, kinds, at, first, last):
-    """How many characters at `at` split points[first:last] and are a token; 0 if they do not."""
-    point, kind = points[at], kinds[at]
-    if point == 46 and at + 1 < last and points[at + 1] == 46:
-        return dots_at(points, at, last)
+def infix_length(point, kind, before, next_point, after):
+    """How many characters split a chunk between `before` and `after` and are a token; 0 if none."""
+    if point == 46 and next_point == 46:
+        return RUN
     if point == 0x2026 or kind & ICON:
         return 1
-    if at == first or at + 1 == last:
+    if not before or not next_point:
         return 0
-    before, after = kinds[at - 1], kinds[at + 1]
-    if before & DIGIT and (after & DIGIT or points[at + 1] == 45) and point in (43, 45, 42, 94):
+    if before & DIGIT and (after & DIGIT or next_point == 45) and point in (43, 45, 42, 94):
         return 1
     if point == 46:
         return 1 if before & (LOWER | QUOTE) and after & (UPPER | QUOTE) else 0
@@ -153,54 +117,85 @@ def infix_length(points, kinds, at, first, last):
     if not before & (LETTER | DIGIT):
         return 0
     if kind & HYPHEN:
-        size = 1
-        while at + size < last and points[at + size] == point and size < 3 and point != 126:
-            size += 1
-        return size if at + size < last and kinds[at + size] & LETTER else 0
+        if after & LETTER:
+            return 1
+        return RUN if next_point == point and point != 126 else 0
     return 1 if after & LETTER and point in (58, 60, 62, 61, 47) else 0
 
 
 @inner
-def prefix_length(points, kinds, first, last):
-    """How many characters at the start of points[first:last] are a token of their own."""
-    if points[first] == 46:
-        size = dots_at(points, first, last)
-        return size if size > 1 else 0
-    if points[first] == 43:
-        return 0 if first + 1 < last and kinds[first + 1] & DIGIT else 1
-    return 1 if kinds[first] & (AFFIX | PREFIX) else 0
-
-
-@inner
 def add_chunk(points, kinds, last, found, values, lengths, every, some, cuts):
-    """Note the tokens in points[:last], which stand between two white spaces; returns how many.
+    """Note the tokens in points[:last], which stand between two white spaces.
 
-    cuts: room for the places where a token begins.
+    `found` are noted before; returns how many are after. Where a script has no spaces, a token is
+    two units (two Han characters, two Thai letters with their vowels) or what is left of them
+    between two changes of script, and punctuation is a token of its own. cuts: room for the places
+    where a token begins.
     """
     first, tail, cut = 0, last, 0
     while first < tail:
-        size = prefix_length(points, kinds, first, tail)
+        more = first + 1 < tail
+        size = prefix_length(
+            points[first],
+            kinds[first],
+            points[first + 1] if more else 0,
+            kinds[first + 1] if more else 0,
+        )
         if not size:
             break
+        if size == RUN:
+            size = 2
+            while first + size < tail and points[first + size] == 46:
+                size += 1
         cuts[cut] = first
         cut += 1
         first += size
     end = len(cuts)
     while tail > first:
-        size = suffix_length(points, kinds, first, tail)
+        more = tail - 1 > first
+        size = suffix_length(
+            points[tail - 1],
+            kinds[tail - 1],
+            points[tail - 2] if more else 0,
+            kinds[tail - 2] if more else 0,
+            kinds[tail - 3] if tail - 2 > first else 0,
+        )
         if not size:
             break
+        if size == RUN:
+            size = 2
+            while tail - size > first and points[tail - size - 1] == 46:
+                size += 1
         tail -= size
         end -= 1
         cuts[end] = tail
     if tail > first:
         cuts[cut] = first
         cut += 1
-        if not is_address(points, kinds, first, tail):
+        at = first
+        while at < tail and kinds[at] & WORD:
+            at += 1
+        if at < tail and not is_address(points, kinds, first, tail):
             body = contraction(points, kinds, first, tail)
-            at = first
             while at < body:
-                size = infix_length(points, kinds, at, first, tail)
+                size = 0
+                if not kinds[at] & WORD:
+                    more = at + 1 < tail
+                    size = infix_length(
+                        points[at],
+                        kinds[at],
+                        kinds[at - 1] if at > first else 0,
+                        points[at + 1] if more else 0,
+                        kinds[at + 1] if more else 0,
+                    )
+                    if size == RUN:
+                        size = 2
+                        while at + size < tail and points[at + size] == points[at]:
+                            size += 1
+                        if kinds[at] & HYPHEN and not (
+                            size <= 3 and at + size < tail and kinds[at + size] & LETTER
+                        ):
+                            size = 0
                 if size:
                     cuts[cut], cuts[cut + 1] = at, at + size
                     cut += 2
@@ -214,6 +209,29 @@ def add_chunk(points, kinds, last, found, values, lengths, every, some, cuts):
         end += 1
     cuts[cut] = last
     for piece in range(cut):
-        head, tail = cuts[piece], cuts[piece + 1]
-        found = add_piece(points, kinds, head, tail, found, values, lengths, every, some)
+        begin, end = cuts[piece], cuts[piece + 1]
+        units, before = 0, 0
+        value, common, present = SEED, -1, 0
+        for at in range(begin, end):
+            kind = kinds[at]
+            if at > begin and (kind | present) & UNSPACED:
+                ends = not kind & WORD or not before & WORD
+                if not ends and breaks(before, kind):
+                    units += 1
+                    ends = units == 2 or (kind ^ before) & UNSPACED != 0
+                if ends:
+                    values[found], lengths[found] = value, at - begin
+                    every[found], some[found] = common, present
+                    found += 1
+                    begin, units = at, 0
+                    value, common, present = SEED, -1, 0
+            value = folded_in(value, points[at])
+            common &= kind
+            present |= kind
+            if not kind & MARK:
+                before = kind
+        if end > begin:
+            values[found], lengths[found] = value, end - begin
+            every[found], some[found] = common, present
+            found += 1
     return found
