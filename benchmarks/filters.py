@@ -115,41 +115,27 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
     from llm.corpus.c4 import c4_lines
     from llm.corpus.documents import GROUP_ROWS
     from llm.corpus.filters import FilterSettings, failures
-    from llm.corpus.signals import SIGNALS, SignalSettings, measure, signals
-    from llm.step import Context
+    from llm.corpus.signals import signals
 
     signals(["Compile now."])
     settings = FilterSettings(presets=PRESETS)
 
-    def done(shard: Path) -> dict[str, list[str]]:
-        given, out = work / "in" / shard.stem, work / "signals" / shard.stem
-        given.mkdir(parents=True)
-        out.mkdir(parents=True)
-        (given / "documents.parquet").symlink_to(shard)
-        context = Context(out=out, work=work)
-        measure(SignalSettings(), {"documents": [given]}, context)
-        table = pq.read_table(out / "signals.parquet")
-        rows = pq.read_table(shard)
-        languages = np.array(rows["language"].to_pylist())
+    def done(shard: Path) -> tuple[list[str], list[str], np.ndarray]:
+        rows = pq.read_table(shard, use_threads=False).combine_chunks()
+        languages = rows["language"].to_pylist()
         names, failed = failures(
             settings,
-            {name: table[name].to_numpy() for name in SIGNALS},
-            languages,
+            signals(rows["text"].chunk(0), languages),
+            np.array(languages),
             rows["language_score"].to_numpy(),
         )
         kept = rows.filter(pa.array(~failed.any(axis=1)))
         texts = [c4_lines(text, settings.c4) for text in kept["text"].to_pylist()]
-        kept = kept.set_column(
-            kept.schema.get_field_index("text"), "text", pa.array(texts, pa.large_string())
-        )
+        at = kept.schema.get_field_index("text")
+        kept = kept.set_column(at, "text", pa.array(texts, pa.large_string()))
         path = work / "kept" / shard.name
         pq.write_table(kept, path, compression="zstd", row_group_size=GROUP_ROWS)
-        return {
-            name: [", ".join(n for n, f in zip(names, row, strict=True) if f) for row in failed]
-            if name == "why"
-            else rows["url"].to_pylist()
-            for name in ("url", "why")
-        }
+        return rows["url"].to_pylist(), names, failed
 
     (work / "kept").mkdir()
     start = time.perf_counter()
@@ -157,7 +143,9 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
         parts = list(pool.map(done, sorted(documents.glob("*.parquet"))))
     seconds = time.perf_counter() - start
     why = {
-        url: reason for part in parts for url, reason in zip(part["url"], part["why"], strict=True)
+        url: ", ".join(name for name, fails in zip(names, row, strict=True) if fails)
+        for urls, names, failed in parts
+        for url, row in zip(urls, failed, strict=True)
     }
     return {"seconds": seconds, "kept": _read(work / "kept", "url"), "why": why, "name": "ours"}
 

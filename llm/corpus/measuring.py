@@ -52,7 +52,7 @@ WIDTH = len(FIGURES)
 
 
 def _bytes(phrase: str) -> np.ndarray:
-    return np.frombuffer(phrase.encode(), np.uint8)
+    return np.frombuffer(phrase.encode(), np.uint8) | 32  # as `phrase_at` reads: in lower case
 
 
 _LOREM, _JAVASCRIPT, _EDIT, _NEEDED = map(
@@ -237,7 +237,7 @@ def measure_texts(data, offsets, classes, salts, stops, bits):
                     and not head_present & (AFFIX | UNSPACED)
                     and (
                         last_kind & AFFIX
-                        or (last_point == 46 and kinds[count - 2] & (LOWER | DIGIT))
+                        or (last_point == 46 and count > 2 and kinds[count - 2] & (LOWER | DIGIT))
                     )
                 ):
                     values[tokens], lengths[tokens] = head, count - 1

@@ -48,6 +48,8 @@ def suffix_length(point, kind, before_point, before, third):
     if point == 46:
         if before_point == 46:
             return RUN
+        if before & LOWER and not third:
+            return 0
         if before & (LOWER | DIGIT | QUOTE | AFFIX) or before_point in (37, 43, 45):
             return 1
         return 1 if before & UPPER and third & UPPER else 0

@@ -2,6 +2,8 @@
 
 import dataclasses
 import random
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from llm.corpus.filters import (
     failures,
     rules,
 )
+from llm.corpus.language import identify
+from llm.corpus.presets import C4, FineWeb, FineWeb2, Preset
 from llm.corpus.signals import SIGNALS, signals
 
 # Rae et al. 2021, A.1.1 and table A1.
@@ -147,3 +151,117 @@ def test_thresholds_come_from_a_recipe() -> None:
     values = {"gopher_quality": {"min_words": 5, "max_bullet_lines": None}}
     settings = TypeAdapter(FilterSettings).validate_python(values)
     assert settings.gopher_quality == GopherQuality(min_words=5, max_bullet_lines=None)
+
+
+def test_fineweb_and_c4_are_the_published_ones() -> None:
+    assert dataclasses.asdict(FineWeb()) == {
+        "min_terminal_lines": 0.12,
+        "max_short_lines": 0.67,
+        "max_duplicate_line_characters": 0.01,
+        "max_newlines_per_word": 0.3,
+    }
+    assert C4().min_c4_sentences == 5
+    changed = {
+        field.name
+        for preset in (GopherQuality, GopherRepetition, FineWeb)
+        for field in dataclasses.fields(preset)
+        if getattr(preset(), field.name) != getattr(FineWeb2(), field.name)
+    }
+    assert changed == {
+        "max_short_lines",
+        "max_duplicate_line_characters",
+        "max_duplicate_paragraphs",
+        "max_duplicate_paragraph_characters",
+    }
+
+
+SENTENCES = (
+    "The first one ends here. Is this the second? It really is! A fourth stands there. And a fifth."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (SENTENCES, set()),
+        (SENTENCES.replace("And a fifth.", ""), {"min_c4_sentences"}),
+        (SENTENCES + "\nBraces { are for code.", {"max_c4_curly_brackets"}),
+        (SENTENCES + "\nbraces { without an end", set()),
+        (SENTENCES + "\nIt says Lorem Ipsum dolor.", {"max_c4_lorem_ipsum"}),
+        (SENTENCES.replace("Is this", "Enable JavaScript"), {"min_c4_sentences"}),
+        (SENTENCES + "[12]", set()),
+        (SENTENCES[:-1] + "...", {"min_c4_sentences"}),
+    ],
+)
+def test_c4_drops_what_its_paper_says(text: str, expected: set[str]) -> None:
+    assert failed(text, FilterSettings(presets=("c4",))) == {f"c4.{name}" for name in expected}
+
+
+def test_c4_without_its_end_rule_counts_the_other_lines_too() -> None:
+    text = SENTENCES.replace(". ", "\n").replace("? ", "\n").replace("! ", "\n")
+    assert failed(text, FilterSettings(presets=("c4",))) == {"c4.min_c4_sentences"}
+    assert not failed(text, FilterSettings(presets=("c4",), c4=C4(terminal_punctuation=False)))
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("\n".join(f"a line of {n} that goes on and on without end" for n in range(9)),
+         "min_terminal_lines"),
+        ("\n".join(f"Line {n}, and more words." for n in range(9)), "max_short_lines"),
+        ("\n".join(["A line that is here two times, and again."] * 2),
+         "max_duplicate_line_characters"),
+        ("\n".join(f"word{n}." for n in range(9)), "max_newlines_per_word"),
+    ],
+)  # fmt: skip
+def test_fineweb_drops_lists_and_torn_lines(text: str, rule: str) -> None:
+    assert f"fineweb.{rule}" in failed(text, FilterSettings(presets=("fineweb",)))
+
+
+def test_a_language_may_have_thresholds_of_its_own() -> None:
+    adapter = TypeAdapter(FilterSettings)
+    values = {"per_language": {"de": {"gopher_quality": {"min_words": 10, "max_words": None}}}}
+    settings = adapter.validate_python({"presets": ["gopher_quality"], **values})
+    found = {"words": np.array([20.0, 20.0, 5.0, 1e6]), "mean_word_length": np.full(4, 5.0)}
+    signals_of = {name: found.get(name, np.full(4, np.nan)) for name in SIGNALS}
+    names, matrix = failures(settings, signals_of, np.array(["de", "en", "de", "de"]), np.ones(4))
+    column = names.index("gopher_quality.min_words")
+    assert matrix[:, column].tolist() == [False, True, True, False]
+    assert not matrix[:, names.index("gopher_quality.max_words")].any()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gofer": {}}, "c4, gopher_quality"),
+        ({"c4": {"min_wrods": 1}}, "min_wrods.*min_c4_sentences"),
+    ],
+)
+def test_a_rule_that_is_not_there_is_refused(values: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TypeAdapter(FilterSettings).validate_python({"per_language": {"de": values}})
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "presets", [("gopher_quality", "gopher_repetition"), ("fineweb",), ("fineweb2",)]
+)
+def test_clean_prose_is_kept_in_every_script(
+    shared_data: Path, presets: tuple[Preset, ...]
+) -> None:
+    names = {"zh": "cmn_hans", "ja": "jpn", "th": "tha", "de": "deu", "ar": "arb", "en": "eng"}
+    with zipfile.ZipFile(shared_data / "lm/udhr2/udhr2.zip") as archive:
+        texts = [archive.read(f"udhr2/{name}.txt").decode().strip() for name in names.values()]
+    codes = [identify(text).code for text in texts]
+    assert codes == list(names)
+    kept = failures(
+        FilterSettings(presets=presets),
+        signals(texts, codes),
+        np.array(codes),
+        np.ones(len(codes)),
+    )
+    failing = {
+        code: [name for name, fails in zip(kept[0], row, strict=True) if fails]
+        for code, row in zip(codes, kept[1], strict=True)
+    }
+    assert failing == {code: [] for code in names}
