@@ -1,6 +1,6 @@
 """Quality filters, end to end: ours beside datatrove's Gopher, FineWeb and C4 filters in a chain.
 
-    python benchmarks/filters.py [--megabytes 16] [--runs 3] [--peer-python .venv-bench/bin/python]
+    python benchmarks/filters.py [--megabytes 8] [--runs 3] [--peer-python .venv-bench/bin/python]
 
 Real text (../shared/data where it is, and the documentation of the installed packages), every other
 document damaged as web pages are: see filters_data.py. Both sides read the same Parquet files,
@@ -252,7 +252,7 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--megabytes", type=float, default=16)
+    parser.add_argument("--megabytes", type=float, default=8)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--peer-python", type=Path, default=HOME / ".venv-bench/bin/python")
     parser.add_argument("--save", type=Path, help="write every verdict and text there (JSON)")

@@ -38,9 +38,10 @@ def hash_words(data, offsets, classes, folded):
                     inside = False
             elif inside:
                 after = 0
-                if kind & APOSTROPHE and before & LETTER and at + size < end:
+                joins = kind & APOSTROPHE and before & LETTER and not before & UNSPACED
+                if joins and at + size < end:
                     after = np.int64(classes[point_at(data, at + size)[0]])
-                if after & LETTER:
+                if after & LETTER and not after & UNSPACED:
                     kind = np.int64(WORD)
                 else:
                     hashes[found] = spread(value)
