@@ -28,7 +28,7 @@ from llm.corpus.site import server  # noqa: E402
 from llm.corpus.site.content import Response, Site  # noqa: E402
 from llm.corpus.site.documentation import SITE, standard_library, topics  # noqa: E402
 from llm.corpus.sources import web  # noqa: E402
-from llm.corpus.websource import WebSource  # noqa: E402
+from llm.corpus.web.websource import WebSource  # noqa: E402
 from llm.step import Context  # noqa: E402
 
 PEER = ROOT / ".venv-bench" / "bin" / "python"

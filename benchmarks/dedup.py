@@ -117,7 +117,7 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
         signature_settings,
     )
     from llm.corpus.documents import CLUSTERS, read_table
-    from llm.corpus.signatures import sign
+    from llm.corpus.near.signatures import sign
     from llm.step import Context
 
     near_duplicates(["compile now"] * 4, THRESHOLD)

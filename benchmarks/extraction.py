@@ -28,7 +28,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType  # noqa: E402
 from lxml import etree  # noqa: E402
 
 from benchmarks.extraction_pages import pages as article_pages  # noqa: E402
-from llm.corpus.reading import Unreadable, decode, read_html  # noqa: E402
+from llm.corpus.reading.html import Unreadable, decode, read_html  # noqa: E402
 
 PEER = f"trafilatura {trafilatura.__version__}"
 _WORD = re.compile(r"\w+")

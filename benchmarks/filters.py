@@ -112,10 +112,10 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from llm.corpus.c4 import c4_lines
     from llm.corpus.documents import GROUP_ROWS
     from llm.corpus.filters import FilterSettings, failures
     from llm.corpus.signals import signals
+    from llm.corpus.text.c4 import c4_lines
 
     signals(["Compile now."])
     settings = FilterSettings(presets=PRESETS)

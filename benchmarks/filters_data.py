@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from llm.corpus.documents import EXTRACTED, document_id, write_table
 from llm.corpus.extract import extract_text
-from llm.corpus.reading import tidy
+from llm.corpus.reading.html import tidy
 from llm.corpus.site import render
 from llm.corpus.site.documentation import installed_packages, modules, standard_library
 

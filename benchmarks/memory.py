@@ -77,7 +77,7 @@ def find(folder: Path, work: Path) -> dict[str, float]:
     from concurrent.futures import ThreadPoolExecutor
 
     from llm.corpus.dedup import DedupSettings, find_duplicates, signature_settings
-    from llm.corpus.signatures import sign
+    from llm.corpus.near.signatures import sign
     from llm.step import Context
 
     values = DedupSettings()

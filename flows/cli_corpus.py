@@ -36,7 +36,7 @@ def whatif(
     as_json: bool = JSON,
 ) -> None:
     """Tell what each rule keeps and drops, now and with other thresholds; reads no text."""
-    from llm.corpus.whatif import whatif as compare
+    from llm.corpus.inspection.whatif import whatif as compare
     from tasks.corpus import corpus_of, decide_values, find_run, with_changes
 
     record = find_run(HOME, recipe)
@@ -72,7 +72,7 @@ def whatif(
 
 def _whatif_table(told: dict[str, Any]) -> Table:
     """Rules that drop something, before or after; "7 → 15" where that differs."""
-    from llm.corpus.whatif import by_rule
+    from llm.corpus.inspection.whatif import by_rule
 
     table = Table(box=None, pad_edge=False)
     table.add_column("rule", overflow="fold")
@@ -139,8 +139,8 @@ def browse(
     as_json: bool = JSON,
 ) -> None:
     """Sample what was kept and dropped and say why, or tell two versions of a corpus apart."""
-    from llm.corpus.browse import sample
-    from llm.corpus.compare import compare
+    from llm.corpus.inspection.browse import sample
+    from llm.corpus.inspection.compare import compare
     from tasks.corpus import corpus_of, find_run
 
     if kept and (dropped or reason):
@@ -266,7 +266,7 @@ def takedown(
     as_json: bool = JSON,
 ) -> None:
     """Leave pages out of every corpus from now on, say who has seen them, and erase them."""
-    from llm.corpus.takedown import Takedowns, address_entry, change_list, domain_entry
+    from llm.corpus.erasure.takedown import Takedowns, address_entry, change_list, domain_entry
     from tasks.takedown import find, list_path, note_seen
     from tasks.takedown import purge as erase
 

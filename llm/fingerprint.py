@@ -139,7 +139,7 @@ def _imports(tree: ast.Module, root: Path) -> Iterator[str]:
         for name in names:
             if name.split(".")[0] != PACKAGE:
                 continue
-            # `from llm.corpus import urls` names a module, `from llm.corpus.urls import normalise`
+            # `from llm.corpus import signals` names a module, `from llm.corpus.signals import measure`
             # something in one.
             for candidate in (name, name.rpartition(".")[0]):
                 if root.joinpath(*candidate.split(".")).with_suffix(".py").is_file():

@@ -6,10 +6,11 @@ Tonight's pages are cleaned; what earlier nights made of theirs stays as it is.
 import json
 from collections.abc import Sequence
 
-from llm.corpus import decide, dedup, extract, planted, repeats, signals, signatures, write
+from llm.corpus import decide, dedup, extract, repeats, signals, write
 from llm.corpus.decide import DecideAll
 from llm.corpus.extract import ExtractShard
-from llm.corpus.planted import PlantSettings
+from llm.corpus.near import planted, signatures
+from llm.corpus.near.planted import PlantSettings
 from llm.corpus.repeats import RepeatedAll
 from llm.corpus.write import WriteShard
 from llm.fingerprint import plain

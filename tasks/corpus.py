@@ -9,8 +9,8 @@ from typing import Any
 
 import pydantic
 
-from llm.corpus.browse import Night
 from llm.corpus.decide import DecideAll
+from llm.corpus.inspection.browse import Night
 from llm.recipe import Recipe, load_recipe
 from llm.runs import RunRecord
 from llm.step import BadInput

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pydantic
 
-from llm.corpus.takedown import Takedowns, erased_in
-from llm.corpus.tombstones import documents_at, outdated
+from llm.corpus.erasure.takedown import Takedowns, erased_in
+from llm.corpus.erasure.tombstones import documents_at, outdated
 from llm.corpus.write import WriteShard
 from llm.runs import Outputs
 from llm.store import Reference

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from llm.corpus import contamination as contaminated
 from llm.corpus import hooks
 from llm.corpus import passages as repeated
-from llm.corpus.evaluation_sets import evaluation_files
+from llm.corpus.contamination import search
+from llm.corpus.contamination.sets import evaluation_files
 from llm.corpus.hooks import ApplyHooks
 from llm.store import Reference
 from tasks.run import Run
@@ -13,8 +13,8 @@ from tasks.sources import hook_identity
 from tasks.step import Call, Outside, Step
 
 HOOKS = Step("hooks", hooks.apply)
-INDEX = Step("evaluation-index", contaminated.index)
-CONTAMINATION = Step("contamination", contaminated.find_contaminated)
+INDEX = Step("evaluation-index", search.index)
+CONTAMINATION = Step("contamination", search.find_contaminated)
 PASSAGES = Step("passages", repeated.hash_passages)
 
 Shards = Sequence[tuple[str, Reference]]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from llm.corpus.takedown import Takedowns, exclusions
+from llm.corpus.erasure.takedown import Takedowns, exclusions
 from llm.recipe import Recipe
 from llm.runs import Outputs, Runs, outputs_from_json, outputs_to_json
 from llm.step import Machine

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm.corpus.documents import DOC_ID
-from llm.corpus.erase import erase_entries, erase_records, erase_rows
-from llm.corpus.exclusions import Exclusions
-from llm.corpus.takedown import ERASED, Takedown, Takedowns, change_list, exclusions
+from llm.corpus.erasure.erase import erase_entries, erase_records, erase_rows
+from llm.corpus.erasure.exclusions import Exclusions
+from llm.corpus.erasure.takedown import ERASED, Takedown, Takedowns, change_list, exclusions
 from llm.runs import Runs
 from llm.step import BadInput
 from llm.store import Artifact, Store

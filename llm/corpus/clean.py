@@ -8,8 +8,8 @@ decide (all at once), write (a shard); where they are asked for hooks, contamina
 from typing import Literal
 
 from llm.corpus.consent import ConsentSettings
+from llm.corpus.contamination.sets import DecontaminateSettings
 from llm.corpus.dedup import DedupSettings
-from llm.corpus.evaluation_sets import DecontaminateSettings
 from llm.corpus.extract import ExtractSettings
 from llm.corpus.filters import FilterSettings
 from llm.corpus.funnel import funnel_rows

@@ -256,7 +256,8 @@ def _nothing_left(
     preset, _, name = reason.partition(".")
     if preset in settings.presets and name:
         bound = getattr(getattr(settings, preset), name)
-        advice = f"set clean.filters.{reason} (now {bound:g}) to a milder value or to null"
+        now = "a language's own" if bound is None else f"{bound:g}"
+        advice = f"set clean.filters.{reason} (now {now}) to a milder value or to null"
     elif reason == "language":
         advice = f"clean.filters.languages allows only {', '.join(settings.languages)}"
     elif preset == "hook":

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm.corpus.clusters import Clusters, Sets, cluster, pairs, shared_slots
 from llm.corpus.documents import CLUSTERS, GROUP_ROWS, PAIRS, content_digest, identity_column
-from llm.corpus.gathering import Gathered
-from llm.corpus.minhash import band_keys, shingle_sets
-from llm.corpus.recall import write_recall
-from llm.corpus.signatures import BANDS, ROWS, WORDS, SignatureSettings, Spill
+from llm.corpus.near.clusters import Clusters, Sets, cluster, pairs, shared_slots
+from llm.corpus.near.gathering import Gathered
+from llm.corpus.near.minhash import band_keys, shingle_sets
+from llm.corpus.near.recall import write_recall
+from llm.corpus.near.signatures import BANDS, ROWS, WORDS, SignatureSettings, Spill
 from llm.durable import replacing
 from llm.settings import section, setting
 from llm.step import Context, Inputs, StepResult, digest_of

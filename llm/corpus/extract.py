@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
+from llm.corpus.archive.warc import POSITION
 from llm.corpus.documents import (
     DROPPED,
     EXTRACTED,
@@ -21,11 +22,10 @@ from llm.corpus.documents import (
     document_id,
     write_table,
 )
-from llm.corpus.guard import Failed, Guards, Limits
-from llm.corpus.page_reading import Page, PageText, Refused
-from llm.corpus.reading import Engine, decode, read_html
-from llm.corpus.rights import HEADERS
-from llm.corpus.warc import POSITION
+from llm.corpus.reading.guard import Failed, Guards, Limits
+from llm.corpus.reading.html import Engine, decode, read_html
+from llm.corpus.reading.rights import HEADERS
+from llm.corpus.reading.worker import Page, PageText, Refused
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 
@@ -42,8 +42,8 @@ LIBRARIES = (
 
 # What the reading processes run. They import nothing that reading a page does not need.
 PROGRAM = """
-from llm.corpus.guard import serve
-from llm.corpus.page_reading import read_page, warm_up
+from llm.corpus.reading.guard import serve
+from llm.corpus.reading.worker import read_page, warm_up
 serve(read_page, warm_up)
 """
 

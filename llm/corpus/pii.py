@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from string import hexdigits
 from typing import Literal, NamedTuple, get_args
 
-from llm.corpus.pii_numbers import cards, ibans, may_hold, phones
-from llm.corpus.pii_secrets import secrets
+from llm.corpus.personal.numbers import cards, ibans, may_hold, phones
+from llm.corpus.personal.secrets import secrets
 
 # Telephone numbers are checked against the plans of all countries, which change by the month.
 LIBRARIES = ("phonenumbers",)

@@ -13,7 +13,7 @@ Preset = Literal["c4", "gopher_quality", "gopher_repetition", "fineweb", "finewe
 
 @section
 class C4:
-    """Whole sentences: the filter of C4 (Raffel et al. 2020). It also cuts lines, see llm.corpus.c4."""
+    """Whole sentences: the filter of C4 (Raffel et al. 2020). It also cuts lines, see llm.corpus.text.c4."""
 
     min_c4_sentences: float | None = setting(
         default=5, description="Fewest sentences in the lines that are kept (count).", ge=0

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llm.corpus.characters import classes
 from llm.corpus.documents import (
     DOC_ID,
     EXTRACTED,
@@ -24,8 +23,9 @@ from llm.corpus.documents import (
     content_digest,
     write_table,
 )
-from llm.corpus.stopwords import STOP_WORDS, WITHOUT_SPACES
-from llm.corpus.words import mix, text_bytes
+from llm.corpus.text.characters import classes
+from llm.corpus.text.stopwords import STOP_WORDS, WITHOUT_SPACES
+from llm.corpus.text.words import mix, text_bytes
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
@@ -107,7 +107,7 @@ def signals(
 
     languages: ISO 639 codes (D,), for the stop words; English where none are given. Frees the GIL.
     """
-    from llm.corpus import measuring  # numba takes half a second to import
+    from llm.corpus.text import measuring  # numba takes half a second to import
 
     column = texts if isinstance(texts, pa.Array) else _column(texts)
     data, offsets = text_bytes(column)
@@ -151,7 +151,7 @@ def _by_models(values: SignalSettings, texts: pa.Array) -> dict[str, np.ndarray]
     """The signals that take a model of the user's."""
     if not values.quality_model:
         return {}
-    from llm.corpus import quality
+    from llm.corpus.text import quality
 
     found = quality.probabilities(texts.to_pylist(), values.quality_model, values.quality_label)
     return {"quality": found}
@@ -197,7 +197,7 @@ def _stop_table() -> tuple[np.ndarray, np.ndarray]:
 
 def _token_hash(word: str) -> int:
     """The hash that the compiled pass gives a token."""
-    from llm.corpus.compiled import SEED, STEP
+    from llm.corpus.text.compiled import SEED, STEP
 
     value = int(SEED)
     for character in word:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from llm.corpus.c4 import c4_lines
 from llm.corpus.documents import (
     DECISIONS,
     DOC_ID,
@@ -23,6 +22,7 @@ from llm.corpus.documents import (
 from llm.corpus.passages import cut
 from llm.corpus.pii import KINDS, mask
 from llm.corpus.presets import C4
+from llm.corpus.text.c4 import c4_lines
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 

@@ -11,7 +11,7 @@ import pytest
 
 from llm import fingerprint
 from llm.corpus.documents import DECISIONS, DOCUMENTS, read_table
-from llm.corpus.takedown import change_list
+from llm.corpus.erasure.takedown import change_list
 from llm.runs import RunRecord
 from llm.step import Reporter
 from tasks.home import PROJECT, Home

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.documents import DOCUMENTS, read_table
-from llm.corpus.pages import Page, PageStore
-from llm.corpus.takedown import Takedowns, change_list
+from llm.corpus.erasure.takedown import Takedowns, change_list
 from llm.runs import RunRecord
 from llm.step import BadInput, Reporter
 from llm.store import Store

@@ -12,7 +12,7 @@ from llm.corpus.site.documentation import (
 )
 from llm.corpus.site.server import serve
 from llm.corpus.sources import web
-from llm.corpus.websource import WebSource
+from llm.corpus.web.websource import WebSource
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("python",)

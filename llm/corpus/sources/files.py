@@ -13,11 +13,11 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm.corpus.packed import BROKEN, Bomb, inner_name, lines, unpacked
-from llm.corpus.pages import Page, PageStore
+from llm.corpus.archive.packed import BROKEN, Bomb, inner_name, lines, unpacked
+from llm.corpus.archive.pages import Page, PageStore
+from llm.corpus.archive.warc import write_pages
 from llm.corpus.sources.progress import PieceStore
 from llm.corpus.sources.wikipedia import NoDump, read_dump
-from llm.corpus.warc import write_pages
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from llm.corpus.archive.pages import Page, PageStore
+from llm.corpus.archive.warc import write_pages
 from llm.corpus.hooks import check_name, failure, resolve
-from llm.corpus.pages import Page, PageStore
 from llm.corpus.sources.files import expand
 from llm.corpus.sources.progress import PieceStore
-from llm.corpus.urls import normalise
-from llm.corpus.warc import write_pages
+from llm.corpus.web.urls import normalise
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 

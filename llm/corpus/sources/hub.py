@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from llm.corpus.pages import Page
+from llm.corpus.archive.pages import Page
+from llm.corpus.archive.warc import write_pages
 from llm.corpus.sources.files import field_of, file_url
 from llm.corpus.sources.progress import PieceStore
-from llm.corpus.warc import write_pages
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 

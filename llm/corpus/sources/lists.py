@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from llm.corpus.packed import BROKEN, lines
+from llm.corpus.archive.packed import BROKEN, lines
 from llm.step import BadInput
 
 # Longer lines are no paths.

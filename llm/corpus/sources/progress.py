@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from llm.corpus.exclusions import Exclusions
-from llm.corpus.pages import Page, PageStore
+from llm.corpus.archive.pages import Page, PageStore
+from llm.corpus.erasure.exclusions import Exclusions
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS done (piece TEXT PRIMARY KEY, note TEXT NOT NULL);"
 

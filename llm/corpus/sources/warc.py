@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from llm.corpus.archives import read_stream
-from llm.corpus.pages import Page
-from llm.corpus.remote import Refused, Remote, RemoteFile, RemoteSettings
+from llm.corpus.archive.archives import read_stream
+from llm.corpus.archive.pages import Page
+from llm.corpus.archive.remote import Refused, Remote, RemoteFile, RemoteSettings
+from llm.corpus.archive.warc import write_pages
 from llm.corpus.sources.files import expand, short_names
 from llm.corpus.sources.lists import Entry, is_address, read_list
 from llm.corpus.sources.progress import PieceStore
-from llm.corpus.warc import write_pages
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 

@@ -5,16 +5,16 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from llm.corpus.crawler import Crawler
-from llm.corpus.exclusions import Exclusions
-from llm.corpus.fetch import Fetcher
-from llm.corpus.frontier import Frontier
-from llm.corpus.login import Login, login
-from llm.corpus.recrawl import NightBefore
-from llm.corpus.urls import bare, host, normalise
-from llm.corpus.warc import write_pages
-from llm.corpus.websource import HostBudget as HostBudget
-from llm.corpus.websource import WebSource as WebSource
+from llm.corpus.archive.warc import write_pages
+from llm.corpus.erasure.exclusions import Exclusions
+from llm.corpus.web.crawler import Crawler
+from llm.corpus.web.fetch import Fetcher
+from llm.corpus.web.frontier import Frontier
+from llm.corpus.web.login import Login, login
+from llm.corpus.web.recrawl import NightBefore
+from llm.corpus.web.urls import bare, host, normalise
+from llm.corpus.web.websource import HostBudget as HostBudget
+from llm.corpus.web.websource import WebSource as WebSource
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 _ADVICE = {

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 from xml.parsers import expat
 
-from llm.corpus.wikitext import strip
+from llm.corpus.sources.wikitext import strip
 
 # Bytes of XML that are parsed at a time, and characters that no field but the text is longer than.
 _CHUNK = 1 << 16

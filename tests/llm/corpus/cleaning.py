@@ -11,8 +11,8 @@ from llm.corpus.dedup import DedupSettings, find_duplicates, signature_settings
 from llm.corpus.documents import DECISIONS, DOCUMENTS, read_table
 from llm.corpus.extract import ExtractSettings, ExtractShard, extract
 from llm.corpus.filters import FilterSettings
+from llm.corpus.near.signatures import sign
 from llm.corpus.signals import SignalSettings, measure
-from llm.corpus.signatures import sign
 from llm.corpus.write import WriteShard, write
 from llm.step import Context, Step, StepResult
 from tests.llm.corpus.crawls import make_texts

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from llm.corpus.dedup import DedupSettings, find_duplicates, signature_settings
 from llm.corpus.documents import DOCUMENTS, EXTRACTED, document_id, write_table
-from llm.corpus.signatures import sign
+from llm.corpus.near.signatures import sign
 from llm.step import Context, StepResult
 
 

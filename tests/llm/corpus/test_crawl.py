@@ -8,10 +8,10 @@ import pydantic
 import pytest
 
 from llm.corpus.crawl import CrawlSettings
-from llm.corpus.crawler import WebSource
-from llm.corpus.fetch import retry_after
 from llm.corpus.sources.files import FilesSource
 from llm.corpus.sources.warc import WarcSource
+from llm.corpus.web.crawler import WebSource
+from llm.corpus.web.fetch import retry_after
 
 CHECK = pydantic.TypeAdapter(CrawlSettings)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from llm.corpus.clusters import MOST_COMPARED, Sets, Slots, cluster
 from llm.corpus.dedup import NearSettings, near_duplicates
 from llm.corpus.documents import CLUSTERS, PAIRS, document_id, read_table
-from llm.corpus.minhash import jaccard, shingle_sets, shingles
+from llm.corpus.near.clusters import MOST_COMPARED, Sets, Slots, cluster
+from llm.corpus.near.minhash import jaccard, shingle_sets, shingles
 from llm.step import Context
 from tests.llm.corpus.nights import edited, prose, run, write_documents
 

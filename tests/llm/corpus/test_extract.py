@@ -111,8 +111,8 @@ def test_a_page_without_a_document_is_dropped_with_its_reason(
 
 BREAKS = """
 import os, signal
-from llm.corpus.guard import serve
-from llm.corpus.page_reading import read_page, warm_up
+from llm.corpus.reading.guard import serve
+from llm.corpus.reading.worker import read_page, warm_up
 
 def breaks(page):
     if b"too deep" in page.payload:

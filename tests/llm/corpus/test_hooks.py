@@ -103,7 +103,7 @@ def test_packages_relative_imports_and_ours_are_followed(folder: Path) -> None:
     package = folder / "pack"
     (package / "deep").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "deep" / "__init__.py").write_text("from llm.corpus.words import split\n")
+    (package / "deep" / "__init__.py").write_text("from llm.corpus.text.words import split\n")
     (package / "rules.py").write_text(
         "import json\nfrom .deep.more import keep\nfrom . import other\n"
     )
@@ -118,7 +118,7 @@ def test_packages_relative_imports_and_ours_are_followed(folder: Path) -> None:
         "pack.other",
         "pack.rules",
     )
-    assert found.ours == ("llm.corpus.words",)
+    assert found.ours == ("llm.corpus.text.words",)
     assert found.libraries == ("numpy",)
 
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pytest
 
 from llm.corpus.documents import EXTRACTED, document_id, read_table, write_table
-from llm.corpus.measuring import FIGURES
 from llm.corpus.signals import (
     DUPLICATE_N,
     SCHEMA,
@@ -25,7 +24,8 @@ from llm.corpus.signals import (
     measure,
     signals,
 )
-from llm.corpus.stopwords import STOP_WORDS
+from llm.corpus.text.measuring import FIGURES
+from llm.corpus.text.stopwords import STOP_WORDS
 from llm.step import BadInput, Context
 
 # What spaCy 3.8 says (spacy.blank("en"), white space left out).

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from llm.corpus.crawler import WebSource
+from llm.corpus.web.crawler import WebSource
 from llm.step import Machine
 
 NAME = "site.test"

@@ -11,11 +11,11 @@ import pytest
 from protego import Protego
 from warcio.archiveiterator import ArchiveIterator
 
-from llm.corpus.crawler import WebSource
 from llm.corpus.site import documentation
 from llm.corpus.site.content import Site
 from llm.corpus.site.server import serve
 from llm.corpus.sources import builtin
+from llm.corpus.web.crawler import WebSource
 from llm.step import BadInput, Context, StepResult
 
 SITE = "http://docs.penstock.test"

@@ -15,7 +15,7 @@ AT_ONCE = 3
 CRAWL = """
 import json, sys
 from pathlib import Path
-from llm.corpus.crawler import WebSource
+from llm.corpus.web.crawler import WebSource
 from llm.corpus.sources import web
 from llm.step import Context, Machine
 base, hosts, at_once = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])

@@ -10,9 +10,9 @@ import pydantic
 import pytest
 
 from llm.corpus.crawl import CrawlSettings
-from llm.corpus.crawler import WebSource
-from llm.corpus.login import Login, login
 from llm.corpus.sources import web
+from llm.corpus.web.crawler import WebSource
+from llm.corpus.web.login import Login, login
 from llm.step import BadInput, Context, Machine, Reporter
 
 SECRET = "s3cr3t-0a1b2c3d4e5f"

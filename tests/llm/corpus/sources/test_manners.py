@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from llm.corpus.crawler import WebSource
 from llm.corpus.sources import web
+from llm.corpus.web.crawler import WebSource
 from llm.step import Context, Machine, StepResult
 
 Make = Callable[..., WebSource]

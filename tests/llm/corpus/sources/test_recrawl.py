@@ -14,13 +14,13 @@ from fastwarc.warc import ArchiveIterator as FastIterator
 from fastwarc.warc import WarcRecordType
 from warcio.archiveiterator import ArchiveIterator
 
-from llm.corpus.crawler import WebSource
 from llm.corpus.extract import ExtractShard, extract
-from llm.corpus.frontier import Frontier
 from llm.corpus.site import documentation
 from llm.corpus.site.content import HOST, Site
 from llm.corpus.site.server import serve
 from llm.corpus.sources import web
+from llm.corpus.web.crawler import WebSource
+from llm.corpus.web.frontier import Frontier
 from llm.step import BadInput, Context, Machine, StepResult
 
 Make = Callable[..., WebSource]

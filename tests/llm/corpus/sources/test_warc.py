@@ -14,12 +14,12 @@ import pytest
 import zstandard
 from warcio.archiveiterator import ArchiveIterator
 
-from llm.corpus.archives import Bad, read_archive, read_stream
-from llm.corpus.pages import Page
-from llm.corpus.remote import RemoteSettings
+from llm.corpus.archive.archives import Bad, read_archive, read_stream
+from llm.corpus.archive.pages import Page
+from llm.corpus.archive.remote import RemoteSettings
+from llm.corpus.archive.warc import POSITION
 from llm.corpus.sources import files, warc
 from llm.corpus.sources.warc import WarcSource
-from llm.corpus.warc import POSITION
 from llm.step import BadInput, Context, Machine
 from tests.llm.corpus.ranges import FileServer, serve_files
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from llm.corpus.crawler import WebSource
 from llm.corpus.sources import web
+from llm.corpus.web.crawler import WebSource
 from llm.step import BadInput, Context, Machine, StepResult
 
 Make = Callable[..., WebSource]

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
+from llm.corpus.archive.warc import POSITION
 from llm.corpus.sources import files
 from llm.corpus.sources.files import FilesSource
 from llm.corpus.sources.wikipedia import NoDump, read_dump
-from llm.corpus.warc import POSITION
 from llm.step import BadInput, Context, StepResult
 
 DUMP = "lm/enwiki/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"

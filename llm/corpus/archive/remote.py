@@ -1,0 +1,365 @@
+"""Files on web servers: read as they come, gone on with after a broken connection, within limits."""
+
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from llm.corpus.web.fetch import RETRIED, retry_after
+from llm.settings import section, setting
+
+# A try counts as new once this much more has come: a server may break off often, not for ever.
+_GAIN = 1 << 20
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+@section
+class RemoteSettings:
+    """How files on web servers are read."""
+
+    max_bytes: int = setting(
+        default=20_000_000_000, description="A file is read up to here (bytes).", gt=0
+    )
+    delay_seconds: float = setting(
+        default=0.5, description="Pause between two requests (seconds).", ge=0
+    )
+    timeout_seconds: float = setting(
+        default=60.0, description="Longest silence of a server (seconds).", gt=0
+    )
+    retries: int = setting(
+        default=5,
+        description="Tries after a broken connection, 429 or 5xx, without progress (count).",
+        ge=0,
+    )
+    backoff_seconds: float = setting(
+        default=2.0,
+        description="Pause before the first new try, doubled for each one after (seconds).",
+        ge=0,
+    )
+    max_wait_seconds: float = setting(
+        default=300.0, description="Longest pause that a server may ask for (seconds).", ge=0
+    )
+    user_agent: str = setting(
+        default="Penstock/0.1", description="How the reader names itself.", min_length=1
+    )
+
+
+class Refused(Exception):
+    """The server has answered, and will not give the file. `reason`: a word, a colon, details."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Remote:
+    """A client that asks one thing at a time, with a pause between requests."""
+
+    def __init__(
+        self,
+        values: RemoteSettings,
+        hosts: Mapping[str, str] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`hosts`: addresses (host:port) that stand in for host names."""
+        self.values = values
+        self.sleep = sleep
+        self.asked = 0
+        self.client = httpx.Client(
+            transport=_Rerouted(hosts or {}),
+            timeout=values.timeout_seconds,
+            follow_redirects=True,
+            max_redirects=5,
+            headers={"User-Agent": values.user_agent, "Accept-Encoding": "identity"},
+            trust_env=False,
+        )
+
+    def __enter__(self) -> "Remote":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.client.close()
+
+    def get(self, url: str, start: int = 0, length: int | None = None) -> bytes:
+        """A whole file, or `length` bytes of it from `start`.
+
+        Raises Refused for what is larger than `max_bytes`, not there or shorter, ConnectionError
+        for what another time may bring.
+        """
+        limit = self.values.max_bytes
+        if length is not None and length > limit:
+            raise Refused(f"too_large: {length} bytes are asked for, over {limit}")
+        data = bytearray()
+        for chunk in Transfer(self, url).chunks(start, length):
+            data += chunk
+            if len(data) > limit:
+                raise Refused(f"too_large: over {limit} bytes")
+        if length is not None and len(data) < length:
+            raise Refused(f"truncated: the file ends after {start + len(data)} bytes")
+        return bytes(data)
+
+    def open(self, url: str, kept: Path) -> "RemoteFile":
+        """A file to read from, kept at `kept` as it comes in; what is there already is not asked for.
+
+        Raises Refused and ConnectionError as soon as the server's first answer does.
+        """
+        return RemoteFile(Transfer(self, url), kept, self.values.max_bytes)
+
+
+class Transfer:
+    """The bytes of one address, over as many connections as it takes.
+
+    validator: what the server says names this version of the file (ETag, Last-Modified).
+    size: of the whole file, where the server has said it (bytes).
+    """
+
+    def __init__(self, remote: Remote, url: str, validator: str = "") -> None:
+        self.remote = remote
+        self.url = url
+        self.validator = validator
+        self.size: int | None = None
+
+    def chunks(self, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` on, at most `length`. Raises Refused and ConnectionError."""
+        values = self.remote.values
+        position, mark, tries = start, start, 0
+        end = None if length is None else start + length
+        while end is None or position < end:
+            try:
+                before = position
+                for chunk in self._connection(position, end):
+                    position += len(chunk)
+                    yield chunk
+                goal = self.size if end is None else min(end, self.size or end)
+                if goal is None or position >= goal or position == before:
+                    return
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+                raise Refused(f"bad_address: {error}") from error
+            except (httpx.TransportError, _Later) as error:
+                tries = 1 if position - mark >= _GAIN else tries + 1
+                mark = position
+                said = str(error) or type(error).__name__
+                if tries > values.retries:
+                    raise ConnectionError(
+                        f"{self.url} breaks off at byte {position}: {said}"
+                    ) from error
+                wait = values.backoff_seconds * 2 ** (tries - 1)
+                asked = error.seconds if isinstance(error, _Later) else 0.0
+                if asked > values.max_wait_seconds:
+                    raise ConnectionError(
+                        f"{self.url} asks for a pause of {asked:.0f} seconds: try again then, or "
+                        "raise max_wait_seconds"
+                    ) from error
+                self.remote.sleep(max(min(wait, values.max_wait_seconds), asked))
+
+    def _connection(self, position: int, end: int | None) -> Iterator[bytes]:
+        """What one connection gives of [position, end)."""
+        remote = self.remote
+        if remote.asked:
+            remote.sleep(remote.values.delay_seconds)
+        remote.asked += 1
+        headers = {}
+        if position or end is not None:
+            headers["Range"] = f"bytes={position}-{'' if end is None else end - 1}"
+            if self.validator:
+                headers["If-Range"] = self.validator
+        with remote.client.stream("GET", self.url, headers=headers) as response:
+            skip = self._accept(response, position)
+            if skip is None:
+                return
+            left = None if end is None else end - position
+            for chunk in response.iter_raw():
+                chunk, skip = chunk[skip:], max(0, skip - len(chunk))
+                if left is not None:
+                    chunk = chunk[:left]
+                    left -= len(chunk)
+                if chunk:
+                    yield chunk
+                if left == 0:
+                    return
+
+    def _accept(self, response: httpx.Response, position: int) -> int | None:
+        """How many bytes to skip before `position`; None: there are none from there on."""
+        status = response.status_code
+        if status == 416:
+            size = response.headers.get("content-range", "").rpartition("*/")[2]
+            if size == str(position):
+                return None
+            raise Refused(f"http_416: no byte {position} in {size or 'unknown'} bytes")
+        if status in RETRIED:
+            raise _Later(f"http_{status}", retry_after(response.headers) or 0.0)
+        if status not in (200, 206):
+            raise Refused(f"http_{status}")
+        found = _validator(response.headers)
+        if self.validator and found != self.validator and position:
+            raise Refused(f"changed: the file became another one at byte {position}")
+        self.validator = found
+        if status == 200:
+            return position
+        match = _RANGE.fullmatch(response.headers.get("content-range", ""))
+        if match is None or int(match[1]) != position:
+            said = response.headers.get("content-range", "nothing")
+            raise Refused(f"bad_answer: asked for bytes from {position}, given {said}")
+        self.size = None if match[2] == "*" else int(match[2])
+        return 0
+
+
+class _Later(Exception):
+    """The server asks for patience. seconds: for how much."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
+class RemoteFile(io.RawIOBase):
+    """A file that is fetched as far as it is read, and kept, so that a killed read goes on from there.
+
+    What goes wrong midway looks like the file's end to whoever reads, and stands in `failure`.
+    cut: whether the file went on beyond the limit.
+    """
+
+    def __init__(self, transfer: Transfer, kept: Path, max_bytes: int) -> None:
+        self.transfer = transfer
+        self.limit = max_bytes
+        self.notes = kept.with_name(kept.name + ".json")
+        self.kept = kept
+        self.cut = False
+        self.failure: Exception | None = None
+        self.position = 0
+        self.file = kept.open("a+b")
+        self.size = self.file.seek(0, io.SEEK_END)
+        self.incoming: Iterator[bytes] | None = None
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Ask for what is not here yet; a file that has changed since is begun anew."""
+        before = self._noted()
+        if self.size and not before.get("validator"):
+            self._restart()
+        self.transfer.validator = before.get("validator", "") if self.size else ""
+        if before.get("whole") and self.size:
+            self.incoming = iter(())
+            return
+        try:
+            self._begin()
+        except Refused as error:
+            if not error.reason.startswith(("changed", "http_416")) or not self.size:
+                raise
+            self._restart()
+            self._begin()
+
+    def _begin(self) -> None:
+        self.incoming = self.transfer.chunks(self.size)
+        self._take()
+        self._note(whole=self.incoming is None)
+
+    def _restart(self) -> None:
+        self.file.truncate(0)
+        self.size = 0
+        self.transfer.validator = ""
+
+    def _noted(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self.notes.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _note(self, whole: bool) -> None:
+        said = {"validator": self.transfer.validator, "whole": whole}
+        self.notes.write_text(json.dumps(said))
+
+    def _take(self) -> None:
+        """Fetch one piece more."""
+        assert self.incoming is not None
+        chunk = next(self.incoming, b"")
+        room = self.limit - self.size
+        if not chunk or len(chunk) > room:
+            self.cut = bool(chunk)
+            self.incoming = None
+        self.file.write(chunk[:room])
+        self.size += len(chunk[:room])
+
+    def _fill(self, end: int) -> None:
+        if self.incoming is None or self.size >= end:
+            return
+        try:
+            while self.incoming is not None and self.size < end:
+                self._take()
+        except (Refused, ConnectionError) as error:
+            self.failure = error
+            self.incoming = None
+            return
+        if self.incoming is None:
+            self._note(whole=not self.cut)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            self._fill(self.limit + 1)
+            offset += self.size
+        elif whence == io.SEEK_CUR:
+            offset += self.position
+        self.position = max(0, offset)
+        return self.position
+
+    def readinto(self, buffer: Any) -> int:
+        self._fill(self.position + len(buffer))
+        self.file.seek(self.position)
+        data = self.file.read(len(buffer))
+        buffer[: len(data)] = data
+        self.position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.file.close()
+        super().close()
+
+    def forget(self) -> None:
+        """Close and remove what was kept."""
+        self.close()
+        self.kept.unlink(missing_ok=True)
+        self.notes.unlink(missing_ok=True)
+
+
+class _Rerouted(httpx.HTTPTransport):
+    """Sends the requests for some host names to other addresses; the Host header stays."""
+
+    def __init__(self, hosts: Mapping[str, str]) -> None:
+        super().__init__()
+        self.hosts = hosts
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        address = self.hosts.get(request.url.netloc.decode()) or self.hosts.get(request.url.host)
+        if address is not None:
+            name, _, port = address.rpartition(":")
+            request.extensions = {**request.extensions, "sni_hostname": request.url.host}
+            request.url = request.url.copy_with(host=name, port=int(port))
+        return super().handle_request(request)
+
+
+def _validator(headers: Mapping[str, str]) -> str:
+    """What names this version of the file: a strong ETag, else the date of its last change."""
+    tag = headers.get("etag", "")
+    return tag if tag and not tag.startswith("W/") else headers.get("last-modified", "")

@@ -1,0 +1,182 @@
+"""Evaluation sets as the recipe names them: which files, and which texts make up an item."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llm.corpus.archive.packed import BROKEN, inner_name, unpacked
+from llm.corpus.sources.files import expand
+from llm.settings import section, setting
+from llm.step import BadInput
+
+# What an item's field often begins with, and a copy on the web does not.
+_LABEL = re.compile(r"^\s*(?:question|query|context|passage|premise|problem|[qa])\s*:\s*", re.I)
+
+
+@section
+class EvaluationSet:
+    """One evaluation set that must not be trained on."""
+
+    path: str = setting(
+        description="A file, a folder or a pattern: JSON lines, a JSON array, Parquet, CSV or a text "
+        "with an item a line; also with .gz, .zst, .xz or .bz2.",
+        min_length=1,
+    )
+    fields: tuple[str, ...] = setting(
+        default=(),
+        description="Fields that make up an item's text, in order; dots lead into nested ones, and "
+        "a list gives one text an element. Not for files of text.",
+    )
+    id: str = setting(
+        default="id", description="Field that names an item; where it is missing, its number does."
+    )
+
+
+@section
+class DecontaminateSettings:
+    """Evaluation sets, and when a document has an item of them."""
+
+    sets: dict[str, EvaluationSet] = setting(
+        default=dict, description="Evaluation sets by name; none: nothing is looked for."
+    )
+    n: int = setting(
+        default=13,
+        description="Words in an n-gram (count); shorter items are looked for whole.",
+        ge=5,
+        le=50,
+    )
+    min_overlap: float = setting(
+        default=0.5,
+        description="Least share of an item's words that lie in n-grams found together in a "
+        "document (0 to 1).",
+        gt=0,
+        le=1,
+    )
+    action: Literal["drop", "cut"] = setting(
+        default="drop", description="Drop the whole document, or cut the passage out of it."
+    )
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of an evaluation set. texts: what it may look like in a document, the whole first.
+
+    parts: fields of it that are looked for on their own if they are long enough.
+    """
+
+    set: str
+    name: str
+    texts: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
+def evaluation_files(settings: DecontaminateSettings) -> list[Path]:
+    """The files of all sets, sorted, each once. Raises BadInput where a set has none."""
+    return sorted({path for one in settings.sets.values() for path in _expanded(one)})
+
+
+def items(settings: DecontaminateSettings, files: Iterable[Path]) -> Iterator[Item]:
+    """All items of all sets, in the order of the sets' names, from those of their files given here.
+
+    Raises BadInput where a file cannot be read, a field is missing or a set has no item.
+    """
+    given = {path.resolve() for path in files}
+    for name, one in sorted(settings.sets.items()):
+        paths = [path for path in _expanded(one) if path.resolve() in given]
+        number = 0
+        for path in paths:
+            for row in _rows(path):
+                number += 1
+                texts, parts = _texts(row, one.fields, f"{path}, item {number}")
+                if texts:
+                    named = row.get(one.id) if isinstance(row, Mapping) else None
+                    yield Item(name, str(number if named is None else named), texts, parts)
+        if not number:
+            raise BadInput(f"evaluation set {name!r} has no item: check {one.path!r}")
+
+
+def _expanded(one: EvaluationSet) -> list[Path]:
+    path = Path(one.path).expanduser()
+    if path.is_dir():
+        return sorted(item for item in path.iterdir() if item.is_file())
+    return expand(one.path)
+
+
+def _rows(path: Path) -> Iterator[Any]:
+    """The rows of a file: mappings, or lines of a text."""
+    inner = inner_name(path.name)
+    number = 0
+    try:
+        if inner.endswith(".parquet"):
+            with pq.ParquetFile(path) as table:
+                for batch in table.iter_batches(batch_size=1000):
+                    yield from batch.to_pylist()
+            return
+        with path.open("rb") as raw:
+            lines = io.TextIOWrapper(unpacked(raw, path.name), "utf-8-sig")
+            if inner.endswith((".jsonl", ".ndjson", ".jsonlines")):
+                for number, line in enumerate(lines, 1):  # noqa: B007
+                    if line.strip():
+                        yield json.loads(line)
+            elif inner.endswith(".json"):
+                found = json.load(lines)
+                yield from found if isinstance(found, list) else [found]
+            elif inner.endswith((".csv", ".tsv")):
+                yield from csv.DictReader(lines, delimiter="\t" if inner.endswith("tsv") else ",")
+            else:
+                yield from (line for line in lines if line.strip())
+    except (*BROKEN, ValueError, csv.Error, pa.ArrowException) as error:
+        raise _unreadable(path, number, error) from error
+
+
+def _unreadable(path: Path, line: int, error: Exception) -> BadInput:
+    place = f"{path}, line {line}" if line else str(path)
+    return BadInput(f"{place} cannot be read ({error}): correct the file or its ending")
+
+
+def _texts(row: Any, fields: Sequence[str], place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """An item's texts and parts.
+
+    Of a question with choices, a copy holds all of them or one: {"query": "Q", "choices": ["a", "b"]}
+    gives the texts "Q a b", "Q a", "Q b" and the parts "Q", "a", "b".
+    """
+    if isinstance(row, str):
+        return (row.strip(),), ()
+    if not isinstance(row, Mapping):
+        raise BadInput(f"{place} is no object but {type(row).__name__}: correct the file")
+    if not fields:
+        raise BadInput(
+            f"{place} has the fields {', '.join(map(str, row))}: name those of its text in `fields`"
+        )
+    values = [_values(row, name, place) for name in fields]
+    texts = ["\n".join(text for value in values for text in value)]
+    for number, value in enumerate(values):
+        if len(value) > 1:
+            for text in value:
+                chosen = [*values[:number], [text], *values[number + 1 :]]
+                texts.append("\n".join(one for some in chosen for one in some))
+    parts = [text for value in values for text in value] if len(fields) > 1 else []
+    full = [text for text in dict.fromkeys(texts) if text.strip()]
+    return tuple(full), tuple(part for part in dict.fromkeys(parts) if part.strip())
+
+
+def _values(row: Mapping[str, Any], name: str, place: str) -> list[str]:
+    """The texts of a field, without a label such as "Question:"."""
+    value: Any = row.get(name)
+    if name not in row:
+        value = row
+        for part in name.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                there = ", ".join(map(str, row))
+                raise BadInput(f"{place} has no field {name!r}; there are: {there}")
+            value = value[part]
+    listed = value if isinstance(value, list | tuple) else [value]
+    return [_LABEL.sub("", str(one)).strip() for one in listed if one is not None]

@@ -1,0 +1,79 @@
+"""Addresses that a corpus must not hold: which URL is covered by a list of addresses and domains.
+
+An entry with `://` is an address, any other a domain, which covers its subdomains. An address is
+covered in every spelling that names the same page, over http and https alike.
+"""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from llm.corpus.web.urls import normalise
+
+# With more hosts than this, one pattern of all of them is slower than a look at each address.
+_MOST_IN_PATTERN = 200
+
+
+class Exclusions:
+    """The entries, made ready to be asked about many addresses."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        entries = tuple(entries)
+        self._addresses = {_address(entry) for entry in entries if "://" in entry}
+        self._domains = {entry for entry in entries if "://" not in entry}
+        self._pattern = _pattern(entries)
+
+    def __bool__(self) -> bool:
+        return bool(self._addresses or self._domains)
+
+    def covers(self, url: str) -> bool:
+        """Whether an address is on the list, or below a domain that is."""
+        if _address(url) in self._addresses:
+            return True
+        if not self._domains:
+            return False
+        labels = _host(url).split(".")
+        return any(".".join(labels[start:]) in self._domains for start in range(len(labels)))
+
+    def among(self, urls: pa.ChunkedArray | pa.Array) -> np.ndarray:
+        """Which of a column's addresses are covered: (N,) bool."""
+        if not self or not len(urls):
+            return np.zeros(len(urls), bool)
+        likely = np.arange(len(urls))
+        if self._pattern is not None:
+            found = pc.match_substring_regex(urls, self._pattern, ignore_case=True)
+            likely = np.flatnonzero(found.fill_null(False).to_numpy(zero_copy_only=False))
+        covered = np.zeros(len(urls), bool)
+        for index, url in zip(likely, urls.take(pa.array(likely)).to_pylist(), strict=True):
+            covered[index] = url is not None and self.covers(url)
+        return covered
+
+
+def _address(url: str) -> str:
+    """An address without its scheme, in one spelling; what is no web address as it stands."""
+    spelling = normalise(url)
+    return url if spelling is None else spelling.partition("://")[2]
+
+
+def _host(url: str) -> str:
+    return urlsplit(normalise(url) or "").hostname or ""
+
+
+def _pattern(entries: tuple[str, ...]) -> str | None:
+    """What every covered address matches, so that few have to be looked at; None: look at all."""
+    wanted: set[str] = set()
+    for entry in entries:
+        name = _host(entry) if "://" in entry else entry
+        wanted.add(name or entry)
+        # International names are also written as they are read.
+        try:
+            wanted.add(name.encode().decode("idna") or entry)
+        except UnicodeError:
+            return None
+    if len(wanted) > _MOST_IN_PATTERN:
+        return None
+    return "|".join(re.escape(one) for one in sorted(wanted))

@@ -1,0 +1,379 @@
+"""A page as a list of blocks: its paragraphs, headings, items, cells and code, and what holds them.
+
+One walk over the tree, depth first: the blocks below an element are then a range of the list, and
+everything that the choice of the main text asks of an element is a sum over its range.
+"""
+
+import re
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+from lxml import etree
+
+from llm.corpus.reading.noise import NOISE, STRONG, WIDE, kind_of_names
+
+# Never text of the page, whatever they hold.
+_SKIPPED = frozenset(
+    [
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "iframe",
+        "svg",
+        "math",
+        "button",
+        "select",
+        "option",
+        "textarea",
+        "input",
+        "object",
+        "embed",
+        "applet",
+        "audio",
+        "video",
+        "canvas",
+        "map",
+        "picture",
+        "nav",
+        "footer",
+        "menu",
+        "dialog",
+        "head",
+        "link",
+        "meta",
+        "datalist",
+        "figcaption",
+        "rp",
+        "rt",
+        "progress",
+        "meter",
+        "title",
+        "base",
+        "source",
+        "track",
+        "param",
+        "frame",
+        "frameset",
+    ]
+) - {"math"}
+_INLINE = frozenset(
+    [
+        "a",
+        "abbr",
+        "acronym",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "cite",
+        "code",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "ins",
+        "kbd",
+        "label",
+        "mark",
+        "math",
+        "nobr",
+        "q",
+        "rb",
+        "ruby",
+        "s",
+        "samp",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "time",
+        "tt",
+        "u",
+        "var",
+        "wbr",
+        "amp-link",
+    ]
+)
+_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+_NOISY_ROLES = frozenset(
+    [
+        "navigation",
+        "complementary",
+        "contentinfo",
+        "banner",
+        "search",
+        "dialog",
+        "alertdialog",
+        "menu",
+        "menubar",
+        "toolbar",
+        "tablist",
+        "button",
+    ]
+)
+_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_ASIDE_OF_TEXT = re.compile(r"note|warning|tip|callout|admonition|caution|important", re.IGNORECASE)
+_WHITE = re.compile(r"[^\S\x0b]+")
+_BREAK = "\x0b"
+_BREAKS = re.compile(r" ?\x0b(?: ?\x0b ?)+")
+_SENTENCE = re.compile(r"[.!?…:;,。！？、，؟۔।]")
+
+_DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4}")
+
+# Deeper elements are read as flat text: hostile pages nest without end.
+MAX_DEPTH = 200
+
+# Blocks of as much prose hardly are teasers (characters).
+LONG = 200
+# Trimmings by name with fewer characters (white space and scripts included) are not looked into.
+SHORT = {NOISE: 300, STRONG: 1500}
+_LENGTH = etree.XPath("string-length(.)")
+_PARSER = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+
+
+@dataclass(slots=True)
+class Block:
+    """A piece of text with nothing but inline elements in it.
+
+    links: characters inside links. score: characters of prose, 0 for what hardly is a sentence.
+    row: which table row a cell is of, -1 outside tables.
+    """
+
+    kind: str
+    text: str
+    links: int
+    row: int = -1
+    score: int = 0
+
+    @property
+    def linked(self) -> float:
+        """The share of the text that is links (0 to 1)."""
+        return self.links / (len(self.text) or 1)
+
+
+@dataclass(slots=True)
+class Span:
+    """An element as the range of its blocks, with what its names say of it."""
+
+    start: int
+    end: int
+    tag: str
+    kind: int
+    body: bool = False
+
+
+@dataclass(slots=True)
+class Blocks:
+    """All blocks of a page in order, and the elements that hold them, outer ones first."""
+
+    blocks: list[Block] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+
+    def sums(self) -> list[float]:
+        """The sums of weights before each block (one more than blocks).
+
+        A block weighs its prose, but less where it is short, and where it stands beside a linked
+        one: so are teasers for other pages.
+        """
+        weights = [0.0] * len(self.blocks)
+        before = False
+        for place, block in enumerate(self.blocks):
+            score = block.score
+            if score:
+                weights[place] = score if score > LONG else score * score / LONG
+                if before and score < 2 * LONG:
+                    weights[place] /= 3
+            before = block.linked > 0.8
+        return list(accumulate(weights, initial=0.0))
+
+
+def parse(html: str) -> Any | None:
+    """The page's tree by libxml2, None where there is nothing in it."""
+    try:
+        return etree.fromstring(html.encode("utf-8", "replace"), _PARSER)
+    except etree.LxmlError:
+        return None
+
+
+def blocks_of(tree: Any) -> Blocks:
+    """Every block below the body that is not hidden, navigation or the like."""
+    walker = _Walker()
+    body = tree.find("body")
+    walker.element(tree if body is None else body, "body", "div", 0)
+    walker.flush()
+    return walker.found
+
+
+class _Walker:
+    """Collects text between the starts and ends of block elements."""
+
+    def __init__(self) -> None:
+        self.found = Blocks()
+        self.pieces: list[str] = []
+        self.links = 0
+        self.kind = "div"
+        self.row = -1
+        self.rows = 0
+        self.in_link = 0
+        self.in_figure = 0
+
+    def element(self, node: Any, tag: str, kind: str, depth: int) -> None:
+        """A block element: its own blocks, and its range where later questions ask for it."""
+        self.flush()
+        found = self.found
+        names = 0 if tag == "body" else _kind_of(node, tag)
+        if names < 0:
+            return
+        if names > WIDE and _LENGTH(node) < SHORT[names]:
+            return
+        outer = self.kind, self.row
+        self.kind = kind
+        if tag == "figure":
+            self.in_figure += 1
+        elif tag == "tr":
+            self.rows += 1
+            self.row = self.rows
+        elif tag == "table":
+            self.row = -1
+        span = Span(len(found.blocks), 0, tag, names, node.get("itemprop") == "articleBody")
+        found.spans.append(span)
+        self.children(node, tag, kind, depth)
+        self.flush()
+        span.end = len(found.blocks)
+        if span.start == span.end:
+            found.spans.pop()  # and those inside went before it
+        if tag == "figure":
+            self.in_figure -= 1
+        self.kind, self.row = outer
+
+    def children(self, node: Any, tag: str, kind: str, depth: int) -> None:
+        pieces = self.pieces
+        if node.text:
+            self.add(node.text)
+        for child in node:
+            name = child.tag
+            if name == "br":
+                pieces.append(_BREAK)
+            elif name == "pre":
+                self.code(child)
+            elif not isinstance(name, str) or name in _SKIPPED:
+                if name == "nav" or name == "footer":
+                    self.flush()
+            elif depth > MAX_DEPTH:
+                self.add(" ".join(child.itertext()))
+            elif name in _INLINE:
+                self.inline(child, name, kind, depth + 1)
+            elif name == "hr":
+                self.flush()
+            elif name in _HEADINGS:
+                self.element(child, name, "h1" if name == "h1" else "h", depth + 1)
+            elif name in ("p", "li", "dt", "dd", "td", "th", "blockquote"):
+                self.element(child, name, "td" if name == "th" else name, depth + 1)
+            else:
+                self.element(child, name, kind if kind in ("li", "td", "dd") else "div", depth + 1)
+            if child.tail:
+                self.add(child.tail)
+
+    def inline(self, node: Any, tag: str, kind: str, depth: int) -> None:
+        if tag != "a" and _kind_of(node, tag, inline=True) < 0:
+            return
+        if tag == "a":
+            self.in_link += 1
+        self.children(node, tag, kind, depth)
+        if tag == "a":
+            self.in_link -= 1
+
+    def add(self, text: str) -> None:
+        if text.isspace():
+            if self.pieces:
+                self.pieces.append(" ")
+            return
+        self.pieces.append(text)
+        if self.in_link:
+            self.links += len(text.strip())
+
+    def code(self, node: Any) -> None:
+        """Preformatted text as it stands."""
+        self.flush()
+        if _kind_of(node, "pre") < 0:
+            return
+        for each in node.iter("br"):
+            each.tail = "\n" + (each.tail or "")
+        text = "".join(node.itertext()).strip("\r\n").rstrip()
+        if text.strip():
+            self.found.blocks.append(Block("pre", text, 0, -1, len(text) if len(text) > 40 else 0))
+
+    def flush(self) -> None:
+        """End the block: what was collected is text of its own from here."""
+        if not self.pieces:
+            return
+        text = _WHITE.sub(" ", "".join(self.pieces)).strip(" \x0b")
+        links = self.links
+        self.pieces.clear()
+        self.links = 0
+        if not text:
+            return
+        parts = _BREAKS.split(text) if _BREAK in text else [text]
+        kind = "figure" if self.in_figure and self.kind in ("div", "p") else self.kind
+        for part in parts:
+            if (
+                part := part.replace(" \x0b", "\n")
+                .replace("\x0b ", "\n")
+                .replace("\x0b", "\n")
+                .strip()
+            ):
+                share = links * len(part) // len(text)
+                self.found.blocks.append(
+                    Block(kind, part, share, self.row, prose(kind, part, share))
+                )
+
+
+def prose(kind: str, text: str, links: int) -> int:
+    """How many characters of a block count as prose: none of a short, linked or broken one.
+
+    Characters of scripts that write a word in one or two count twice.
+    """
+    length = len(text)
+    if not text.isascii() and _DENSE.search(text):
+        length *= 2
+        links *= 2
+    if length < 40 or kind in ("h", "h1", "figure") or links > 0.4 * length:
+        return 0
+    if not _SENTENCE.search(text, 1):
+        return 0
+    return length - links
+
+
+def _kind_of(node: Any, tag: str, inline: bool = False) -> int:
+    """What an element's names say: CONTENT, NOISE, STRONG noise or 0; -1: never read."""
+    attributes = dict(node.items())
+    if not attributes:
+        return NOISE if tag in ("aside", "form") else 0
+    get = attributes.get
+    if "hidden" in attributes and get("hidden") != "until-found":
+        return -1
+    style = get("style")
+    if style and _HIDDEN_STYLE.search(style):
+        return -1
+    role = get("role")
+    if role in _NOISY_ROLES and (tag not in ("body", "main", "article")):
+        return STRONG
+    names = (get("class") or "") + " " + (get("id") or "")
+    kind = kind_of_names(names) if len(names) > 1 else 0
+    if tag == "form" and kind != STRONG:
+        return NOISE  # some systems put the whole page into one: then it is most of the prose
+    if inline:
+        return -1 if kind in (NOISE, STRONG) else 0
+    if kind == 0 and get("aria-hidden") == "true":
+        return STRONG
+    if tag == "aside" and not _ASIDE_OF_TEXT.search(names):
+        return NOISE if kind != STRONG else STRONG
+    if kind == NOISE and tag in ("article", "main", "body"):
+        return 0
+    return kind

@@ -1,0 +1,111 @@
+"""From bytes to clean text: encodings, extractors and tidying up."""
+
+import re
+import unicodedata
+from typing import Literal
+
+import trafilatura
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.encoding import bytes_to_str, detect_encoding
+from resiliparse.parse.html import HTMLTree
+
+from llm.corpus.reading.article import read_article
+from llm.corpus.reading.mojibake import repair
+
+Engine = Literal["auto", "blocks", "resiliparse", "trafilatura"]
+
+# Where the fast reader doubts itself, trafilatura is believed unless it finds so much less.
+MUCH_LESS = 0.5
+
+_BYTE_ORDER_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+# Control characters other than tab and newline, zero-width and direction marks, private use.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff\ufffe\uffff]"
+)
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+class Unreadable(ValueError):
+    """A page that gives no document; `reason` is one word for the table of drops."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no text: {reason}")
+        self.reason = reason
+
+
+def decode(data: bytes, declared: str | None) -> str:
+    """Bytes as text: by byte order mark, as UTF-8 if that fits, as declared, or as detected.
+
+    UTF-8 goes before the declared charset: text in another encoding hardly ever is valid UTF-8,
+    while servers often declare wrongly.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding, "replace")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        detected = detect_encoding(data, from_html_meta=True) or "windows-1252"
+    if declared:
+        try:
+            return bytes_to_str(data, declared)
+        except LookupError:
+            return bytes_to_str(data, detected)  # a charset that nobody knows
+    return bytes_to_str(data, detected)
+
+
+def read_html(html: str, url: str, engine: Engine) -> tuple[str, str]:
+    """The main text of an HTML page and the extractor that gave it. Raises Unreadable."""
+    if "\0" in html[:1024]:
+        raise Unreadable("binary")
+    if engine == "trafilatura":
+        return _found(_thorough(html, url)), "trafilatura"
+    if engine == "resiliparse":
+        return _found(_simple(html)), "resiliparse"
+    reading = read_article(html)
+    text = tidy(reading.text)
+    if engine == "auto" and reading.doubtful:
+        thorough = _thorough(html, url)
+        if len(thorough) > MUCH_LESS * len(text):
+            return thorough, "trafilatura"
+        if not text:
+            return _found(_simple(html)), "resiliparse"
+    return _found(text), "blocks"
+
+
+def tidy(text: str) -> str:
+    """Text as it was meant: wrongly decoded characters repaired, plain line ends and spaces.
+
+    Nothing invisible, characters composed (NFC).
+
+    Indentation stays; white space at line ends goes; at most one blank line in a row.
+    """
+    text = _SPACES.sub(" ", _LINE_ENDS.sub("\n", repair(text)))
+    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()  # lone surrogates have no UTF-8
+    return _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text)).strip("\n")
+
+
+def _found(text: str) -> str:
+    if not text.strip():
+        raise Unreadable("no_text")
+    return text
+
+
+def _simple(html: str) -> str:
+    return tidy(extract_plain_text(HTMLTree.parse(html), main_content=True))
+
+
+def _thorough(html: str, url: str) -> str:
+    # trafilatura answers None where it finds no text, whatever the reason.
+    # Without its fallbacks it is faster and no worse (F1 0.955 against 0.953 on article pages).
+    text = trafilatura.extract(html, url=url or None, fast=True, include_comments=False)
+    return tidy(text or "")

@@ -1,0 +1,63 @@
+"""Links are what a reader can click on, and what the page does not ask crawlers to leave alone."""
+
+from llm.corpus.web.links import read_links
+
+PAGE = "http://site.test/docs/page.html"
+
+
+def test_links_are_absolute_unique_and_in_order() -> None:
+    body = (
+        b"<a href='b.html'>b</a><A HREF=/a?utm_source=x>a</A><a href='b.html#x'>b again</a>"
+        b"<a href='mailto:x@y.z'>m</a><a>none</a><a href=''>empty</a><a href='pic.PNG'>p</a>"
+        b"<!-- <a href='/commented'> --><script>'<a href=\"/script\">'</script>"
+    )
+    links = read_links(body, PAGE, {})
+    assert links.urls == ("http://site.test/docs/b.html", "http://site.test/a")
+    assert not links.noindex
+
+
+def test_base_moves_relative_links() -> None:
+    body = b"<head><base href='/other/'></head><a href='x'>x</a>"
+    assert read_links(body, PAGE, {}).urls == ("http://site.test/other/x",)
+
+
+def test_robots_directives_of_page_and_header_are_heard() -> None:
+    link = b"<a href='/x'>x</a>"
+    assert read_links(b"<meta name=robots content='noindex, follow'>" + link, PAGE, {}).noindex
+    assert read_links(b"<meta name=robots content=none>" + link, PAGE, {}).urls == ()
+    said = read_links(link, PAGE, {"x-robots-tag": "noindex, nofollow"})
+    assert (said.noindex, said.urls) == (True, ())
+    assert read_links(b"<a rel='external NoFollow' href=/x>x</a>", PAGE, {}).urls == ()
+
+
+def test_directives_for_other_crawlers_are_theirs() -> None:
+    link = b"<a href='/x'>x</a>"
+
+    def read(said: str, agent: str = "Penstock") -> tuple[bool, bool]:
+        links = read_links(link, PAGE, {"x-robots-tag": said}, agent)
+        return links.noindex, not links.urls
+
+    assert read("otherbot: noindex, nofollow") == (False, False)
+    assert read("otherbot: noindex, penstock: nofollow") == (False, True)
+    assert read("noindex, otherbot: nofollow") == (True, False)
+    assert read("unavailable_after: 25 Jun 2030 15:00:00 PST, noindex") == (True, False)
+    named = b"<meta name=penstock content=noindex><meta name=otherbot content=nofollow>"
+    assert read_links(named + link, PAGE, {}, "Penstock").noindex
+    assert read_links(named + link, PAGE, {}, "Penstock").urls
+
+
+def test_feeds_are_named_in_the_head() -> None:
+    body = (
+        b"<link rel='alternate' type='application/rss+xml' href='/feed'><link rel=alternate"
+        b" hreflang=de href='/de'><link rel=stylesheet type='application/atom+xml' href='/no'>"
+        b"<link rel='Alternate' type='application/atom+xml' href='atom.xml?utm_source=x'>"
+    )
+    assert read_links(body, PAGE, {}).feeds == (
+        "http://site.test/feed",
+        "http://site.test/docs/atom.xml",
+    )
+
+
+def test_bytes_that_are_no_page_have_no_links() -> None:
+    for body in (b"", b"\x00" * 50, bytes(range(256)) * 20, b"<a href='http://[broken'>x</a>"):
+        assert read_links(body, PAGE, {}).urls == ()
