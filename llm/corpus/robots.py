@@ -67,8 +67,8 @@ def read(robots_txt: str, user_agent: str) -> Rules:
 def from_response(status: int, body: bytes, user_agent: str) -> Rules:
     """The rules that an answer stands for: 2xx what it says, 3xx and 4xx all allowed.
 
-    Where there is no answer, or only 5xx or 429, there are no rules to be had: fetch nothing
-    (RFC 9309, 2.3.1).
+    Where there is no answer, or 5xx or 429, there are no rules to be had and this is not to be
+    asked: fetch nothing (RFC 9309, 2.3.1).
     """
     text = body[:MAX_BYTES].decode("utf-8-sig", "replace") if 200 <= status < 300 else ""
     return read(text, user_agent)

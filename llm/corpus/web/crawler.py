@@ -331,9 +331,15 @@ class Crawler:
                 answer = await self._follow(url, site, robots.MAX_BYTES, whole=False)
                 known = (answer.status, answer.body)
             except FetchFailed as failure:
-                if failure.reason != _NOWHERE:
+                # There is none to be had (RFC 9309, 2.3.1.2), or the server does not give it (2.3.1.3).
+                # 429 is left out of that, though a 4xx: who says that he is asked too much is not to
+                # be asked for pages, and what he allows is not known.
+                if failure.reason != _NOWHERE and failure.status not in (408, 425):
                     raise
-                known = (404, b"")  # there is none to be had (RFC 9309, 2.3.1.2)
+                known = (failure.status or 404, b"")
+            # Not only those that are worth another try: each 5xx closes the site (2.3.1.4).
+            if known[0] >= 500:
+                raise FetchFailed(f"http_{known[0]}", True, known[0])
             self.frontier.set_robots(site.origin, *known)
         return known
 

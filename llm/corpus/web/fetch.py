@@ -64,12 +64,14 @@ class FetchFailed(Exception):
     """No answer that is worth keeping.
 
     reason: a word, then after a colon the details. unreachable: another time may be better.
+    status: what the server answered, 0 where it is not the answer that failed.
     """
 
-    def __init__(self, reason: str, unreachable: bool) -> None:
+    def __init__(self, reason: str, unreachable: bool, status: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.unreachable = unreachable
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ class Fetcher:
                 answer = await self._in_turn(url, pace, _Wish(wanted, limit, headers or {}, whole))
                 if answer.status not in RETRIED:
                     return answer
-                failure = FetchFailed(f"http_{answer.status}", unreachable=True)
+                failure = FetchFailed(f"http_{answer.status}", True, answer.status)
                 asked = retry_after(answer.headers)
                 struggling = answer.status in _STRUGGLING
             except (httpx.TransportError, TimeoutError) as error:

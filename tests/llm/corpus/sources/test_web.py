@@ -110,16 +110,30 @@ def test_a_host_that_asks_for_too_long_a_pause_is_left_out(
         run(source(), context, website)
 
 
-def test_robots_txt_with_4xx_allows_and_5xx_closes(
-    website: Any, context: Context, source: Make
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 410, 418, 425, 451])
+def test_robots_txt_with_4xx_allows(
+    website: Any, context: Context, source: Make, status: int
 ) -> None:
     website.add("/")
-    website.answers["/robots.txt"] = reply(b"Disallow: /", 403)
-    assert set(pages(run(source(), context, website, "forbidden")[1])) == {"/"}
-    website.answers["/robots.txt"] = reply(b"", 500)
-    with pytest.raises(ConnectionError, match="robots_unreachable"):
-        run(source(), context, website, "broken")
-    assert website.asked["/"] == 1
+    website.answers["/robots.txt"] = reply(b"User-agent: *\nDisallow: /", status)
+    values = source(retries=1, backoff_seconds=0.01, sitemaps=False)
+    assert set(pages(run(values, context, website)[1])) == {"/"}
+    assert len(website.times("/robots.txt")) == (2 if status in (408, 425) else 1)
+
+
+@pytest.mark.parametrize("status", [429, 500, 501, 502, 503, 504, 505, 507, 511, 520, 522, 599])
+def test_robots_txt_with_5xx_or_429_closes(
+    website: Any, context: Context, source: Make, status: int
+) -> None:
+    website.add("/")
+    website.answers["/robots.txt"] = reply(b"User-agent: *\nAllow: /", status)
+    values = source(retries=1, backoff_seconds=0.01)
+    with pytest.raises(ConnectionError, match=f"robots_unreachable: http_{status}"):
+        run(values, context, website)
+    assert not website.asked
+    # Nothing of it is remembered: the next try may find the site open.
+    website.answers["/robots.txt"] = reply(b"User-agent: *\nAllow: /")
+    assert set(pages(run(values, context, website)[1])) == {"/"}
 
 
 def test_sitemaps_lead_to_pages_that_nothing_links_to(
