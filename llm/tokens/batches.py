@@ -8,15 +8,21 @@ from step to step, so resuming at a step is asking for that step.
 
 Worked example: 11 tokens 0..10, T = 4 gives the windows [0 1 2 3 4] and [4 5 6 7 8]; with 3
 sequences a batch, step 0 holds both windows of epoch 0 and the first of epoch 1.
+
+Where sources have weights, each source's shards are a stream of their own, and an epoch has
+round(weight * windows) windows of each. A source's windows come in epochs of its own that run on
+from one epoch of the mix into the next: at weight 0.5, every window is read once in two of them.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 
 from llm.step import BadInput
 from llm.tokens.shards import Shard
@@ -57,27 +63,73 @@ def permuted(positions: Integers, size: int, seed: int, epoch: int) -> Integers:
     return result.astype(np.int64)
 
 
+class _Part(NamedTuple):
+    """What is read as one stream: a source's shards, or all of them where no weight is set."""
+
+    begin: int  # its first token among those of all parts
+    windows: int
+    share: int  # windows of it in an epoch
+    seed: int
+
+
 class Batches:
     """Batches of windows over the train shards at `paths`, in the order given.
 
-    tokens: tokens in all shards; windows: windows an epoch;
+    mix: how often a source's windows are read for each time those of a source of weight 1 are;
+    sources that it does not name have weight 1. Where all have, windows run from one source into
+    the next as if there was no mix.
+
+    tokens: tokens in all shards; windows: windows an epoch; by_source: the same by source, empty
+    where no weight is set;
     steps_per_epoch: windows / sequences, fractional: a batch runs on into the next epoch.
-    Raises BadInput when the shards hold less than one window.
+    Raises BadInput when the shards hold less than one window, or not what the mix names.
     """
 
     def __init__(
-        self, paths: Sequence[Path], context_length: int, sequences: int, seed: int
+        self,
+        paths: Sequence[Path],
+        context_length: int,
+        sequences: int,
+        seed: int,
+        mix: Mapping[str, float] | None = None,
     ) -> None:
-        shards = [Shard.open(path) for path in paths]
-        self._streams = [shard.tokens for shard in shards if len(shard.tokens)]
+        opened = [Shard.open(path) for path in paths]
+        shards = [shard for shard in opened if len(shard.tokens)]
+        groups, self._mixed = {"": shards}, False
+        if mix:
+            named = _by_source(shards)
+            _check_names(mix, named)
+            self._mixed = any(mix.get(name, 1) != 1 for name in named)
+            groups = named if self._mixed else groups
+        self._streams = [shard.tokens for group in groups.values() for shard in group]
         self._starts = list(accumulate((len(stream) for stream in self._streams), initial=0))
         self.tokens = self._starts[-1]
         self.context_length, self.sequences, self.seed = context_length, sequences, seed
-        self.windows = max(0, self.tokens - 1) // context_length
-        if not self.windows:
+        self._parts: list[_Part] = []
+        begin = 0
+        for name, group in groups.items():
+            size = sum(len(shard.tokens) for shard in group)
+            windows = max(0, size - 1) // context_length
+            share = round((mix or {}).get(name, 1) * windows)
+            self._parts.append(_Part(begin, windows, share, _seed_of(name, seed)))
+            begin += size
+        self._firsts = list(accumulate((part.windows for part in self._parts), initial=0))
+        self._bounds = list(accumulate((part.share for part in self._parts), initial=0))
+        self.windows = self._bounds[-1]
+        self.by_source = (
+            {name: part.share for name, part in zip(groups, self._parts, strict=True)}
+            if self._mixed
+            else {}
+        )
+        if not self._firsts[-1]:
             raise BadInput(
                 f"the training split has {self.tokens} tokens, fewer than one window of "
                 f"{context_length + 1}: crawl more, lower model.context_length, or loosen clean.filters"
+            )
+        if not self.windows:
+            raise BadInput(
+                "pretrain.mix leaves out every source that has a window: give one of "
+                f"{', '.join(groups)} more weight"
             )
         self.steps_per_epoch = self.windows / sequences
         self._block: tuple[tuple[int, int], Integers] | None = None
@@ -105,7 +157,9 @@ class Batches:
         windows = self.windows_of(step, start, stop).tolist()
         result = np.empty((len(windows), self.context_length + 1), dtype=np.int64)
         for row, window in zip(result, windows, strict=True):
-            self._read(window * self.context_length, row)
+            number = bisect_right(self._firsts, window) - 1
+            inside = window - self._firsts[number]
+            self._read(self._parts[number].begin + inside * self.context_length, row)
         return result
 
     def _order(self, epoch: int, number: int) -> Integers:
@@ -113,8 +167,23 @@ class Batches:
         if self._block is None or self._block[0] != (epoch, number):
             positions = np.arange(number * BLOCK, min((number + 1) * BLOCK, self.windows))
             order = permuted(positions, self.windows, self.seed, epoch)
-            self._block = ((epoch, number), order)
+            self._block = ((epoch, number), self._dealt(order, epoch) if self._mixed else order)
         return self._block[1]
+
+    def _dealt(self, places: Integers, epoch: int) -> Integers:
+        """Which windows are read at these places of an epoch of the mix, before it is shuffled."""
+        result = np.empty_like(places)
+        owners = np.searchsorted(self._bounds, places, side="right") - 1
+        for number in np.unique(owners).tolist():
+            part = self._parts[number]
+            rows = np.flatnonzero(owners == number)
+            turns = epoch * part.share + places[rows] - self._bounds[number]
+            epochs, inside = np.divmod(turns, part.windows)
+            for own in np.unique(epochs).tolist():
+                now = epochs == own
+                order = permuted(inside[now], part.windows, part.seed, own)
+                result[rows[now]] = self._firsts[number] + order
+        return result
 
     def _read(self, begin: int, row: Integers) -> None:
         """Fill `row` from the token at `begin` on, over the ends of shards where need be.
@@ -129,3 +198,31 @@ class Batches:
             row[filled : filled + len(piece)] = piece
             filled += len(piece)
             shard += 1
+
+
+def _by_source(shards: Sequence[Shard]) -> dict[str, list[Shard]]:
+    """Shards by the source of their documents, which each has one of."""
+    found: dict[str, list[Shard]] = {}
+    for shard in shards:
+        names = pc.unique(shard.documents["source"]).to_pylist()
+        if len(names) != 1:
+            raise BadInput(
+                f"{shard.path} has documents of {', '.join(sorted(names))}: pretrain.mix needs "
+                "shards of one source each"
+            )
+        found.setdefault(names[0], []).append(shard)
+    return dict(sorted(found.items()))
+
+
+def _check_names(mix: Mapping[str, float], named: Mapping[str, object]) -> None:
+    unknown = sorted(mix.keys() - named.keys())
+    if unknown:
+        raise BadInput(
+            f"pretrain.mix names {', '.join(unknown)}: the training split has "
+            f"{'documents of ' + ', '.join(named) if named else 'no document'}"
+        )
+
+
+def _seed_of(source: str, seed: int) -> int:
+    """A seed of its own for each source: sources of one size would else have one order."""
+    return int.from_bytes(blake2b(f"{seed}/{source}".encode(), digest_size=8).digest(), "little")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "numpy", "safetensors")
 
+MOST_WEIGHT = 1000
+
 
 @section
 class PretrainSettings:
@@ -40,6 +42,11 @@ class PretrainSettings:
         description="How much to train on, repeating the corpus as needed (tokens, rounded up to whole steps). "
         "Raise it later: training goes on, it does not start again.",
         gt=0,
+    )
+    mix: dict[str, float] = setting(
+        default=dict,
+        description="How often the documents of a source are seen for each time those of a source with weight 1 "
+        "are, by the source's name (0 to 1,000; 0 leaves it out; sources not named have weight 1).",
     )
     batch_tokens: int = setting(
         default=4096,
@@ -89,6 +96,9 @@ class PretrainSettings:
                 f"{self.model.context_length}, and at least data_parallel {self.data_parallel} "
                 "times that"
             )
+        for name, weight in self.mix.items():
+            if not 0 <= weight <= MOST_WEIGHT:
+                raise ValueError(f"mix.{name} is {weight}: a weight is from 0 to {MOST_WEIGHT:,}")
 
     @property
     def rows(self) -> int:
@@ -119,11 +129,15 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         "steps": values.steps,
         "tokens": tokens,
         "corpus_tokens": job["corpus_tokens"],
-        "epochs": round(tokens / job["corpus_tokens"], 2),
+        "epochs": round(tokens / job["epoch_tokens"], 2),
         "matrix_parameters": DecoderConfig(**job["config"]).matrix_parameters,
         "loss": round(loss, 4),
     }
     summary = f"{tokens:,} tokens in {values.steps:,} steps, loss {loss:.3f}"
+    if job["mix"]:
+        counts["epoch_windows"] = job["mix"]
+        shares = (f"{name} {windows:,}" for name, windows in job["mix"].items())
+        summary += f"; windows an epoch: {', '.join(shares)}"
     return StepResult(counts=counts, content=folder_digest(context.out / MODEL), summary=summary)
 
 
@@ -132,7 +146,8 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
     tokenizer = inputs["tokenizer"][0] / "tokenizer.json"
     shards = [folder / "train.arrow" for folder in inputs["tokens"]]
     init = inputs["init"][0] if inputs.get("init") else None
-    data = Batches(shards, values.model.context_length, values.rows, values.seed)
+    length = values.model.context_length
+    data = Batches(shards, length, values.rows, values.seed, values.mix)
     config = resolve(values, tokenizer, init)
     identity = identify(values, config, shards, init)
     start = adopt_trunk(values, inputs.get("trunk", ()), identity, context)
@@ -141,12 +156,14 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
         "config": dataclasses.asdict(config),
         "shards": [str(path.resolve()) for path in shards],
         "corpus_tokens": data.tokens,
+        "epoch_tokens": data.windows * length if data.by_source else data.tokens,
+        "mix": data.by_source,  # windows an epoch
         "tokenizer": str(tokenizer.resolve()),
         "init": str(init.resolve()) if init else None,
         "start": str(start.resolve()) if start else None,
         "identity": identity,
         "device": context.machine.device,
-        "micro_batch": launch.micro_batch(context.machine, values.model.context_length),
+        "micro_batch": launch.micro_batch(context.machine, length),
     }
 
 
@@ -186,6 +203,7 @@ def identify(
     recipe = dataclasses.asdict(values)
     for name in ("tokens", "checkpoint_every", "init"):
         del recipe[name]
+    recipe["mix"] = sorted(values.mix.items())
     for name in ("decay_fraction", "final_lr_fraction"):
         del recipe["schedule"][name]
     first = [file_digest(path) for path in sorted(init.glob("*.safetensors"))] if init else []
@@ -272,9 +290,8 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         model.load_state_dict(load_decoder(Path(job["init"])).state_dict())
     elif group.rank == 0:  # the others get its weights by sharing them
         model.initialise(values.seed)
-    data = Batches(
-        [Path(path) for path in job["shards"]], config.context_length, values.rows, values.seed
-    )
+    shards = [Path(path) for path in job["shards"]]
+    data = Batches(shards, config.context_length, values.rows, values.seed, values.mix)
     plan = loop.Plan(
         steps=values.steps,
         tokens_per_step=values.batch_tokens,

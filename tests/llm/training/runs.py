@@ -37,13 +37,13 @@ def tiny_settings(**changes: Any) -> PretrainSettings:
     return PretrainSettings(**{**defaults, **changes})
 
 
-def write_tokens(folder: Path, tokens: int, seed: int) -> None:
+def write_tokens(folder: Path, tokens: int, seed: int, source: str = "docs") -> None:
     """A tokenize artifact: one document of `tokens` ids that a model can learn something from."""
     folder.mkdir()
     random = np.random.default_rng(seed)
     ids = (np.cumsum(random.integers(0, 4, tokens)) % VOCABULARY).astype(np.uint16)
     columns = ShardColumns(
-        doc_ids=[bytes(16)], sources=["docs"], sizes=[tokens], lengths=[tokens], tokens=ids
+        doc_ids=[bytes(16)], sources=[source], sizes=[tokens], lengths=[tokens], tokens=ids
     )
     write_shard(folder / "train.arrow", columns, {"tokenizer": "test"})
 

@@ -12,6 +12,7 @@ from llm.models.config import DecoderConfig, ModelSettings
 from llm.models.decoder import Decoder
 from llm.models.folder import load, save
 from llm.step import BadInput, Context, Inputs, Machine
+from llm.tokens.batches import Batches
 from llm.training import launch, pretrain
 from llm.training.pretrain import PretrainSettings
 from llm.training.ranks import Group
@@ -125,6 +126,43 @@ def test_a_corpus_smaller_than_a_batch_is_repeated(
     write_tokens(tmp_path / "small", 50, 0)
     result = pretrain.pretrain(tiny_settings(), {**inputs, "tokens": [tmp_path / "small"]}, context)
     assert result.counts["epochs"] == pytest.approx(12 * 128 / 50, abs=0.01)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_sources_are_seen_by_their_weights_whether_interrupted_or_not(
+    inputs: Inputs, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tokens(tmp_path / "books", 300, 5, source="books")
+    mixed = {**inputs, "tokens": [*inputs["tokens"], tmp_path / "books"]}
+    values = tiny_settings(mix={"books": 4.0, "docs": 0.5})
+    result = pretrain.pretrain(values, mixed, context)
+    shares = {"books": 4 * (299 // 16), "docs": round(0.5 * (1399 // 16))}
+    assert result.counts["epoch_windows"] == shares
+    assert result.summary.endswith("; windows an epoch: books 72, docs 44")
+    assert result.counts["epochs"] == round(12 * 8 / sum(shares.values()), 2)
+
+    (tmp_path / "again").mkdir()
+    (tmp_path / "interrupted").mkdir()
+    again = Context(tmp_path / "again", tmp_path / "interrupted", machine=context.machine)
+    read = Batches.batch
+
+    def fail_at_seven(data: Batches, step: int, *rows: int) -> Any:
+        if step == 7:
+            raise InterruptedError
+        return read(data, step, *rows)
+
+    monkeypatch.setattr(Batches, "batch", fail_at_seven)
+    with pytest.raises(InterruptedError):
+        pretrain.pretrain(values, mixed, again)
+    monkeypatch.setattr(Batches, "batch", read)
+    assert pretrain.pretrain(values, mixed, again) == result
+    assert (again.out / "seen.jsonl").read_bytes() == (context.out / "seen.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), 1001.0])
+def test_a_weight_out_of_bounds_is_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match=r"mix.books is .*: a weight is from 0 to 1,000"):
+        tiny_settings(mix={"books": weight})
 
 
 @pytest.mark.parametrize(
