@@ -328,7 +328,7 @@ class Crawler:
         if known is None:
             url = f"{site.origin}/robots.txt"
             try:
-                answer = await self._follow(url, site, robots.MAX_BYTES, whole=False)
+                answer = await self._follow(url, robots.MAX_BYTES, whole=False)
                 known = (answer.status, answer.body)
             except FetchFailed as failure:
                 # There is none to be had (RFC 9309, 2.3.1.2), or the server does not give it (2.3.1.3).
@@ -343,9 +343,20 @@ class Crawler:
             self.frontier.set_robots(site.origin, *known)
         return known
 
-    async def _follow(self, url: str, site: Site, max_bytes: int, whole: bool = True) -> Answer:
-        """Fetch a file that is no page, some redirects on, wherever these lead."""
+    async def _follow(
+        self, url: str, max_bytes: int, whole: bool = True, ask_rules: bool = False
+    ) -> Answer:
+        """Fetch a file that is no page, some redirects on, wherever these lead.
+
+        Each host on the way is asked at its own pace; with `ask_rules`, at that of its robots.txt,
+        and only if there is nothing against the host as a whole.
+        """
         for _ in range(robots.MAX_REDIRECTS + 1):
+            site = self._site(origin(url))
+            if ask_rules:
+                await self._rules(site)
+                if site.problem is not None:
+                    raise site.problem
             answer = await self.fetcher.get(
                 url, site.pace, lambda head: head.status == 200, max_bytes, whole=whole
             )
@@ -389,7 +400,7 @@ class Crawler:
         if origin(url) == site.origin and not rules.allowed(url):
             return []
         try:
-            answer = await self._follow(url, site, sitemaps.MAX_BYTES)
+            answer = await self._follow(url, sitemaps.MAX_BYTES, ask_rules=True)
         except FetchFailed as failure:
             self.report.warning(f"the sitemap {url} is left out: {failure.reason}")
             return []

@@ -230,6 +230,38 @@ def test_robots_txt_is_found_five_redirects_on_and_kept_for_its_own_host(
     assert urls(out) == ["/", "/x"]
 
 
+@pytest.mark.parametrize("file", ["robots.txt", "sitemap.xml"])
+def test_a_redirect_to_another_host_keeps_that_ones_pace(
+    website: Any, context: Context, source: Make, file: str
+) -> None:
+    names = [f"quick{i}.test" for i in range(5)]
+    plain = website.reply
+
+    def reply(path: str, headers: dict[str, str]) -> Any:
+        name = headers["Host"]
+        plain(name + path, headers)
+        if path == "/":
+            return text(name)
+        if name == "slow.test" and path == "/robots.txt":
+            return text("User-agent: *\nCrawl-delay: 0.2")
+        if name != "slow.test" and path == f"/{file}":
+            answer = hop(f"http://slow.test/of/{name}")
+            answer.slow = 0.1  # so that the slow host has said by then how slow it is
+            return answer
+        answer = text("")
+        answer.status = 404
+        return answer
+
+    website.reply = reply
+    seeds = tuple(f"http://{name}/" for name in ("slow.test", *names))
+    result, _ = crawl(source(seeds=seeds), context, website, "slow.test", *names)
+    assert result.counts["pages"] == 6
+    asked = [(moment, path) for moment, path, _ in website.requests if path.startswith("slow")]
+    assert asked[0][1] == "slow.test/robots.txt"
+    assert len(asked) == 3 + len(names)
+    assert min(b[0] - a[0] for a, b in itertools.pairwise(asked)) >= 0.2
+
+
 def test_of_a_huge_robots_txt_the_first_part_counts(
     website: Any, context: Context, source: Make
 ) -> None:
