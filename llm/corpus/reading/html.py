@@ -71,12 +71,12 @@ def read_html(html: str, url: str, engine: Engine) -> tuple[str, str]:
         return _found(_simple(html)), "resiliparse"
     reading = read_article(html)
     text = tidy(reading.text)
+    if engine == "auto" and not text:
+        return _found(_simple(html)), "resiliparse"
     if engine == "auto" and reading.doubtful:
         thorough = _thorough(html, url)
         if len(thorough) > MUCH_LESS * len(text):
             return thorough, "trafilatura"
-        if not text:
-            return _found(_simple(html)), "resiliparse"
     return _found(text), "blocks"
 
 

@@ -145,7 +145,7 @@ def test_a_page_that_breaks_its_reader_costs_that_page_only(
         replace(context, machine=machine),
         make_crawl(tmp_path / "c", pages),
         program=BREAKS,
-        page_seconds=0.5,
+        page_seconds=3,
     )
     assert result.counts["dropped"] == {
         "failed_RecursionError": 1,
@@ -166,7 +166,7 @@ def test_a_page_that_nests_without_end_is_stopped_in_time(tmp_path: Path, contex
     deep = "<div>" * 20_000 + "deep"
     pages = [("http://a.test/1", deep), ("http://a.test/2", page(SENTENCE * 5))]
     crawl = make_crawl(tmp_path / "c", pages)
-    result = run(context, crawl, engine="resiliparse", page_seconds=0.5)
+    result = run(context, crawl, engine="resiliparse", page_seconds=3)
     assert result.counts["dropped"] == {"timeout": 1}
     assert result.counts["documents"] == 1
 

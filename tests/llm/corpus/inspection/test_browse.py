@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.llm.corpus.test_whatif import text
+from tests.llm.corpus.inspection.test_whatif import text
 
 from llm.corpus.decide import DecideAll
 from llm.corpus.documents import DOCUMENTS, read_table, write_table
