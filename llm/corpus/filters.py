@@ -90,7 +90,8 @@ SETS = ("c4", "gopher_quality", "gopher_repetition", "fineweb", "fineweb2", "mod
 class Rule:
     """One bound: a document fails when its signal is below `low` or above `high`.
 
-    languages: bounds of some languages in place of these, as (low, high).
+    languages: bounds of some languages in place of these, as (low, high); signals: signals of some
+    languages in place of that one.
     """
 
     name: str
@@ -98,6 +99,11 @@ class Rule:
     low: float = -np.inf
     high: float = np.inf
     languages: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    signals: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def signal_in(self, language: str) -> str:
+        """The signal that is asked of a document in this language."""
+        return self.signals.get(language, self.signal)
 
 
 def rules(settings: FilterSettings) -> list[Rule]:
@@ -107,13 +113,15 @@ def rules(settings: FilterSettings) -> list[Rule]:
         thresholds = getattr(settings, preset)
         for field, bound in _bounds(thresholds).items():
             side, _, signal = field.partition("_")
-            if signal.startswith("c4_") and not thresholds.terminal_punctuation:
-                signal += "_any_end"
+            signals = {}
+            if isinstance(thresholds, C4):
+                signals = dict.fromkeys(thresholds.any_end_languages, f"{signal}_any_end")
+                signal += "" if thresholds.terminal_punctuation else "_any_end"
             others = _others(settings, preset, field)
             if any(value is not None for value in (bound, *others.values())):
                 low, high = _interval(side, bound)
                 languages = {code: _interval(side, value) for code, value in others.items()}
-                found.append(Rule(f"{preset}.{field}", signal, low, high, languages))
+                found.append(Rule(f"{preset}.{field}", signal, low, high, languages, signals))
     return found
 
 
@@ -136,6 +144,8 @@ def failures(
         columns.append(~wanted | (scores < settings.min_language_score))
     for rule in rules(settings):
         values = signals[rule.signal]
+        for language in rule.signals:
+            values = np.where(codes == language, signals[rule.signal_in(language)], values)
         low, high = np.full(len(values), rule.low), np.full(len(values), rule.high)
         for language, bounds in rule.languages.items():
             low[codes == language], high[codes == language] = bounds

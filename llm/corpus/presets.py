@@ -16,7 +16,11 @@ class C4:
     """Whole sentences: the filter of C4 (Raffel et al. 2020). It also cuts lines, see llm.corpus.text.c4."""
 
     min_c4_sentences: float | None = setting(
-        default=5, description="Fewest sentences in the lines that are kept (count).", ge=0
+        default=5,
+        description="Fewest sentences in the lines that are kept (count). Fixed: such lines have at "
+        "least 3 words, none of more than 1,000 characters; in a script without spaces each letter "
+        "is a word.",
+        ge=0,
     )
     max_c4_lorem_ipsum: float | None = setting(
         default=0, description="Most lines with lorem ipsum (count).", ge=0
@@ -26,7 +30,13 @@ class C4:
     )
     terminal_punctuation: bool = setting(
         default=True,
-        description="Keep only lines that end in . ? ! or a quotation mark (FineWeb: false).",
+        description="Keep only lines that end in . ? ! or a quotation mark, or in another script's "
+        "full stop (FineWeb: false).",
+    )
+    any_end_languages: tuple[str, ...] = setting(
+        default=("lo", "th"),
+        description="Languages whose lines may end in anything (ISO 639 codes): those without a "
+        "full stop.",
     )
 
 
@@ -115,7 +125,10 @@ class FineWeb:
         default=0.12, description="Fewest lines that end a sentence (fraction).", ge=0, le=1
     )
     max_short_lines: float | None = setting(
-        default=0.67, description="Most lines of at most 30 characters (fraction).", ge=0, le=1
+        default=0.67,
+        description="Most lines of at most 30 characters, a fixed number (fraction).",
+        ge=0,
+        le=1,
     )
     max_duplicate_line_characters: float | None = setting(
         default=0.01, description="Most characters in repeated lines (fraction).", ge=0, le=1
@@ -130,7 +143,10 @@ class FineWeb2(GopherQuality, GopherRepetition, FineWeb):
     """One set for every language (Penedo et al. 2025): no rules on short lines or paragraphs."""
 
     max_short_lines: float | None = setting(
-        default=None, description="Most lines of at most 30 characters (fraction).", ge=0, le=1
+        default=None,
+        description="Most lines of at most 30 characters, a fixed number (fraction).",
+        ge=0,
+        le=1,
     )
     max_duplicate_line_characters: float | None = setting(
         default=0.1, description="Most characters in repeated lines (fraction).", ge=0, le=1

@@ -3,6 +3,7 @@
 import re
 
 from llm.corpus.presets import C4
+from llm.corpus.text.characters import LINE_CLOSERS, LINE_ENDS, unspaced
 
 LIBRARIES = ("python",)
 
@@ -10,33 +11,55 @@ LIBRARIES = ("python",)
 LINE_WORDS, WORD_CHARACTERS = 3, 1000
 
 _CITATION = re.compile(r"\[[0-9]*\]|\[edit\]|\[citation needed\]", re.IGNORECASE)
-_ENDS = (".", "?", "!", '"', "'")
+_ENDS = LINE_ENDS | {".", "?", "!", '"', "'"}
 _NOTICES = (
     *("javascript", "terms of use", "privacy policy", "cookie policy"),
     *("uses cookies", "use of cookies", "use cookies"),
 )
 
 
-def c4_lines(text: str, settings: C4) -> str:
+def c4_lines(text: str, settings: C4, language: str = "en") -> str:
     """What is left of a text: lines of at least three words that end a sentence and name no policy.
 
     Citations such as [12] are cut from them. Where lines may end in anything
-    (`terminal_punctuation` off), that rule is left out, as FineWeb does.
+    (`terminal_punctuation` off, or a language without a full stop), that rule is left out, as
+    FineWeb does. In a script without spaces each letter is a word.
     """
     kept = []
     lowered = text.lower()
     notices = [notice for notice in _NOTICES if notice in lowered]  # most texts have none
+    ends_count = settings.terminal_punctuation and language not in settings.any_end_languages
     for raw in text.split("\n"):
         line = raw.strip()
-        if len(raw) > WORD_CHARACTERS and max(map(len, raw.split()), default=0) > WORD_CHARACTERS:
-            continue
-        if len(raw.split(None, LINE_WORDS)) < LINE_WORDS:
+        if not _has_words(raw):
             continue
         if "[" in line:
             line = _CITATION.sub("", line)
-        if settings.terminal_punctuation and (not line.endswith(_ENDS) or line.endswith("...")):
+        if ends_count and not _ends(line):
             continue
         if notices and any(notice in line.lower() for notice in notices):
             continue
         kept.append(line)
     return "\n".join(kept).strip()
+
+
+def _has_words(line: str) -> bool:
+    """Whether a line has LINE_WORDS words, none of more than WORD_CHARACTERS characters."""
+    if line.isascii() or not unspaced().search(line):
+        if len(line) > WORD_CHARACTERS and max(map(len, line.split()), default=0) > WORD_CHARACTERS:
+            return False
+        return len(line.split(None, LINE_WORDS)) >= LINE_WORDS
+    words = 0
+    for chunk in line.split():
+        others = unspaced().split(chunk)
+        if max(map(len, others)) > WORD_CHARACTERS:
+            return False
+        words += max(1, len(others) - 1)
+    return words >= LINE_WORDS
+
+
+def _ends(line: str) -> bool:
+    """Whether a line ends a sentence; a full stop of another script may have brackets behind it."""
+    if line[-1:] in LINE_CLOSERS:
+        return line[-2:-1] in LINE_ENDS
+    return line[-1:] in _ENDS and not line.endswith("...")

@@ -1,5 +1,6 @@
 """What each character is, as tables over code points that the compiled passes look up."""
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -22,6 +23,8 @@ APOSTROPHE, DIGIT, MARK, PUNCTUATION = 1 << 17, 1 << 18, 1 << 19, 1 << 20
 # PREFIX: split off only before a word, or behind a digit. TRIGGER: letters that occur in each of
 # the phrases C4 looks for, and signs that are counted.
 PREFIX, TRIGGER, HYPHEN, BULLET = 1 << 21, 1 << 22, 1 << 23, 1 << 24
+# END: what C4's lines end in beyond ASCII; CLOSER may follow that, and ends no line by itself.
+END, CLOSER = 1 << 25, 1 << 26
 
 # Code points in the tables. No letter, digit or mark lies beyond (Unicode 17), but for tags.
 POINTS = 0x33480
@@ -49,6 +52,11 @@ _STOPS = ".!?։؟۔܀܁܂߹।॥၊။።፧፨᙮᜵᜶᠃᠉‼‽⁇⁈⁉�
 _SYMBOLS = (
     "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"
 )
+
+# Not the marks of Latin script that C4 leaves out, nor its curly quotation marks: only what other
+# scripts end a line in. Tibetan's shad are ends of lines, though Unicode has them as other marks.
+LINE_ENDS = frozenset(_TERMINAL + "།༎༏༐」』｣") - frozenset(".!?‼‽⁇⁈⁉⸮⸼")
+LINE_CLOSERS = frozenset(")”’»）】》〉〕］")
 
 
 @lru_cache(maxsize=1)
@@ -86,12 +94,23 @@ def classes() -> np.ndarray:
         (_TERMINAL, TERMINAL | SYMBOL),
         (_STOPS, STOP),
         (_SYMBOLS, SYMBOL),
+        (LINE_ENDS, END),
+        (LINE_CLOSERS, CLOSER),
         ("'’", APOSTROPHE),
         ("_", WORD),
     ):
         table[[ord(character) for character in characters]] |= bit
     table.flags.writeable = False
     return table
+
+
+@lru_cache(maxsize=1)
+def unspaced() -> re.Pattern[str]:
+    """A letter of a script that is written without spaces."""
+    inside = np.concatenate([[0], (classes() & UNSPACED != 0).astype(np.int8), [0]])
+    firsts, ends = np.flatnonzero(np.diff(inside) == 1), np.flatnonzero(np.diff(inside) == -1)
+    ranges = (f"{chr(first)}-{chr(end - 1)}" for first, end in zip(firsts, ends, strict=True))
+    return re.compile(f"[{''.join(ranges)}]")
 
 
 @lru_cache(maxsize=1)

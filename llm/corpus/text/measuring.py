@@ -8,7 +8,9 @@ import numpy as np
 from llm.corpus.text.characters import (
     AFFIX,
     BULLET,
+    CLOSER,
     DIGIT,
+    END,
     LETTER,
     LOWER,
     PUNCTUATION,
@@ -110,8 +112,8 @@ def names_cookies(data, at, begin, end):
 
 
 @inner
-def closes(data, begin, end):
-    """Whether a line ends as C4 wants it: in . ? ! " or ' but not in an ellipsis.
+def closes(data, begin, end, classes):
+    """Whether a line ends as C4 wants it: in . ? ! " or ' or another script's end, in no ellipsis.
 
     Wikipedia's citations behind the full stop ([12], [edit], [citation needed]) do not count.
     """
@@ -132,7 +134,35 @@ def closes(data, begin, end):
     last = data[end - 1]
     if last == 46:
         return not (end - begin >= 3 and data[end - 2] == 46 and data[end - 3] == 46)
-    return last == 63 or last == 33 or last == 34 or last == 39
+    if last == 63 or last == 33 or last == 34 or last == 39:
+        return True
+    kind, at = kind_before(data, begin, end, classes)
+    if kind & CLOSER and at > begin:
+        kind, at = kind_before(data, begin, at, classes)
+    return kind & END != 0
+
+
+@inner
+def kind_before(data, begin, end, classes):
+    """The class of the character that ends at `end`, and where it begins."""
+    at = end - 1
+    while at > begin and data[at] & 0xC0 == 0x80:
+        at -= 1
+    return np.int64(classes[point_at(data, at)[0]]), at
+
+
+@inner
+def unspaced_words(kinds, count):
+    """In kinds[:count], letters of scripts without spaces, and the longest run of other characters."""
+    letters, run, longest = 0, 0, 0
+    for at in range(count):
+        if kinds[at] & UNSPACED:
+            letters += 1
+            run = 0
+        else:
+            run += 1
+            longest = max(longest, run)
+    return letters, longest
 
 
 @compiled
@@ -170,7 +200,7 @@ def measure_texts(data, offsets, classes, salts, stops, bits):
         blank, block_first, line_first, line_last = True, 0, 0, 0
         block = SEED
         line_begin, line_start, first_byte, last_byte, line_token = begin, 0, begin, begin, 0
-        line_words, line_longest, phrases = 0, 0, 0
+        line_words, line_apart, line_longest, phrases = 0, 0, 0, 0
         first_kind, last_point, last_kind = 0, 0, 0
         point, size, kind = 0, 1, 0
         at = begin
@@ -220,7 +250,11 @@ def measure_texts(data, offsets, classes, salts, stops, bits):
                         break
                 done += count
                 line_words += 1
-                line_longest = max(line_longest, count)
+                unbroken = count
+                if present & UNSPACED:
+                    apart, unbroken = unspaced_words(kinds, count)
+                    line_apart += apart - 1
+                line_longest = max(line_longest, unbroken)
                 line_last, last_byte = done, at
                 last_point, last_kind = points[count - 1], kinds[count - 1]
                 if present & (DIGIT | PUNCTUATION):
@@ -295,16 +329,17 @@ def measure_texts(data, offsets, classes, salts, stops, bits):
                     block = folded_in(block, value)
                     block_sizes[blocks - 1] = line_last - block_first
                     sentences += found
-                    if line_words >= LINE_WORDS and line_longest <= WORD_CHARACTERS:
+                    if line_words + line_apart >= LINE_WORDS and line_longest <= WORD_CHARACTERS:
                         for rule in range(2):
-                            if rule == 0 and not closes(data, first_byte, last_byte):
+                            if rule == 0 and not closes(data, first_byte, last_byte, classes):
                                 continue
                             clean[rule, 1] += phrases & LOREM
                             if not phrases & SCRIPT:
                                 clean[rule, 2] += phrases & CURLY != 0
                                 clean[rule, 0] += 0 if phrases & POLICY else found
                 blank = line_words == 0
-                line_words, line_longest, phrases, line_token = 0, 0, 0, tokens
+                line_words, line_apart, line_longest, phrases = 0, 0, 0, 0
+                line_token = tokens
                 line_begin, line_start = at + 1, done + 1
                 newlines += at < end
             at += size

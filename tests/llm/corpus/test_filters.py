@@ -203,6 +203,16 @@ def test_c4_without_its_end_rule_counts_the_other_lines_too() -> None:
     assert not failed(text, FilterSettings(presets=("c4",), c4=C4(terminal_punctuation=False)))
 
 
+def test_c4_reads_lines_of_any_end_where_the_language_has_no_full_stop() -> None:
+    text = SENTENCES[:-1] + " { and so on"
+    settings = FilterSettings(presets=("c4",), c4=C4(any_end_languages=("de",)))
+    names, matrix = failures(settings, signals([text] * 2), np.array(["en", "de"]), np.ones(2))
+    assert matrix[:, names.index("c4.min_c4_sentences")].tolist() == [True, False]
+    assert matrix[:, names.index("c4.max_c4_curly_brackets")].tolist() == [False, True]
+    rule = rules(settings)[0]
+    assert (rule.signal_in("en"), rule.signal_in("de")) == ("c4_sentences", "c4_sentences_any_end")
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
@@ -244,7 +254,7 @@ def test_a_rule_that_is_not_there_is_refused(values: dict, message: str) -> None
 
 @pytest.mark.real_data
 @pytest.mark.parametrize(
-    "presets", [("gopher_quality", "gopher_repetition"), ("fineweb",), ("fineweb2",)]
+    "presets", [("gopher_quality", "gopher_repetition"), ("fineweb",), ("fineweb2",), ("c4",)]
 )
 def test_clean_prose_is_kept_in_every_script(
     shared_data: Path, presets: tuple[Preset, ...]
