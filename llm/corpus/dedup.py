@@ -52,7 +52,8 @@ class DedupSettings:
         default="document", description="Exact duplicates: by the whole document's text, or none."
     )
     url: bool = setting(
-        default=False, description="Whether one document an address is enough: a night's longest."
+        default=False,
+        description="Whether one document an address is enough: an earlier night's, or tonight's longest.",
     )
     near: NearSettings | None = setting(
         default=NearSettings, description="Near-duplicates; null: not looked for."
@@ -107,12 +108,12 @@ def find_duplicates(values: DedupSettings, inputs: Inputs, context: Context) -> 
 
     clusters: each document's cluster (its representative's doc_id, which may be an earlier
     night's), kind, the document that it repeats and their similarity. Kinds: `seen` (an earlier
-    night kept this very document), `exact`, `url` (another of tonight's has the same address and
-    is longer), `near`, `none`. pairs: verified pairs inside clusters. planted.json: recall by
+    night kept this very document), `exact`, `url` (an earlier night kept another of the same
+    address, or tonight brings a longer one), `near`, `none`. pairs: verified pairs inside clusters. planted.json: recall by
     band and precision, where documents were planted. All are the same whatever the order of
     shards and documents. A document takes some hundred bytes of memory, its text none.
     """
-    corpus = Gathered(signature_settings(values), inputs)
+    corpus = Gathered(signature_settings(values), inputs, values.url)
     kinds, same = _told_apart(values, corpus)
     context.report.progress(1, 3, "passes")
     alone = Clusters(np.arange(len(corpus)), np.ones(len(corpus)))
@@ -156,9 +157,9 @@ def _told_apart(values: DedupSettings, corpus: Gathered) -> tuple[np.ndarray, np
     rank = corpus.order[corpus.order < corpus.guests]
     texts = corpus.digests("text_digest")
     if values.url:
-        open_ones = rank[(rank >= corpus.fixed) & (kinds[rank] == _NONE)]
+        open_ones = rank[kinds[rank] == _NONE]
         first = _first_alike(corpus.digests("url_digest"), open_ones)
-        other = first != open_ones
+        other = (first != open_ones) & (open_ones >= corpus.fixed)
         if values.exact == "document":
             other &= texts[first] != texts[open_ones]
         kinds[open_ones[other]] = _URL

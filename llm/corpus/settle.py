@@ -84,7 +84,7 @@ def settle(corpus: Corpus, duplicates: Path) -> Settled:
     for row in np.flatnonzero((kinds == "url") & (found.reasons == 0)):
         best = of[row : row + 1]
         place = _places(corpus.ids, order, best)[0]
-        if place >= 0 and found.reasons[place] == 0:
+        if place < 0 or found.reasons[place] == 0:  # an earlier night's stays in any case
             same_address[best.tobytes()] = best
         stays_for = same_address.setdefault(best.tobytes(), corpus.ids[row : row + 1])
         if stays_for != corpus.ids[row]:

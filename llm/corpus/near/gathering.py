@@ -1,7 +1,8 @@
 """The documents that duplicates are sought among: tonight's, and of earlier nights what matters.
 
-Of earlier documents only those matter that are kept and share an identity, a text or a MinHash key
-with one of tonight's; the rest are read past, one folder and one band at a time.
+Of earlier documents only those matter that are kept and share an identity, a text, a MinHash key or
+(where that is asked for) an address with one of tonight's; the rest are read past, one folder and
+one band at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,14 +27,17 @@ class Gathered:
     tonight's, and each is ranked by length, then by the length of its address, then by identity.
     """
 
-    def __init__(self, settings: SignatureSettings, inputs: Inputs) -> None:
-        """Raises BadInput where folders are signed otherwise than `settings`."""
+    def __init__(self, settings: SignatureSettings, inputs: Inputs, url: bool = False) -> None:
+        """url: earlier documents of the same address matter too.
+
+        Raises BadInput where folders are signed otherwise than `settings`.
+        """
         self.tonight = Signatures(inputs["signatures"], settings)
         self.planted = Signatures(inputs.get("planted", ()), settings)
         self._earlier = Signatures(inputs.get("earlier", ()), settings)
         own = self.tonight.digests("doc_id")
         _check_once(own)
-        self._rows = self._relevant(own, settings.bands, inputs.get("kept", ()))
+        self._rows = self._relevant(own, settings.bands, url, inputs.get("kept", ()))
         self.ids = np.concatenate(
             [self._earlier.digests_of("doc_id", self._rows), own, self.planted.digests("doc_id")]
         )
@@ -72,11 +76,12 @@ class Gathered:
             self.planted.shingles(positions[last:] - self.guests),
         )
 
-    def _relevant(self, own: np.ndarray, bands: int, kept: Sequence[Path]) -> np.ndarray:
+    def _relevant(self, own: np.ndarray, bands: int, url: bool, kept: Sequence[Path]) -> np.ndarray:
         """Earlier documents, kept, that share something with tonight's: rows, ascending."""
         found = np.zeros(len(self._earlier), bool)
         folders = range(len(self._earlier.folders))
-        for name, mine in (("doc_id", own), ("text_digest", self.tonight.digests("text_digest"))):
+        for name in ("doc_id", "text_digest", *(["url_digest"] if url else [])):
+            mine = own if name == "doc_id" else self.tonight.digests(name)
             wanted = np.sort(_heads(mine))
             for folder in folders:
                 theirs = _heads(self._earlier.digests(name, folder))

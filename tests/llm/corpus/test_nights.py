@@ -145,3 +145,32 @@ def test_of_one_address_the_longest_stays(tmp_path: Path, context: Context) -> N
         assert rows[row]["kind"] == "none"
     run(context, "off", [tmp_path / "tonight"])
     assert {row["kind"] for row in rows_of(context, "off").values()} == {"none", "exact"}
+
+
+def test_an_address_that_an_earlier_night_kept_is_not_taken_again(
+    tmp_path: Path, context: Context
+) -> None:
+    rng = random.Random(6)
+    texts = [" ".join(prose(rng, words)) for words in (80, 120, 100, 60, 90)]
+    before = [("http://a.test/", texts[0]), ("http://b.test/", texts[3])]
+    tonight = [
+        ("http://a.test/", texts[1]),
+        ("http://a.test/", texts[2]),
+        ("http://a.test/", texts[0]),
+        ("http://b.test/", texts[4]),
+    ]
+    inputs = {
+        "earlier": [write_documents(tmp_path / "before", before)],
+        "kept": [write_kept(tmp_path / "kept", before[:1])],
+    }
+    result = run(context, "a", [write_documents(tmp_path / "n", tonight)], inputs, url=True)
+    rows, old = rows_of(context, "a"), identity(*before[0])
+    for longer in tonight[:2]:
+        row = rows[identity(*longer)]
+        assert (row["kind"], row["of"], row["cluster"]) == ("url", old, old)
+        assert row["similarity"] is None
+    assert rows[old]["kind"] == "seen"
+    assert rows[identity(*tonight[3])]["kind"] == "none"  # that night did not keep its page
+    assert result.counts == {"documents": 4, "seen": 1, "exact": 0, "url": 2, "near": 0}
+    run(context, "off", [tmp_path / "n"], inputs)
+    assert rows_of(context, "off")[identity(*tonight[0])]["kind"] == "none"
