@@ -15,6 +15,9 @@ LIBRARIES = ("protego",)
 MAX_BYTES = 512 * 1024
 """How much of a robots.txt is read (RFC 9309 asks for at least 500 KiB)."""
 
+MAX_AGE_SECONDS = 24 * 3600
+"""How long a robots.txt is gone by before it is fetched again (RFC 9309, 2.4)."""
+
 MAX_REDIRECTS = 5
 """How many redirects to a robots.txt are followed (RFC 9309, 2.3.1.2, asks for at least five)."""
 

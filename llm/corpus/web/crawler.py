@@ -1,6 +1,7 @@
 """The crawl of web sites: which page next, from which host, and what becomes of the answer."""
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -32,11 +33,15 @@ _NOWHERE = "redirect: leads nowhere"
 
 @dataclass
 class Site:
-    """One origin during a crawl: its rules, its pace and what waits for it."""
+    """One origin during a crawl: its rules, its pace and what waits for it.
+
+    rules_from: when the rules were fetched (seconds since 1970).
+    """
 
     origin: str
     pace: Pace
     rules: robots.Rules | None = None
+    rules_from: float = 0.0
     problem: FetchFailed | None = None
     silent: int = 0
     running: int = 0
@@ -297,11 +302,12 @@ class Crawler:
         return self.sites[name]
 
     async def _rules(self, site: Site) -> robots.Rules | None:
-        """The site's robots.txt, fetched once. None, with `site.problem`, when it cannot be had."""
+        """The site's robots.txt, once a day. None, with `site.problem`, when it cannot be had."""
         async with site.lock:
-            if site.rules is None and site.problem is None:
+            if site.problem is None and (site.rules is None or not _is_fresh(site.rules_from)):
+                site.rules = None
                 try:
-                    status, body = await self._robots(site)
+                    status, body, site.rules_from = await self._robots(site)
                 except FetchFailed as failure:
                     reason = failure.reason
                     if failure.unreachable:
@@ -322,21 +328,22 @@ class Crawler:
         site.pace.wait(site.pace.pause_seconds)
         site.limit = 1 if asked > 0 else site.limit
 
-    async def _robots(self, site: Site) -> tuple[int, bytes]:
-        """(status, body) of robots.txt, redirects followed. Raises FetchFailed."""
+    async def _robots(self, site: Site) -> tuple[int, bytes, float]:
+        """(status, body, when) of robots.txt, redirects followed. Raises FetchFailed."""
         known = self.frontier.robots(site.origin)
-        if known is None:
+        if known is None or not _is_fresh(known[2]):
+            now = time.time()
             url = f"{site.origin}/robots.txt"
             try:
                 answer = await self._follow(url, robots.MAX_BYTES, whole=False)
-                known = (answer.status, answer.body)
+                known = (answer.status, answer.body, now)
             except FetchFailed as failure:
                 # There is none to be had (RFC 9309, 2.3.1.2), or the server does not give it (2.3.1.3).
                 # 429 is left out of that, though a 4xx: who says that he is asked too much is not to
                 # be asked for pages, and what he allows is not known.
                 if failure.reason != _NOWHERE and failure.status not in (408, 425):
                     raise
-                known = (failure.status or 404, b"")
+                known = (failure.status or 404, b"", now)
             # Not only those that are worth another try: each 5xx closes the site (2.3.1.4).
             if known[0] >= 500:
                 raise FetchFailed(f"http_{known[0]}", True, known[0])
@@ -409,3 +416,8 @@ class Crawler:
         pages = [page for page in found if not self._too_deep(1, page)]
         self.frontier.set_sitemap(url, pages, listed.sitemaps, place)
         return list(listed.sitemaps)
+
+
+def _is_fresh(fetched_at: float) -> bool:
+    """Whether a robots.txt of that moment may still be gone by; one from the future is not."""
+    return 0 <= time.time() - fetched_at <= robots.MAX_AGE_SECONDS

@@ -15,7 +15,7 @@ from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.web.traps import patterns
 from llm.corpus.web.urls import host
 
-VERSION = 3
+VERSION = 4
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS urls (
@@ -26,7 +26,9 @@ CREATE TABLE IF NOT EXISTS urls (
 );
 CREATE INDEX IF NOT EXISTS urls_by_level ON urls (level, state);
 CREATE UNIQUE INDEX IF NOT EXISTS urls_by_rank ON urls (rank);
-CREATE TABLE IF NOT EXISTS robots (origin TEXT PRIMARY KEY, status INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS robots (
+    origin TEXT PRIMARY KEY, status INTEGER NOT NULL, body BLOB NOT NULL, fetched_at REAL NOT NULL
+);
 CREATE TABLE IF NOT EXISTS sitemaps (url TEXT PRIMARY KEY, position INTEGER, found TEXT);
 CREATE TABLE IF NOT EXISTS links (url TEXT PRIMARY KEY, found BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS earlier (url TEXT PRIMARY KEY, depth INTEGER NOT NULL, row TEXT NOT NULL, links BLOB NOT NULL);
@@ -217,16 +219,19 @@ class Frontier(PageStore):
                 "UPDATE urls SET state = 'waiting', reason = '' WHERE state = 'unreachable'"
             )
 
-    def robots(self, origin: str) -> tuple[int, bytes] | None:
-        """(status, body) of a site's robots.txt as it was fetched; None: not fetched yet."""
-        query = "SELECT status, body FROM robots WHERE origin = ?"
-        found: tuple[int, bytes] | None = self.database.execute(query, (origin,)).fetchone()
+    def robots(self, origin: str) -> tuple[int, bytes, float] | None:
+        """(status, body, when) of a site's robots.txt as it was fetched; None: not fetched yet.
+
+        when: seconds since 1970, so that its age is known to a crawl that goes on days later.
+        """
+        query = "SELECT status, body, fetched_at FROM robots WHERE origin = ?"
+        found: tuple[int, bytes, float] | None = self.database.execute(query, (origin,)).fetchone()
         return found
 
-    def set_robots(self, origin: str, status: int, body: bytes) -> None:
+    def set_robots(self, origin: str, status: int, body: bytes, fetched_at: float) -> None:
         """Remember a site's robots.txt."""
-        values = (origin, status, body)
-        self.database.execute("INSERT OR REPLACE INTO robots VALUES (?, ?, ?)", values)
+        values = (origin, status, body, fetched_at)
+        self.database.execute("INSERT OR REPLACE INTO robots VALUES (?, ?, ?, ?)", values)
 
     def sitemap(self, url: str) -> list[str] | None:
         """The further sitemaps that a sitemap named; None: not fetched yet."""

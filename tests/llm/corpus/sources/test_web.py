@@ -5,6 +5,7 @@ import gzip
 import itertools
 import random
 import socket
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
+from llm.corpus import robots
 from llm.corpus.sources import web
 from llm.corpus.web.crawler import WebSource
 from llm.step import BadInput, Context, Machine, StepResult
@@ -134,6 +136,44 @@ def test_robots_txt_with_5xx_or_429_closes(
     # Nothing of it is remembered: the next try may find the site open.
     website.answers["/robots.txt"] = reply(b"User-agent: *\nAllow: /")
     assert set(pages(run(values, context, website)[1])) == {"/"}
+
+
+@pytest.mark.parametrize(("hours", "times"), [(23, 1), (25, 2), (-2, 2)])
+def test_a_crawl_gone_on_with_a_day_later_asks_for_robots_txt_again(
+    website: Any, context: Context, source: Make, hours: int, times: int
+) -> None:
+    website.answers["/"] = reply(b"", 503)
+    where = fresh(context, website, "run")
+    values = source(retries=0, sitemaps=False)
+    with pytest.raises(ConnectionError):
+        web.crawl(values, {}, where)
+    with sqlite3.connect(where.work / "frontier.sqlite") as database:
+        database.execute("UPDATE robots SET fetched_at = fetched_at - ?", (hours * 3600,))
+    database.close()
+    website.add("/")
+    website.answers["/robots.txt"] = reply(b"User-agent: *\nDisallow: /")
+    if times == 1:
+        assert web.crawl(values, {}, where).counts["pages"] == 1
+    else:
+        with pytest.raises(BadInput, match=r"robots\.txt disallows it"):
+            web.crawl(values, {}, where)
+    assert len(website.times("/robots.txt")) == times
+
+
+def test_a_crawl_of_days_asks_for_robots_txt_each_day(
+    website: Any, context: Context, source: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(robots, "MAX_AGE_SECONDS", 0.3)
+    website.answers["/robots.txt"] = lambda before: reply(
+        b"User-agent: *\nDisallow: /closed" if before else b""
+    )
+    website.add("/", "home", "/1", "/2", "/closed", slow=0.4)
+    website.add("/1")
+    website.add("/2")
+    website.add("/closed")
+    _, out = run(source(sitemaps=False), context, website)
+    assert set(pages(out)) == {"/", "/1", "/2"}
+    assert len(website.times("/robots.txt")) >= 2
 
 
 def test_sitemaps_lead_to_pages_that_nothing_links_to(
@@ -330,7 +370,7 @@ def test_a_changed_page_changes_its_shard_only(
 
 
 @pytest.mark.parametrize(
-    ("robots", "page", "said"),
+    ("rules", "page", "said"),
     [
         (b"User-agent: *\nDisallow: /", None, "robots.txt disallows it for 'Penstock"),
         (b"", (b"", 404), "http_404"),
@@ -343,9 +383,9 @@ def test_a_changed_page_changes_its_shard_only(
     ],
 )
 def test_a_crawl_that_yields_nothing_says_why(
-    website: Any, context: Context, source: Make, robots: bytes, page: Any, said: str
+    website: Any, context: Context, source: Make, rules: bytes, page: Any, said: str
 ) -> None:
-    website.answers["/robots.txt"] = reply(robots)
+    website.answers["/robots.txt"] = reply(rules)
     website.add("/")
     if page:
         website.answers["/"] = reply(*page)
