@@ -21,7 +21,11 @@ from llm.step import BadInput
 EXCERPT = 600  # characters
 DIFF_LINES = 40
 JSON = typer.Option(False, "--json", help="Print JSON instead of tables.")
-SET = typer.Option([], "--set", help="Change a rule: clean.filters.gopher_quality.min_words=30.")
+SET = typer.Option(
+    [],
+    "--set",
+    help="Change a rule: clean.filters.gopher_quality.min_words=30, clean.hooks.mine.min=0.4.",
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
 from llm.corpus.decide import DecideAll
+from llm.corpus.hooks import HookSettings
 from llm.corpus.inspection.browse import Night
 from llm.recipe import Recipe, load_recipe
 from llm.runs import RunRecord
@@ -89,13 +90,19 @@ def with_changes(
         path.write_text(json.dumps(record.values), "utf8")
         before, after = load_recipe(str(path)), load_recipe(str(path), overrides)
     changed = differences(before.model_dump(mode="json"), after.model_dump(mode="json"))
+    hooks = before.clean.hooks
     for name, _, _ in changed:
-        stage, section, *_ = (*name.split("."), "", "")
-        if stage != "clean" or section not in CHEAP:
+        stage, section, *rest = (*name.split("."), "", "")
+        limit = section == "hooks" and rest[0] in hooks and rest[1] in ("min", "max")
+        if section == "hooks" and not limit:
+            limits = [f"clean.hooks.{hook}.{end}" for hook in hooks for end in ("min", "max")]
+            known = f"what whatif may change is {', '.join(limits)}" if hooks else "none did"
+            raise BadInput(f"--set {name}: only of a hook that ran are there figures; {known}")
+        if stage != "clean" or (section not in CHEAP and not limit):
             raise BadInput(
                 f"--set {name}: what that changes cannot be told without reading text; whatif "
-                f"answers for {' and '.join(f'clean.{one}' for one in CHEAP)}. To see it: "
-                f"penstock run {recipe} --set {name}=... --until clean"
+                f"answers for {', '.join(f'clean.{one}' for one in CHEAP)} and the limits in "
+                f"clean.hooks. To see it: penstock run {recipe} --set {name}=... --until clean"
             )
     return after, changed
 
@@ -103,4 +110,14 @@ def with_changes(
 def decide_values(before: DecideAll, recipe: Recipe) -> DecideAll:
     """What a run decided by, with the rules of another recipe."""
     new = {name: getattr(recipe.clean, name, getattr(before, name)) for name in CHEAP}
-    return dataclasses.replace(before, **new)
+    return dataclasses.replace(before, **new, hooks=_limited(before.hooks, recipe.clean.hooks))
+
+
+def _limited(
+    ran: Mapping[str, HookSettings], wanted: Mapping[str, HookSettings]
+) -> dict[str, HookSettings]:
+    """The hooks of a night with the limits of a recipe; an earlier night may have had others."""
+    return {
+        name: wanted[name] if name in wanted and wanted[name].function == hook.function else hook
+        for name, hook in ran.items()
+    }
