@@ -219,7 +219,10 @@ def _explain(error: Any) -> str:
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = sorted(_known(error["loc"][:-1]))
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f": did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+        close = close or _nearest(where, given)
+        hint = (
+            f": did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(known)}"
+        )
         return f"{where}: no such field{hint}"
     if error["type"] in ("missing", "missing_keyword_only_argument", "missing_argument"):
         return f"{where}: is missing"
@@ -230,6 +233,37 @@ def _explain(error: Any) -> str:
         else ""
     )
     return f"{where}: {message}" + (f", not {shown}" if shown else "")
+
+
+def _nearest(where: str, given: Any) -> list[str]:
+    """Paths of real fields that a path may mean whose sections are wrong or left out, three at most.
+
+    Those whose last name is the path's, in the sections that its other names are part of.
+    """
+    path = where.split(".")
+    while isinstance(given, dict) and given:
+        name, given = next(iter(given.items()))
+        path.append(str(name))
+    ranked: dict[str, tuple[bool, int]] = {}
+    for field in fields():
+        parts = field.path.split(".")
+        if parts[-1] == path[-1]:
+            part_of = sum(any(name in part for part in parts[:-1]) for name in path[:-1])
+            ranked[field.path] = (parts[0] == path[0], part_of)
+    best = max(ranked.values(), default=None)
+    return [_written(one) for one, rank in ranked.items() if rank == best][:3]
+
+
+def _written(path: str) -> str:
+    """A field's path as it is written, through the keys of mappings."""
+    types = {field.path: field.type for field in fields()}
+    parts = []
+    *above, last = path.split(".")
+    for depth, name in enumerate(above, start=1):
+        parts.append(name)
+        if types.get(".".join(above[:depth]), "").startswith("dict["):
+            parts.append("<name>")
+    return ".".join([*parts, last])
 
 
 def _known(section: Sequence[Any]) -> set[str]:

@@ -33,6 +33,13 @@ def test_overrides_reach_into_sections_and_lists() -> None:
         ("pretrain.tokens=0", "pretrain.tokens: Input should be greater than 0, not 0"),
         ("pretrain.tokens=many", "pretrain.tokens"),
         ("cleann=1", "cleann: no such field: did you mean clean?"),
+        (
+            "clean.gopher.min_words=30",
+            "clean.gopher: no such field: did you mean clean.filters.gopher_quality.min_words?",
+        ),
+        ("crawl.max_pages=3", "did you mean crawl.sources.<name>.max_pages or crawl."),
+        ("pretrain.peak_lr=3", "did you mean pretrain.schedule.peak_lr?"),
+        ("clean.nothing=3", "clean.nothing: no such field; known are consent, "),
         ("crawl.sources.docs.type=ftp", "'ftp'"),
         ("tokenize.validation.fraction=1.5", "tokenize.validation.fraction"),
         ("pretrain.model.kv_heads=5", "5"),
