@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from warcio.archiveiterator import ArchiveIterator as ArcIterator
@@ -30,6 +30,11 @@ _PACKED = re.compile(rb"\x1f\x8b\x08|\x04\x22\x4d\x18|\x28\xb5\x2f\xfd")
 _SHA1 = re.compile(r"sha1:[A-Z2-7]{32}")
 _MAGIC = (b"\x1f\x8b", b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd")
 
+_KINDS = (WarcRecordType.response, WarcRecordType.resource, WarcRecordType.conversion)
+# Where resources that are pages come from. Under other schemes crawlers keep what is none: wget its
+# log (metadata:), Browsertrix the texts of pages that are in the file already (urn:).
+_PUBLISHED = ("http", "https", "ftp", "file")
+
 # Bytes that are searched at a time, and more than any of the patterns is long.
 _WINDOW = 1 << 20
 _LONGEST = 64
@@ -47,8 +52,9 @@ class Bad:
 def read_archive(path: Path, max_bytes: int) -> Iterator[Page | Bad]:
     """The pages of a WARC file (plain, gzip, zstd, lz4) or ARC file (plain, gzip).
 
-    Pages are responses with status 200 that are text, and conversion records. Other responses,
-    what is larger than `max_bytes` and what is damaged comes out as Bad. Never raises for what is
+    Pages are responses with status 200 that are text, resources that are text, and conversion
+    records. Other responses and resources, what is larger than `max_bytes` and what is damaged
+    comes out as Bad. Never raises for what is
     in the file, only OSError when it cannot be opened.
     """
     with path.open("rb") as stream:
@@ -147,7 +153,7 @@ def _reaches(stream: BinaryIO, end: int) -> bool:
 
 def _page(record: WarcRecord, offset: int, max_bytes: int) -> Page | Bad | None:
     """A record as a page, or why it is none; None for kinds that hold no page."""
-    if record.record_type not in (WarcRecordType.response, WarcRecordType.conversion):
+    if record.record_type not in _KINDS:
         return None
     url = _address(record.headers.get("WARC-Target-URI") or "")
     promised = record.content_length
@@ -160,10 +166,15 @@ def _page(record: WarcRecord, offset: int, max_bytes: int) -> Page | Bad | None:
     if _SHA1.fullmatch(digest) and not record.verify_block_digest():
         return Bad(offset, f"digest: the block is not what {digest} stands for", url)
     date = record.headers.get("WARC-Date") or Page.fetched_at
-    if record.record_type == WarcRecordType.conversion:
-        content_type = record.headers.get("Content-Type") or "text/plain"
+    if record.record_type != WarcRecordType.response:
+        # As it came, without a server's headers: the record itself says of what type it is.
+        is_text = record.record_type == WarcRecordType.conversion
+        kind = "conversion" if is_text else "resource"
+        content_type = record.headers.get("Content-Type") or ("text/plain" if is_text else "")
+        if not is_text and url and urlsplit(url).scheme.lower() not in _PUBLISHED:
+            return Bad(offset, f"no_page: the crawler's own notes ({url})", url)
         payload = record.reader.read(max_bytes + 1)
-        page = Page(url, payload, "conversion", 200, content_type, {}, date, position=str(offset))
+        page = Page(url, payload, kind, 200, content_type, {}, date, position=str(offset))
         return _checked(page, offset, max_bytes)
     try:
         record.parse_http(auto_decode="all")

@@ -39,8 +39,8 @@ class Earlier:
 class Page:
     """One page as it came.
 
-    kind: "response" (a web page with its HTTP headers), "conversion" (text from a file) or "revisit"
-    (a web page that is still what `earlier` says, without its payload).
+    kind: "response" (a web page with its HTTP headers), "resource" (one without), "conversion" (text
+    from a file) or "revisit" (a web page that is still what `earlier` says, without its payload).
     content_type: as declared, with its charset. fetched_at: ISO 8601, UTC. depth: links from a seed.
     position: where in the user's own file or archive it was read.
     state: new, changed or unchanged since the crawl before.

@@ -1,5 +1,6 @@
 """Other people's web archives: every good record comes out, every bad one is counted."""
 
+import base64
 import gzip
 import io
 import json
@@ -25,7 +26,7 @@ from tests.llm.corpus.ranges import FileServer, serve_files
 
 LIMIT = 10_000_000
 
-# Text responses with status 200 and conversions in each archive, as listings of its records show.
+# Text responses with status 200, text resources and conversions in each archive, as listings of its records show.
 PAGES = {
     "warcio/example.warc": 1,
     "warcio/example.warc.gz": 1,
@@ -33,6 +34,7 @@ PAGES = {
     "warcio/example.arc.gz": 1,
     "warcio/example-space-in-url.arc": 1,
     "warcio/example-iana.org-chunked.warc": 1,
+    "warcio/example-resource.warc.gz": 1,
     "warcio/example-wget-bad-target-uri.warc.gz": 1,
     "warcio/example-bad-non-chunked.warc.gz": 1,
     "warcio/example-bad.warc.gz.bad": 1,
@@ -82,6 +84,35 @@ def test_the_text_of_a_wet_record_is_whole(shared_data: Path) -> None:
     (page,), bad = split(shared_data / "crawl/whirlwind/whirlwind.warc.wet.gz")
     assert (page.kind, len(page.payload), bad) == ("conversion", 4456, [])
     assert page.url == "https://an.wikipedia.org/wiki/Escopete"
+
+
+@pytest.mark.real_data
+def test_a_resource_is_a_page_where_it_is_text_and_counted_where_not(
+    shared_data: Path, context: Context
+) -> None:
+    folder = shared_data / "crawl/warcio"
+    path = folder / "example-resource.warc.gz"
+    (page,), bad = split(path)
+    assert (page.url, page.kind, bad) == ("http://example.com/", "resource", [])
+    assert (page.content_type, page.fetched_at) == (
+        "text/html; charset=utf-8",
+        "2017-04-29T01:30:30Z",
+    )
+    # The record says itself what SHA-1 its payload has.
+    assert base64.b32encode(page.digest) == b"YXLHEZO6YIEPLHABGCQ2TM24WROPX6ZG"
+    warc.read(WarcSource(path=str(path)), {"files": [path]}, context)
+    with (context.out / "pages/00000.warc.gz").open("rb") as stream:
+        kept = [
+            (record.rec_type, record.content_type, record.content_stream().read())
+            for record in ArchiveIterator(stream, check_digests="raise")
+            if record.rec_type != "warcinfo"
+        ]
+    assert kept == [("resource", page.content_type, page.payload)]
+    _, (picture,) = split(folder / "example-space-in-target-uri.warc.gz")
+    assert picture.reason == "content_type: image/png"
+    # What wget notes about itself is text, but no page.
+    _, notes = split(folder / "example-wget-bad-target-uri.warc.gz")
+    assert [item.reason.partition(":")[0] for item in notes] == ["no_page", "no_page"]
 
 
 @pytest.mark.real_data
