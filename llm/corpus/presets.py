@@ -166,6 +166,9 @@ class Models:
     min_quality: float | None = setting(
         default=None, description="Lowest probability of good text.", ge=0, le=1
     )
+    max_perplexity: float | None = setting(
+        default=None, description="Highest perplexity of a byte (1 to 256).", ge=1
+    )
 
 
 # What differs for languages with short words or no full stop. It goes before a preset's thresholds

@@ -77,13 +77,14 @@ SIGNALS = {
     "punctuation": "fraction of characters that are punctuation",
     "longest_word": "characters in the longest word",
     "quality": "probability of the good label by the quality model; NaN without one",
+    "perplexity": "perplexity of a byte (1 to 256) by the n-gram model; NaN without one",
 }
 SCHEMA = pa.schema([("doc_id", DOC_ID), *((name, pa.float64()) for name in SIGNALS)])
 
 
 @section
 class SignalSettings:
-    """A model of the user's own; every other signal is measured for every document."""
+    """Models of the user's own; every other signal is measured for every document."""
 
     quality_model: str = setting(
         default="", description="fastText classifier (.bin, .ftz) for the signal quality (path)."
@@ -91,13 +92,20 @@ class SignalSettings:
     quality_label: str = setting(
         default="__label__hq", description="Label of that model for good text."
     )
+    perplexity_model: str = setting(
+        default="",
+        description="n-gram model of good text (.npz, made by llm.corpus.text.perplexity.train) for the "
+        "signal perplexity (path).",
+    )
 
 
 def identity(values: SignalSettings) -> dict[str, str]:
     """What else names the result: the content of the files in the settings."""
-    if not values.quality_model:
-        return {}
-    return {"quality_model": digest_of([_read(values.quality_model)])}
+    models = {
+        "quality_model": values.quality_model,
+        "perplexity_model": values.perplexity_model,
+    }
+    return {name: digest_of([_read(path)]) for name, path in models.items() if path}
 
 
 def signals(
@@ -121,7 +129,8 @@ def signals(
         name: np.ascontiguousarray(figures[:, at]) for at, name in enumerate(measuring.FIGURES)
     }
     _correct_stop_words(result["stop_words"], column, np.array(codes, dtype=str))
-    result["quality"] = np.full(count, math.nan)
+    for name in ("quality", "perplexity"):
+        result[name] = np.full(count, math.nan)
     return {name: result[name] for name in SIGNALS}
 
 
@@ -149,12 +158,18 @@ def measure(values: SignalSettings, inputs: Inputs, context: Context) -> StepRes
 
 def _by_models(values: SignalSettings, texts: pa.Array) -> dict[str, np.ndarray]:
     """The signals that take a model of the user's."""
-    if not values.quality_model:
-        return {}
-    from llm.corpus.text import quality
+    found = {}
+    if values.quality_model:
+        from llm.corpus.text import quality
 
-    found = quality.probabilities(texts.to_pylist(), values.quality_model, values.quality_label)
-    return {"quality": found}
+        found["quality"] = quality.probabilities(
+            texts.to_pylist(), values.quality_model, values.quality_label
+        )
+    if values.perplexity_model:
+        from llm.corpus.text import perplexity
+
+        found["perplexity"] = perplexity.perplexities(texts, values.perplexity_model)
+    return found
 
 
 def _column(texts: Sequence[str]) -> pa.Array:

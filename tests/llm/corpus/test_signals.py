@@ -235,7 +235,7 @@ def test_no_texts_give_empty_arrays() -> None:
     assert {name: values.shape for name, values in signals([]).items()} == dict.fromkeys(
         SIGNALS, (0,)
     )
-    assert [*FIGURES, "quality"] == list(SIGNALS)
+    assert [*FIGURES, "quality", "perplexity"] == list(SIGNALS)
 
 
 def test_lone_surrogates_are_measured_too() -> None:
