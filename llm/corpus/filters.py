@@ -58,6 +58,11 @@ class FilterSettings:
         ge=0,
         le=1,
     )
+    min_language_scores: dict[str, float] = setting(
+        default=dict,
+        description="Score needed of a language in place of that one, whether languages are named or "
+        "not (0 to 1): {de: 0.8}.",
+    )
 
     def __post_init__(self) -> None:
         if len(set(self.presets)) < len(self.presets):
@@ -71,6 +76,16 @@ class FilterSettings:
                         f"{preset}.min_{name} is {low}, above max_{name} {high}: no document "
                         "can pass; lower the first or raise the second"
                     )
+        for language, score in self.min_language_scores.items():
+            if not 0 <= score <= 1:
+                raise ValueError(
+                    f"min_language_scores.{language} is {score}: a score lies between 0 and 1"
+                )
+            if self.languages and language not in self.languages:
+                raise ValueError(
+                    f"min_language_scores names {language}, which languages leaves out: add it "
+                    "there, or take its score away"
+                )
         for language, presets in self.per_language.items():
             for preset, bounds in presets.items():
                 known = _bounds(getattr(self, preset, None))
@@ -138,10 +153,9 @@ def failures(
     """
     names, columns = [], []
     codes = languages.astype(str)
-    if settings.languages:
-        wanted = np.isin(codes, settings.languages)
+    if settings.languages or settings.min_language_scores:
         names.append("language")
-        columns.append(~wanted | (scores < settings.min_language_score))
+        columns.append(_of_other_languages(settings, codes, scores))
     for rule in rules(settings):
         values = signals[rule.signal]
         for language in rule.signals:
@@ -154,6 +168,20 @@ def failures(
     if not columns:
         return [], np.zeros((len(scores), 0), bool)
     return names, np.stack(columns, axis=1)
+
+
+def _of_other_languages(
+    settings: FilterSettings, codes: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
+    """Which document is in no language that is kept, or not surely enough (D,) bool."""
+    least = settings.min_language_score if settings.languages else -np.inf
+    needed = np.full_like(scores, least)  # of their type: a bound is met by the figure it is
+    for language, score in settings.min_language_scores.items():
+        needed[codes == language] = score
+    unwanted = scores < needed
+    if settings.languages:
+        unwanted |= ~np.isin(codes, settings.languages)
+    return unwanted
 
 
 def _bounds(thresholds: Any) -> dict[str, float | None]:

@@ -125,6 +125,17 @@ def test_languages_are_kept_by_code_and_score() -> None:
     assert matrix[:, 0].tolist() == [False, True, False, True]
 
 
+def test_a_language_may_need_a_score_of_its_own() -> None:
+    codes, scores = np.array(["en", "de", "de", "fr"]), np.array([0.7, 0.7, 0.8, 0.1])
+    own = {"presets": (), "min_language_scores": {"de": 0.8}}
+    some, every = FilterSettings(languages=("en", "de"), **own), FilterSettings(**own)
+    assert failures(some, {}, codes, scores)[1][:, 0].tolist() == [False, True, False, True]
+    assert failures(every, {}, codes, scores)[1][:, 0].tolist() == [False, True, False, False]
+    at_bound = FilterSettings(presets=(), min_language_scores={"de": 0.7})
+    stored = scores.astype(np.float32)  # as Parquet has them
+    assert not failures(at_bound, {}, codes, stored)[1].any()
+
+
 def test_no_presets_keep_everything() -> None:
     names, matrix = failures(FilterSettings(presets=()), {}, np.array(["en"] * 3), np.ones(3))
     assert names == []
@@ -140,6 +151,8 @@ def test_no_presets_keep_everything() -> None:
         ({"gopher_quality": {"min_words": 500, "max_words": 100}}, "no document can pass"),
         ({"presets": ["gopher_quality", "gopher_quality"]}, "named twice"),
         ({"min_language_score": 3}, "less than or equal to 1"),
+        ({"min_language_scores": {"de": 8}}, r"min_language_scores\.de is 8"),
+        ({"min_language_scores": {"de": 0.8}, "languages": ["en"]}, "languages leaves out"),
     ],
 )
 def test_impossible_settings_are_refused_saying_why(values: dict, message: str) -> None:
