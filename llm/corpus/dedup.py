@@ -6,7 +6,7 @@ signatures. Of those alike, an earlier night's stays; within a night, the longes
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from llm.corpus.near.gathering import Gathered
 from llm.corpus.near.minhash import band_keys, shingle_sets
 from llm.corpus.near.recall import write_recall
 from llm.corpus.near.signatures import BANDS, ROWS, WORDS, SignatureSettings, Spill
+from llm.corpus.score import told
 from llm.durable import replacing
 from llm.settings import section, setting
 from llm.step import Context, Inputs, StepResult, digest_of
@@ -131,17 +132,22 @@ def find_duplicates(values: DedupSettings, inputs: Inputs, context: Context) -> 
         ),
         _write(context.out / "pairs.parquet", _pair_rows(corpus, verified)),
     ]
+    planted = None
     if len(corpus.planted) and values.near is not None:
-        flagged = kinds != _NONE
-        digests.append(write_recall(context.out, corpus, flagged, same, values.near, inputs))
+        planted = write_recall(context.out, corpus, kinds != _NONE, same, values.near, inputs)
+        digests.append(digest_of([repr(planted)]))
     context.report.progress(3, 3, "passes")
     own = np.bincount(kinds[corpus.fixed : corpus.guests], minlength=len(KINDS)).tolist()
-    counts = {"documents": len(corpus.tonight)}
+    counts: dict[str, Any] = {"documents": len(corpus.tonight)}
     counts |= {kind: own[at] for at, kind in enumerate(KINDS) if at != _NONE}
-    told = f"{own[_EXACT]} exact and {own[_NEAR]} near-duplicates of {len(corpus.tonight)}"
+    summary = f"{own[_EXACT]} exact and {own[_NEAR]} near-duplicates of {len(corpus.tonight)}"
     if own[_SEEN]:
-        told += f", {own[_SEEN]} seen on an earlier night"
-    return StepResult(counts=counts, content=digest_of(digests), summary=told)
+        summary += f", {own[_SEEN]} seen on an earlier night"
+    if planted is not None:
+        names = ("due", "due_found", "wrong", "recall", "precision")
+        counts["planted"] = {name: planted[name] for name in names}
+        summary += f"; {told(planted['due'], planted['due_found'], planted['wrong'])}"
+    return StepResult(counts=counts, content=digest_of(digests), summary=summary)
 
 
 def _told_apart(values: DedupSettings, corpus: Gathered) -> tuple[np.ndarray, np.ndarray]:

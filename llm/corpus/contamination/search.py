@@ -25,8 +25,9 @@ from llm.corpus.contamination.index import (
 from llm.corpus.contamination.planted import measure
 from llm.corpus.contamination.sets import DecontaminateSettings, items
 from llm.corpus.documents import DOC_ID, EXTRACTED, batches, content_digest, write_rows
+from llm.corpus.score import told
 from llm.durable import write_json
-from llm.step import BadInput, Context, Inputs, StepResult
+from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("numpy", "python")
 
@@ -80,6 +81,10 @@ def find_contaminated(
     write_rows(context.out / "hits.parquet", hits)
     planted = measure(made, _some_texts(folder), boilerplate, values, seed=ids[0] if ids else b"")
     write_json(context.out / "planted.json", planted)
+    due, right, wrong = (
+        sum(one[name] for one in planted[which].values())
+        for which, name in (("kinds", "planted"), ("kinds", "found"), ("near_misses", "found"))
+    )
     contaminated = len({one[0] for one in found})
     by_set = Counter(hits["set"].to_pylist())
     return StepResult(
@@ -91,8 +96,9 @@ def find_contaminated(
             "recall": {kind: one["recall"] for kind, one in planted["kinds"].items()},
             "precision": planted["precision"],
         },
-        content=content_digest(hits),
-        summary=f"{contaminated} of {len(ids)} documents hold evaluation items",
+        content=digest_of([content_digest(hits), repr(planted)]),
+        summary=f"{contaminated} of {len(ids)} documents hold evaluation items; "
+        f"{told(due, right, wrong)}",
     )
 
 

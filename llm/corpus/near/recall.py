@@ -11,7 +11,7 @@ from llm.corpus.documents import DOC_ID, identities, read_table
 from llm.corpus.near.gathering import Gathered
 from llm.corpus.near.minhash import chance, jaccard
 from llm.durable import write_json
-from llm.step import BadInput, Inputs, digest_of
+from llm.step import BadInput, Inputs
 
 # How planted documents were made: `doc_id` is an edit of `origin` that left this similarity.
 TRUTH = pa.schema(
@@ -35,8 +35,8 @@ class Near(Protocol):
 
 def write_recall(
     out: Path, corpus: Gathered, flagged: np.ndarray, same: np.ndarray, near: Near, inputs: Inputs
-) -> str:
-    """Write planted.json; returns its digest.
+) -> dict[str, Any]:
+    """Write planted.json; returns what is in it.
 
     flagged (G,) bool: which documents were found to repeat another; same (G,): which one.
     Documents whose origin repeats another document itself are left out: who they repeat is open.
@@ -44,8 +44,9 @@ def write_recall(
     bands: for each range of similarity the planted documents in it, the share that has a MinHash
     key in common with its origin (`met`) beside what theory says of it (`theory`), and the share
     that was found (`found`; below the threshold, none should be).
-    recall: of those that reach the threshold; precision: of those found, whose true similarity to
-    the document that they are said to repeat reaches it.
+    recall: of those that reach the threshold (`due` of them, `due_found` found); precision: of those
+    found, whose true similarity to the document that they are said to repeat reaches it (`wrong` of
+    them do not).
     """
     identity, origin, similarity = _truth(inputs)
     own, known = _positions(corpus, identity, corpus.guests, len(corpus))
@@ -71,7 +72,10 @@ def write_recall(
         "threshold": near.similarity,
         "documents": len(own),
         "left_out": len(rows) - len(own),
+        "due": int(due.sum()),
+        "due_found": int(found[due].sum()),
         "found": int(found.sum()),
+        "wrong": len(right) - int(right.sum()),
         "recall": _share(found[due]),
         "theory": _share(theory[due]),
         "precision": _share(right),
@@ -80,7 +84,7 @@ def write_recall(
         ],
     }
     write_json(out / "planted.json", figures)
-    return digest_of([repr(figures)])
+    return figures
 
 
 def _truth(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -77,9 +77,15 @@ def test_planted_documents_are_found_as_theory_says_and_change_nothing(
     for file in ("clusters.parquet", "pairs.parquet"):
         expected = (context.out / "alone" / file).read_bytes()
         assert (context.out / "with" / file).read_bytes() == expected
-    assert result.counts == alone.counts
+    (told,) = (result.counts[name] for name in result.counts.keys() - alone.counts.keys())
+    assert {**alone.counts, "planted": told} == result.counts
     assert not (context.out / "alone/planted.json").exists()
     figures = json.loads((context.out / "with/planted.json").read_text())
+    due = [band["documents"] for band in figures["bands"] if band["from"] >= 0.8]
+    assert told["due"] == sum(due) and told["wrong"] == 0
+    assert told["recall"] == round(told["due_found"] / told["due"], 4) == figures["recall"]
+    share = 100 * told["due_found"] // told["due"]
+    assert result.summary.endswith(f"; planted: {share} % of {sum(due)} found, none wrongly")
     assert figures["precision"] == 1.0
     assert figures["recall"] >= 0.95
     assert figures["documents"] > 250
