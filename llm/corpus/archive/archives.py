@@ -234,7 +234,8 @@ def _read_arc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
     archive = ArcIterator(stream, arc2warc=True)
     try:
         for record in archive:
-            offset = archive.get_record_offset()
+            # Not get_record_offset(), which reads the record to its end to know it.
+            offset = archive.offset
             if record.rec_type == "response":
                 yield _arc_page(record, offset, max_bytes)
     except (ArchiveLoadFailed, OSError, ValueError, EOFError, zlib.error) as error:

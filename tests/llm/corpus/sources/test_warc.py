@@ -80,6 +80,23 @@ def test_good_records_of_odd_archives_come_out(shared_data: Path) -> None:
 
 
 @pytest.mark.real_data
+@pytest.mark.parametrize("name", ["example.arc", "example.arc.gz", "example-space-in-url.arc"])
+def test_the_payload_of_an_arc_record_is_whole(shared_data: Path, name: str) -> None:
+    path = shared_data / "crawl/warcio" / name
+    (page,), bad = split(path)
+    data = path.read_bytes()
+    plain = gzip.decompress(data) if name.endswith(".gz") else data
+    assert not bad
+    # The record with spaces in its address counts the blank line after it too.
+    assert 0 <= len(page.payload) - int(page.headers["Content-Length"]) <= 1
+    assert page.payload.startswith(b"<!doctype html>")
+    assert plain.rstrip().endswith(page.payload.rstrip())
+    # Where warcio's own index says that the record begins.
+    offset = 171 if name.endswith(".gz") else plain.index(b"http://example.com/", 100)
+    assert page.position == f"{name}@{offset}"
+
+
+@pytest.mark.real_data
 def test_the_text_of_a_wet_record_is_whole(shared_data: Path) -> None:
     (page,), bad = split(shared_data / "crawl/whirlwind/whirlwind.warc.wet.gz")
     assert (page.kind, len(page.payload), bad) == ("conversion", 4456, [])
