@@ -4,8 +4,10 @@
 
 Real text (../shared/data where it is, and the documentation of the installed packages), every other
 document damaged as web pages are: see filters_data.py. Both sides read the same Parquet files,
-apply all four presets, cut C4's lines from what is kept and write it, each with two workers. Time
-is taken inside each side after its imports, after datatrove has loaded its splitter and ours was
+apply all four presets, cut C4's lines from what is kept and write it, each with two workers. Ours
+are the steps as they run: every signal and decision is written and read back as well, and every
+file synced, which with shards of a megabyte or less takes more time than the text does. Time is
+taken inside each side after its imports, after datatrove has loaded its splitter and ours was
 compiled (once a machine). The agreement is that of each preset alone on every document.
 """
 
@@ -104,58 +106,76 @@ def _judge_shard(path: Path) -> dict[str, dict[str, str]]:
 
 
 def run_ours(documents: Path, work: Path) -> dict[str, Any]:
-    """Measure each shard, decide from the signals and write what is kept: two threads."""
+    """The steps of each shard: signals, decisions from what they wrote, the kept; two threads."""
     sys.path.insert(0, str(HOME))
     from concurrent.futures import ThreadPoolExecutor
 
-    import numpy as np
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    from llm.corpus.documents import GROUP_ROWS
-    from llm.corpus.filters import FilterSettings, failures
-    from llm.corpus.signals import signals
+    from llm.corpus.decide import DecideAll, judge
+    from llm.corpus.documents import DECISIONS, SIDECAR, by_identity, write_table
+    from llm.corpus.filters import FilterSettings
+    from llm.corpus.signals import SignalSettings, measure, signals
     from llm.corpus.text.c4 import c4_lines
+    from llm.corpus.write import WriteShard, write
+    from llm.step import Context
+
+    settings = FilterSettings(presets=PRESETS)
+    shards = []
+    for path in sorted(documents.glob("*.parquet")):
+        shards.append(work / path.stem)
+        (shards[-1] / "documents").mkdir(parents=True)
+        (shards[-1] / "documents/documents.parquet").hardlink_to(path)
+        write_table(shards[-1] / "documents/sidecar.parquet", SIDECAR.empty_table())
+
+    def context(folder: Path) -> Context:
+        scratch = folder.with_name(f"{folder.name}-work")
+        folder.mkdir()
+        scratch.mkdir()
+        return Context(out=folder, work=scratch)
+
+    def done(shard: Path) -> dict[str, str]:
+        folders = {name: shard / name for name in ("documents", "signals")}
+        inputs = {"documents": [folders["documents"]]}
+        measure(SignalSettings(), inputs, context(folders["signals"]))
+        judged = judge(DecideAll(shards=(shard.name,), filters=settings), folders)
+        names = ["kept", *judged.names]
+        columns = {
+            **{name: judged.table[name] for name in ("doc_id", "url", "source")},
+            "bytes": pa.array(judged.sizes),
+            "reason": pa.array([names[reason] for reason in judged.reasons]),
+            "duplicate_of": pa.nulls(len(judged.sizes), DECISIONS.field("duplicate_of").type),
+            "split_key": pa.array([0] * len(judged.sizes), pa.uint64()),
+        }
+        decisions = by_identity(pa.table(columns, schema=DECISIONS))
+        write_table(shard / f"decisions/decisions/{shard.name}.parquet", decisions)
+        # No PII is masked: the peer's chain does not either.
+        values = WriteShard(shard=shard.name, pii=(), lines=settings.c4)
+        write(values, {**inputs, "decisions": [shard / "decisions"]}, context(shard / "kept"))
+        return {
+            url: ", ".join(name for name, fails in zip(judged.names, row, strict=True) if fails)
+            for url, row in zip(judged.table["url"].to_pylist(), judged.failed, strict=True)
+        }
 
     signals(["Compile now."])
-    settings = FilterSettings(presets=PRESETS)
-
-    def done(shard: Path) -> tuple[list[str], list[str], np.ndarray]:
-        rows = pq.read_table(shard, use_threads=False).combine_chunks()
-        languages = rows["language"].to_pylist()
-        names, failed = failures(
-            settings,
-            signals(rows["text"].chunk(0), languages),
-            np.array(languages),
-            rows["language_score"].to_numpy(),
-        )
-        kept = rows.filter(pa.array(~failed.any(axis=1)))
-        texts = [c4_lines(text, settings.c4) for text in kept["text"].to_pylist()]
-        at = kept.schema.get_field_index("text")
-        kept = kept.set_column(at, "text", pa.array(texts, pa.large_string()))
-        path = work / "kept" / shard.name
-        pq.write_table(kept, path, compression="zstd", row_group_size=GROUP_ROWS)
-        return rows["url"].to_pylist(), names, failed
-
-    (work / "kept").mkdir()
+    c4_lines("好。", settings.c4)  # makes the tables of characters
     start = time.perf_counter()
     with ThreadPoolExecutor(WORKERS) as pool:
-        parts = list(pool.map(done, sorted(documents.glob("*.parquet"))))
+        parts = list(pool.map(done, shards))
     seconds = time.perf_counter() - start
-    why = {
-        url: ", ".join(name for name, fails in zip(names, row, strict=True) if fails)
-        for urls, names, failed in parts
-        for url, row in zip(urls, failed, strict=True)
-    }
-    return {"seconds": seconds, "kept": _read(work / "kept", "url"), "why": why, "name": "ours"}
+    why = {url: reasons for part in parts for url, reasons in part.items()}
+    kept: dict[str, str] = {}
+    for shard in shards:
+        kept |= _read(shard / "kept", "url", "documents.parquet")
+    return {"seconds": seconds, "kept": kept, "why": why, "name": "ours"}
 
 
-def _read(folder: Path, column: str) -> dict[str, str]:
+def _read(folder: Path, column: str, files: str = "*.parquet") -> dict[str, str]:
     """The text of every document that was written, by name."""
     import pyarrow.parquet as pq
 
     kept: dict[str, str] = {}
-    for path in sorted(folder.glob("*.parquet")):
+    for path in sorted(folder.glob(files)):
         table = pq.read_table(path, columns=[column, "text"])
         kept.update(zip(*(table[name].to_pylist() for name in (column, "text")), strict=True))
     return kept
