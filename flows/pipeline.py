@@ -20,7 +20,7 @@ from flows.tokenize import tokenize
 from flows.tokenizer import tokenizer
 from llm.recipe import STAGES, load_recipe
 from tasks.orchestrate import put_table
-from tasks.record import check_stages, day_of, newest_snapshot, recorded, select, take
+from tasks.record import check_stages, night_of, recorded, select, take
 
 FLOWS: Mapping[str, Flow[Any, dict[str, str]]] = {
     "crawl": crawl,
@@ -57,8 +57,7 @@ def pipeline(
     todo = select(from_stage, until, only)
     check_stages([*(force or []), *(keep or [])])
     taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])
-    before = newest_snapshot(HOME.runs, loaded) if taken else None
-    day = snapshot or before or day_of(loaded, flow_run.scheduled_start_time)
+    day = night_of(HOME.runs, loaded, snapshot, bool(taken), flow_run.scheduled_start_time)
     with (
         HOME.runs.alive(f"flow-{flow_run.id}"),
         recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as run,

@@ -7,7 +7,7 @@ from llm.runs import Outputs, outputs_from_json
 from llm.store import Reference
 from tasks.home import Home
 from tasks.plan import NotYet, Planned, PlanRun
-from tasks.record import day_of, newest_snapshot, select, take
+from tasks.record import night_of, select, take
 from tasks.run import Options
 from tasks.stages import WIRING
 from tasks.step import UNKNOWN
@@ -29,8 +29,7 @@ def make_plan(
     loaded = load_recipe(recipe, overrides)
     todo = select(from_stage, until, only)
     taken = take(home.runs, loaded, STAGES[: STAGES.index(todo[0])])
-    before = newest_snapshot(home.runs, loaded) if taken else None
-    day = snapshot or before or day_of(loaded)
+    day = night_of(home.runs, loaded, snapshot, bool(taken))
     outputs = {name: outputs_from_json(result["outputs"]) for name, result in taken.items()}
     planned: list[Planned] = []
     for stage in todo:

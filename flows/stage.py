@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 from flows.environment import HOME
 from llm.recipe import STAGES, Recipe, load_machine, load_recipe
 from tasks.orchestrate import PrefectRun
-from tasks.record import day_of, newest_snapshot, recorded, take
+from tasks.record import night_of, recorded, take
 from tasks.run import Options, Wiring, carry_out_stage
 
 
@@ -39,8 +39,8 @@ def stage_flow(stage: str, wiring: Wiring) -> Flow[Any, dict[str, str]]:
             if run is not None:
                 return _carry_out(stage, wiring, loaded, options, run)
             taken = take(HOME.runs, loaded, STAGES[: STAGES.index(stage)])
-            before = newest_snapshot(HOME.runs, loaded) if taken else None
-            day = snapshot or before or day_of(loaded, flow_run.scheduled_start_time)
+            scheduled = flow_run.scheduled_start_time
+            day = night_of(HOME.runs, loaded, snapshot, bool(taken), scheduled)
             with recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as own:
                 return _carry_out(stage, wiring, loaded, options, own)
 

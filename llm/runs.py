@@ -14,6 +14,9 @@ from typing import Any
 from llm import durable
 from llm.store import Artifact, Reference, Store, folder_bytes
 
+# Steps whose artifacts may be made anew, long after, from what they were made of.
+REWRITTEN = ("write", "decide")
+
 Outputs = dict[str, dict[str, Reference]]
 """What a stage put out: kind ("documents") → label ("docs-00000") → artifact."""
 
@@ -219,7 +222,8 @@ def find_garbage(store: Store, runs: Runs, keep_runs: int | None = None) -> Garb
             old.append(record)
             continue
         count[record.recipe] = count.get(record.recipe, 0) + finished
-        kept |= {(reference.step, reference.key) for reference in record.references()}
+        for reference in record.references():
+            kept |= {(reference.step, reference.key), *_needed(store, reference)}
     for value in runs.pointers().values():
         kept |= {(ref["step"], ref["key"]) for ref in (value or {}).get("references", [])}
     artifacts = [
@@ -230,6 +234,15 @@ def find_garbage(store: Store, runs: Runs, keep_runs: int | None = None) -> Garb
     busy = any(runs.is_alive(record.id) for record in runs.all())
     folders = [] if busy else [*_children(store.scratch / "aside"), *_finished_work(store)]
     return Garbage([] if busy else artifacts, folders, old)
+
+
+def _needed(store: Store, reference: Reference) -> Iterator[tuple[str, str]]:
+    """What an erasure needs to write an earlier night's shard anew."""
+    if reference.step not in REWRITTEN:
+        return
+    artifact = store.read(reference.step, reference.key)
+    for items in {} if artifact is None else artifact.manifest["inputs"].values():
+        yield from ((item["step"], item["key"]) for item in items if "key" in item)
 
 
 def _children(folder: Path) -> list[Path]:
@@ -243,8 +256,17 @@ def _finished_work(store: Store) -> list[Path]:
         path
         for path in sorted((store.scratch / "work").glob("*/*"))
         if store.read(path.parent.name, path.name) is not None
-        or time.time() - path.stat().st_mtime > week
+        or time.time() - _touched(path) > week
     ]
+
+
+def _touched(folder: Path) -> float:
+    """When anything in a folder last changed (Unix seconds)."""
+    times = [folder.stat().st_mtime]
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def collect(store: Store, runs: Runs, garbage: Garbage) -> None:

@@ -18,7 +18,7 @@ from llm.runs import Outputs
 from llm.store import Reference
 from tasks.erasure import renew, taken_down, tombstones
 from tasks.examine import contamination, hooked, passages
-from tasks.nights import Night, Shard, nights, shards
+from tasks.nights import Night, Shard, nights, shards, source_of
 from tasks.run import Run, Stages
 from tasks.step import Call, Step
 
@@ -31,44 +31,55 @@ DECIDE = Step("decide", decide.decide)
 REPEATS = Step("repeats", repeats.find_repeated)
 WRITE = Step("write", write.write)
 
-OF_SHARDS = ("documents", "extracted", "signals", "signatures")
+OF_SHARDS = ("documents", "extracted", "signals", "signatures", "pages")
 OF_NIGHTS = ("decisions", "repeats")
 
 
 def clean(run: Run, stages: Stages) -> Outputs:
     """Clean every night that has not been cleaned yet, oldest first; tonight is the last.
 
-    Puts out artifacts by shard (documents, extracted, signals, signatures), the shards of earlier
-    nights among them, and by night (decisions, repeats).
+    Puts out artifacts by shard (documents, extracted, signals, signatures, and the pages that they
+    come from), the shards of earlier nights among them, and by night (decisions, repeats).
     """
     before = run.night_before
     pinned = (before.outputs("clean") if before is not None else None) or {}
     done: Outputs = {kind: {} for kind in (*OF_SHARDS, *OF_NIGHTS)}
     every = nights(run, stages["crawl"])
     for number, night in enumerate(every):
-        own = list(shards(run, night))
-        names = [shard.label for shard in own]
-        if night is not every[-1] and all(name in pinned.get("documents", {}) for name in names):
-            _take(run, pinned, night, names, done)
+        own = shards(run, night, pinned)
+        tonight = night is every[-1]
+        if not tonight and _take(run, pinned, night, own, done):
             continue
-        drop = run.recipe.clean.outdated == "drop"
-        renew(run, WRITE, done, tombstones(run, night, every[:number]) if drop else {})
+        if run.recipe.clean.outdated == "drop":
+            crawls = stages["crawl"]["pages"] if tonight else night.crawls
+            renew(run, WRITE, done, tombstones(run, crawls, every[:number]))
+        else:
+            renew(run, WRITE, done, {})
         if own:
-            _clean(run, night, own, done)
+            _clean(run, night, own, done, may_be_empty=bool(done["documents"]) or not tonight)
     return done
 
 
-def _take(run: Run, pinned: Outputs, night: Night, names: Sequence[str], done: Outputs) -> None:
-    """An earlier night, as it was cleaned then."""
-    for kinds, wanted in ((OF_SHARDS, names), (OF_NIGHTS, [night.snapshot])):
-        for kind in kinds:
-            known = pinned.get(kind, {})
-            done[kind].update({name: known[name] for name in wanted if name in known})
-    for name in names:
-        run.take(f"write {name}", done["documents"][name], f"as {night.snapshot} left it")
+def _take(run: Run, pinned: Outputs, night: Night, own: Sequence[Shard], done: Outputs) -> bool:
+    """Take an earlier night as it was cleaned then; False where it was not, or is other pages now."""
+    labels = {(source_of(name), ref): name for name, ref in pinned.get("pages", {}).items()}
+    if not all((shard.source, shard.pages) in labels for shard in own):
+        return False
+    for shard in own:
+        for kind in OF_SHARDS:
+            done[kind][shard.label] = pinned[kind][labels[shard.source, shard.pages]]
+        run.take(
+            f"write {shard.label}", done["documents"][shard.label], f"as {night.snapshot} left it"
+        )
+    for kind in OF_NIGHTS:
+        known = pinned.get(kind, {})
+        done[kind].update({name: known[name] for name in [night.snapshot] if name in known})
+    return True
 
 
-def _clean(run: Run, night: Night, own: Sequence[Shard], done: Outputs) -> None:
+def _clean(
+    run: Run, night: Night, own: Sequence[Shard], done: Outputs, *, may_be_empty: bool
+) -> None:
     """Extract and measure each shard, find duplicates among all, decide, write each shard."""
     settings = run.recipe.clean
     labels = [shard.label for shard in own]
@@ -108,18 +119,25 @@ def _clean(run: Run, night: Night, own: Sequence[Shard], done: Outputs) -> None:
         filters=settings.filters,
         consent=settings.consent,
         hooks=settings.hooks,
-        may_be_empty=bool(done["documents"]),
+        may_be_empty=may_be_empty,
     )
+    if done["documents"]:
+        examined["kept"] = list(done["documents"].values())
     decided = run.step(Call(DECIDE, values, examined))
     parts = run.parts(decided)
     funnel = json.loads((run.store.local(decided) / "funnel.json").read_text("utf8"))
     run.table("corpus-funnel", funnel["rows"], "Documents and bytes in, dropped by reason, kept.")
+    erased = [taken_down(run, document) for document in documents]
     if settings.passages is not None:
-        repeated = RepeatedAll(shards=tuple(names), settings=settings.passages)
+        repeated = RepeatedAll(
+            shards=tuple(names),
+            settings=settings.passages,
+            erased=tuple(sorted(one for ids in erased for one in ids)),
+        )
         inputs = {"passages": passages(run, each), "decisions": [decided]}
-        earlier = list(done["repeats"].values())
-        again = run.step(Call(REPEATS, repeated, {**inputs, "earlier": earlier}))
-        done["repeats"][night.snapshot] = again
+        inputs["earlier"] = list(done["repeats"].values())
+        inputs["kept"] = list(done["documents"].values()) if inputs["earlier"] else []
+        done["repeats"][night.snapshot] = run.step(Call(REPEATS, repeated, inputs))
     writes = []
     for number, (label, document) in enumerate(each):
         wanted = {"documents": [document], "decisions": [parts[names[number]]]}
@@ -131,10 +149,10 @@ def _clean(run: Run, night: Night, own: Sequence[Shard], done: Outputs) -> None:
             shard=names[number],
             pii=settings.pii,
             lines=settings.filters.c4 if "c4" in settings.filters.presets else None,
-            erased=taken_down(run, document),
+            erased=erased[number],
         )
         writes.append(Call(WRITE, how, wanted, label))
-    made = (run.map(writes), documents, measured, signed)
+    made = (run.map(writes), documents, measured, signed, [shard.pages for shard in own])
     for kind, references in zip(OF_SHARDS, made, strict=True):
         done[kind].update(zip(labels, references, strict=True))
     done["decisions"][night.snapshot] = decided

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pydantic
 
 from llm.corpus.erasure.takedown import Takedowns, erased_in
-from llm.corpus.erasure.tombstones import documents_at, outdated
+from llm.corpus.erasure.tombstones import documents_at, documents_in, outdated
 from llm.corpus.write import WriteShard
 from llm.runs import Outputs
 from llm.store import Reference
-from tasks.nights import Night
+from tasks.nights import Night, source_of
 from tasks.run import Run
 from tasks.step import Call, Step
 
@@ -24,11 +24,14 @@ def taken_down(run: Run, extracted: Reference) -> tuple[str, ...]:
     return erased_in(run.store.local(extracted), _takedowns(run))
 
 
-def tombstones(run: Run, night: Night, before: Sequence[Night]) -> dict[str, pa.Array]:
-    """The addresses that a night found changed or gone, by source."""
+def tombstones(
+    run: Run, crawls: Mapping[str, Reference], before: Sequence[Night]
+) -> dict[str, pa.Array]:
+    """The addresses of earlier nights that a night's crawls found changed or gone, by source."""
     found = {}
-    for source, crawl in night.crawls.items():
+    for source, crawl in crawls.items():
         earlier = [one.crawls[source] for one in before if source in one.crawls]
+        earlier = [one for one in earlier if run.store.read(one.step, one.key) is not None]
         if earlier and run.is_made(crawl):
             folders = [run.store.local(reference) for reference in earlier]
             found[source] = outdated(run.store.local(crawl), folders)
@@ -36,7 +39,7 @@ def tombstones(run: Run, night: Night, before: Sequence[Night]) -> dict[str, pa.
 
 
 def renew(run: Run, write: Step, done: Outputs, gone: Mapping[str, pa.Array]) -> None:
-    """Write those of the shards in `done` anew that hold a document that must go.
+    """Write those of the shards in `done` anew that hold a document that must go, or may come back.
 
     gone: addresses to leave out, by source. A shard in which nothing changes stays as it is.
     """
@@ -45,27 +48,35 @@ def renew(run: Run, write: Step, done: Outputs, gone: Mapping[str, pa.Array]) ->
         artifact = run.store.read(reference.step, reference.key)
         if artifact is None:
             continue
-        before = set(artifact.manifest["values"].get("erased", ()))
-        extracted = done["extracted"][label]
-        now = before | set(taken_down(run, extracted))
-        source = label.rpartition("/")[2].rpartition("-")[0]
+        values = artifact.manifest["values"]
+        erased, old = set(values.get("erased", ())), set(values.get("outdated", ()))
+        folder = run.store.local(reference)
+        taken = set(taken_down(run, done["extracted"][label]))
+        # What the rules dropped was never written, and needs no leaving out.
+        taken &= erased | (documents_in(folder) if taken - erased else set())
+        stale = set(old)
+        source = source_of(label)
         if source in gone and len(gone[source]):
-            now |= set(documents_at(run.store.local(extracted), gone[source]))
-        if now != before:
-            calls[label] = _again(write, artifact.manifest, label, tuple(sorted(now)))
+            stale |= documents_at(folder, gone[source])
+        if taken != erased or stale != old:
+            calls[label] = _again(write, artifact.manifest, label, taken, stale)
     done["documents"].update(zip(calls, run.map(list(calls.values())), strict=True))
 
 
-def _again(write: Step, manifest: Mapping[str, Any], label: str, erased: tuple[str, ...]) -> Call:
-    """The call that wrote a shard, with more to leave out."""
+def _again(
+    write: Step, manifest: Mapping[str, Any], label: str, erased: set[str], stale: set[str]
+) -> Call:
+    """The call that wrote a shard, with other documents to leave out."""
     known = {field.name for field in dataclasses.fields(WriteShard)}
     given = {name: value for name, value in manifest["values"].items() if name in known}
     before = pydantic.TypeAdapter(WriteShard).validate_python(given)
-    values = dataclasses.replace(before, erased=erased)
     inputs = {
         name: [Reference.from_json(item) for item in items]
         for name, items in manifest["inputs"].items()
     }
+    values = dataclasses.replace(
+        before, erased=tuple(sorted(erased)), outdated=tuple(sorted(stale))
+    )
     return Call(write, values, inputs, label)
 
 

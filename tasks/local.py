@@ -7,7 +7,7 @@ from llm.step import PrintReporter, Reporter
 from llm.store import Reference
 from tasks.execute import fulfil
 from tasks.home import Home
-from tasks.record import check_stages, day_of, newest_snapshot, recorded, select, take
+from tasks.record import check_stages, night_of, recorded, select, take
 from tasks.run import Options, Run, carry_out_stage
 from tasks.stages import WIRING
 from tasks.step import Call
@@ -44,9 +44,9 @@ def run_locally(
     check_stages([*force, *keep])
     runs = home.runs
     taken = take(runs, loaded, STAGES[: STAGES.index(todo[0])])
-    before = newest_snapshot(runs, loaded) if taken else None
     settings = load_machine(home.machine_file, machine)
-    with recorded(runs, loaded, snapshot or before or day_of(loaded), taken) as run_id:
+    day = night_of(runs, loaded, snapshot, bool(taken))
+    with recorded(runs, loaded, day, taken) as run_id:
         for stage in todo:
             record = runs.load(run_id)
             options = Options(tuple(force), tuple(keep), tuple(machine))

@@ -4,7 +4,7 @@ A night's artifacts stay as they are: changed code or settings never run an earl
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from llm.runs import Outputs
 from llm.store import Reference
@@ -21,6 +21,11 @@ class Shard:
     pages: Reference
 
 
+def source_of(label: str) -> str:
+    """The source that a shard's label names: "docs" of "2026-01-31/docs-00000"."""
+    return label.rpartition("/")[2].rpartition("-")[0]
+
+
 @dataclasses.dataclass(frozen=True)
 class Night:
     """One snapshot's crawls, by source."""
@@ -32,8 +37,8 @@ class Night:
 def earlier_crawls(run: Run) -> dict[str, Reference]:
     """The crawls of the nights before this one, by "snapshot/source", oldest first.
 
-    Only of sources that the recipe still has. What came out the same for two nights (files that
-    nobody changed) is there once.
+    Only of sources that the recipe still has. A night in which a source came out as it was the
+    night before (files that nobody changed) is left out.
     """
     before = run.night_before
     if before is None or run.recipe.crawl.nights == "alone":
@@ -41,7 +46,7 @@ def earlier_crawls(run: Run) -> dict[str, Reference]:
     outputs = before.outputs("crawl") or {}
     chain = dict(outputs.get("earlier", {}))
     for source, reference in outputs["pages"].items():
-        if reference not in chain.values():
+        if not _is_known(chain, source, reference):
             chain[f"{before.snapshot}/{source}"] = reference
     sources = run.recipe.crawl.sources
     return {label: ref for label, ref in chain.items() if label.partition("/")[2] in sources}
@@ -68,14 +73,34 @@ def nights(run: Run, crawled: Outputs) -> list[Night]:
     tonight = {
         source: reference
         for source, reference in crawled["pages"].items()
-        if reference not in chain.values()
+        if not _is_known(chain, source, reference)
     }
     return [*(Night(*item) for item in sorted(found.items())), Night(run.snapshot, tonight)]
 
 
-def shards(run: Run, night: Night) -> Iterator[Shard]:
-    """The shards of a night. Labels name the night where the recipe has more than one."""
+def _is_known(chain: Mapping[str, Reference], source: str, reference: Reference) -> bool:
+    """Whether a source came out as on the latest night that it changed."""
+    own = [label for label in chain if label.partition("/")[2] == source]
+    return bool(own) and chain[max(own)].content == reference.content
+
+
+def shards(run: Run, night: Night, pinned: Outputs) -> list[Shard]:
+    """The shards of a night. Labels name the night where the recipe has more than one.
+
+    pinned: what the night before put out, for nights whose crawl is not there any more.
+    """
     prefix = "" if run.recipe.snapshot == night.snapshot else f"{night.snapshot}/"
+    found = []
     for source, whole in night.crawls.items():
-        for part, pages in run.parts(whole).items():
-            yield Shard(f"{prefix}{source}-{part}", source, part, pages)
+        if run.is_made(whole) and run.store.read(whole.step, whole.key) is None:
+            known = pinned.get("pages", {}).items()
+            parts = {
+                ref.part or "": ref
+                for label, ref in known
+                if ref.key == whole.key and source_of(label) == source
+            }
+        else:
+            parts = run.parts(whole)
+        for part, pages in parts.items():
+            found.append(Shard(f"{prefix}{source}-{part}", source, part, pages))
+    return found

@@ -1,6 +1,7 @@
 """Run records being kept, and what newer runs take from them."""
 
 import datetime
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,8 @@ from typing import Any
 from llm.recipe import STAGES, Recipe
 from llm.runs import RunRecord, Runs
 from llm.step import BadInput
+
+SNAPSHOT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 Result = dict[str, Any]
 """What a run record keeps of a stage: its outputs and how each call ended, as plain JSON."""
@@ -68,6 +71,30 @@ def newest_snapshot(runs: Runs, recipe: Recipe) -> str | None:
     """The snapshot that the newest finished crawl of a recipe belongs to."""
     record = runs.newest(recipe.name, "crawl")
     return None if record is None else record.snapshot
+
+
+def night_of(
+    runs: Runs,
+    recipe: Recipe,
+    snapshot: str | None,
+    from_newest: bool,
+    scheduled: datetime.datetime | None = None,
+) -> str:
+    """The snapshot that a run belongs to: as given, of the newest run that it goes on from, or today's.
+
+    Raises BadInput for a name that is none, and where the stages that are taken belong to another.
+    """
+    before = newest_snapshot(runs, recipe) if from_newest else None
+    if snapshot is not None and not SNAPSHOT.fullmatch(snapshot):
+        raise BadInput(
+            f"--snapshot {snapshot!r}: use letters, digits, dots, dashes and underscores"
+        )
+    if snapshot is not None and before is not None and snapshot != before:
+        raise BadInput(
+            f"the newest crawl of {recipe.name} belongs to the snapshot {before}, not to {snapshot}: "
+            "leave --snapshot out, or run from the crawl on"
+        )
+    return snapshot or before or day_of(recipe, scheduled)
 
 
 def day_of(recipe: Recipe, scheduled: datetime.datetime | None = None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llm.corpus.sources.files import short_names
 from llm.durable import file_digest
 from llm.fingerprint import Fingerprint, digest_values, fingerprint, plain
 from llm.step import Step as StepFunction
@@ -42,8 +43,11 @@ class Outside:
 
     @classmethod
     def files(cls, paths: Sequence[Path]) -> "Outside":
-        """Read the files' digests."""
-        return cls(tuple(paths), digest_of(x for path in paths for x in (path.name, _digest(path))))
+        """Read the files' digests. Their names count from the folder that they share."""
+        named = zip(short_names(paths), paths, strict=True)
+        return cls(
+            tuple(paths), digest_of(x for name, path in named for x in (name, _digest(path)))
+        )
 
     @classmethod
     def folder(cls, path: Path) -> "Outside":

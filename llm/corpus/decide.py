@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 from llm.corpus.consent import ConsentSettings, refusals
 from llm.corpus.documents import (
     DECISIONS,
+    DOCUMENTS,
     DROPPED,
     EXTRACTED,
+    batches,
     by_identity,
     content_digest,
     hash64,
@@ -34,6 +36,7 @@ from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 LIBRARIES = ("numpy",)
 
 CONTAMINATED = "contaminated"
+OF_SHARDS = ("documents", "signals", "hooks", "contamination")
 
 
 @section
@@ -89,8 +92,8 @@ def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
     """Decide on every document: decisions/<shard>.parquet and funnel.json.
 
     inputs: documents and signals (one folder a shard, in the order of `values.shards`), the one of
-    duplicates, and where they are used hooks and contamination (one a shard). Of a cluster's
-    documents that pass the rules, the longest is kept.
+    duplicates, and where they are used hooks and contamination (one a shard); kept: what earlier
+    nights wrote. Of a cluster's documents that pass the rules, the longest is kept.
 
     Raises BadInput where nothing is left, naming the rule that dropped most.
     """
@@ -101,8 +104,9 @@ def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
         )
     corpus = _Corpus()
     for number, folder in enumerate(folders):
-        own = {name: paths[number] for name, paths in inputs.items() if name != "duplicates"}
+        own = {name: inputs[name][number] for name in OF_SHARDS if name in inputs}
         _add(corpus, judge(values, {**own, "documents": folder}))
+    _split_as_before(corpus, inputs.get("kept", ()))
     settled = settle(corpus, inputs["duplicates"][0])
     names = [KEPT, *corpus.names, *settled.names]
     files, parts = [], {}
@@ -219,6 +223,23 @@ def _add(corpus: _Corpus, judged: Judged) -> None:
     corpus.lengths = np.concatenate([corpus.lengths, lengths])
     corpus.split_keys = np.concatenate([corpus.split_keys, keys])
     corpus.reasons = np.concatenate([corpus.reasons, judged.reasons.astype(np.int16)])
+
+
+def _split_as_before(corpus: _Corpus, earlier: Sequence[Path]) -> None:
+    """A page that an earlier night had stays on its side of the split, also when it is edited.
+
+    Its number there may be that of its cluster, lower than that of its own address.
+    """
+    known: dict[int, int] = {}
+    for batch in batches(earlier, ["url", "split_key"], DOCUMENTS):
+        keys = np.fromiter(map(hash64, batch["url"].to_pylist()), np.uint64, batch.num_rows)
+        before = batch["split_key"].to_numpy()
+        for row in np.flatnonzero(before < keys).tolist():
+            known[int(keys[row])] = int(before[row])
+    if known:
+        own = np.fromiter(known, np.uint64, len(known))
+        for row in np.flatnonzero(np.isin(corpus.split_keys, own)).tolist():
+            corpus.split_keys[row] = known[int(corpus.split_keys[row])]
 
 
 def _by_source(files: Sequence[Path]) -> list[dict[str, Any]]:

@@ -11,9 +11,12 @@ import pyarrow.parquet as pq
 from llm.corpus.documents import (
     DECISIONS,
     DOC_ID,
+    DOCUMENTS,
     GROUP_ROWS,
     batches,
     content_digest,
+    identities,
+    identity_column,
     read_table,
     write_rows,
     write_table,
@@ -29,8 +32,8 @@ LIBRARIES = ("numpy",)
 SPANS = pa.schema([("doc_id", DOC_ID), ("start", pa.int64()), ("end", pa.int64())])
 # Documents of which nothing is left.
 EMPTIED = pa.schema([("doc_id", DOC_ID)])
-# Hashes of the passages of a night that no earlier one had, sorted.
-SEEN = pa.schema([("high", pa.uint64()), ("low", pa.uint64())])
+# Hashes of the passages of a night that no earlier one had, sorted, and whose document has each.
+SEEN = pa.schema([("high", pa.uint64()), ("low", pa.uint64()), ("doc_id", DOC_ID)])
 
 # Passages in memory at a time: some 150 bytes each while they are sorted.
 PARTITION_ROWS = 1_000_000
@@ -40,8 +43,8 @@ _RECORD = np.dtype(
         ("high", "<u8"),
         ("low", "<u8"),
         ("size", "<i8"),  # negative: the longest document comes first
-        ("first_id", ">u8"),
-        ("last_id", ">u8"),
+        ("first_id", "<u8"),
+        ("last_id", "<u8"),
         ("row", "<i8"),  # in the shard's table, whose rows are by document and place
         ("shard", "<i4"),  # -1: a passage of an earlier night
     ]
@@ -56,14 +59,17 @@ class RepeatedAll:
     settings: PassageSettings = setting(
         default=PassageSettings, description="Which repeated passages are cut."
     )
+    erased: tuple[str, ...] = setting(
+        default=(), description="Ids (hex) of documents that are left out, and so have no passage."
+    )
 
 
 def find_repeated(values: RepeatedAll, inputs: Inputs, context: Context) -> StepResult:
     """Find what to cut: spans/<shard>.parquet, emptied/<shard>.parquet and seen.parquet.
 
     inputs: passages (one folder a shard, in the order of `values.shards`), the one of decisions and
-    earlier (folders that this step made on earlier nights; may be none). Only documents that are
-    kept count. A passage stays in the earliest night, there in the longest document (then by
+    earlier (folders that this step made on earlier nights; may be none) with kept (the documents
+    that those nights wrote: passages of others do not count). Only documents that are kept count. A passage stays in the earliest night, there in the longest document (then by
     doc_id) and there at its first place, whatever the order of shards; earlier nights are never
     cut again.
     """
@@ -71,7 +77,8 @@ def find_repeated(values: RepeatedAll, inputs: Inputs, context: Context) -> Step
     if len({*values.shards}) < len(values.shards) or len(values.shards) != len(folders):
         raise ValueError(f"{len(values.shards)} shard names for {len(folders)} folders of passages")
     decided = inputs["decisions"][0] / "decisions"
-    kept = [_kept(decided / f"{shard}.parquet") for shard in values.shards]
+    erased = np.array([bytes.fromhex(one) for one in values.erased], "S16")
+    kept = [np.setdiff1d(_kept(decided / f"{shard}.parquet"), erased) for shard in values.shards]
     rows = sum(_rows(folder / "passages.parquet") for folder in folders)
     rows += sum(_rows(folder / "seen.parquet") for folder in inputs.get("earlier", ()))
     spill = _Spill(context.work, 1 + rows // PARTITION_ROWS)
@@ -79,8 +86,11 @@ def find_repeated(values: RepeatedAll, inputs: Inputs, context: Context) -> Step
     for number, folder in enumerate(folders):
         looked_at += _spill_shard(spill, number, folder, kept[number])
         context.report.progress(number + 1, 2 * len(folders), "shards")
+    written = batches(inputs.get("kept", ()), ["doc_id"], DOCUMENTS)
+    ids = [np.zeros(0, "S16"), *(identities(batch["doc_id"]) for batch in written)]
+    there = np.sort(np.concatenate(ids))
     for batch in batches(inputs.get("earlier", ()), SEEN.names, SEEN, "seen.parquet"):
-        spill.add(_earlier(batch))
+        spill.add(_earlier(batch, there))
     cuts = _Cuts(context.work, len(folders))
     seen, digest = _compare(spill, cuts, values.settings.keep, context.out / "seen.parquet")
     share = values.settings.near.overlap if values.settings.near else 0.0
@@ -211,8 +221,9 @@ def _spill_shard(spill: _Spill, number: int, folder: Path, kept: np.ndarray) -> 
     return count
 
 
-def _earlier(batch: pa.RecordBatch) -> np.ndarray:
-    """Passages of an earlier night, which come before all of tonight's."""
+def _earlier(batch: pa.RecordBatch, there: np.ndarray) -> np.ndarray:
+    """Passages of an earlier night's documents that are still `there`: they come before tonight's."""
+    batch = batch.filter(pa.array(np.isin(identities(batch["doc_id"]), there)))
     records = np.zeros(batch.num_rows, _RECORD)
     for name in ("high", "low"):
         records[name] = batch[name].to_numpy()
@@ -241,9 +252,14 @@ def _compare(spill: _Spill, cuts: _Cuts, keep: str, path: Path) -> tuple[int, st
                 extra = (np.bincount(group, elsewhere, len(first)) > 0)[group]
             cuts.add(records[extra & (records["shard"] >= 0)])
             fresh = records[first[records["shard"][first] >= 0]]
-            table = pa.table([pa.array(fresh["high"]), pa.array(fresh["low"])], schema=SEEN)
+            owners = np.stack([fresh["first_id"], fresh["last_id"]], axis=1).astype(">u8")
+            columns = [pa.array(fresh["high"]), pa.array(fresh["low"])]
+            columns.append(identity_column(np.frombuffer(owners.tobytes(), "S16")))
+            table = pa.table(columns, schema=SEEN)
             file.write_table(table, row_group_size=GROUP_ROWS)
-            state.update(np.stack([fresh["high"], fresh["low"]], axis=1).tobytes())
+            names = ("high", "low", "first_id", "last_id")
+            told = [fresh[name].astype("<u8") for name in names]
+            state.update(np.stack(told, axis=1).tobytes())
             new += table.num_rows
     return new, state.hexdigest()
 

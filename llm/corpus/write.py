@@ -46,7 +46,10 @@ class WriteShard:
         default=None, description="Rules of the preset c4 on lines; null: every line stays."
     )
     erased: tuple[str, ...] = setting(
-        default=(), description="Ids (hex) of documents that are left out: taken down, or outdated."
+        default=(), description="Ids (hex) of documents that were taken down."
+    )
+    outdated: tuple[str, ...] = setting(
+        default=(), description="Ids (hex) of documents whose page has changed or gone since."
     )
 
     def __post_init__(self) -> None:
@@ -65,7 +68,7 @@ def write(values: WriteShard, inputs: Inputs, context: Context) -> StepResult:
     (extracted,) = inputs["documents"]
     path = inputs["decisions"][0] / "decisions" / f"{values.shard}.parquet"
     split_keys = _kept(path)
-    erased = {bytes.fromhex(one) for one in values.erased}
+    erased = {bytes.fromhex(one) for one in (*values.erased, *values.outdated)}
     spans = _spans(values.shard, inputs)
     counts: Counter[str] = Counter()
     masked: Counter[str] = Counter()

@@ -10,10 +10,10 @@ from threading import Thread
 import pytest
 
 from llm import fingerprint
-from llm.corpus.documents import DECISIONS, DOCUMENTS, read_table
+from llm.corpus.documents import DECISIONS, DOCUMENTS, hash64, read_table
 from llm.corpus.erasure.takedown import change_list
-from llm.runs import RunRecord
-from llm.step import Reporter
+from llm.runs import RunRecord, collect, find_garbage
+from llm.step import BadInput, Reporter
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally
 
@@ -177,6 +177,112 @@ def test_what_was_taken_down_leaves_earlier_nights_and_never_comes_back(
     assert texts(home, record) == {"a": prose(1)}
     _, record = night(3, {**first, "secret": prose(2) + " Anew.", "b": prose(4)})
     assert texts(home, record) == {"a": prose(1), "b": prose(4)}
+
+
+def test_a_night_crawled_anew_is_cleaned_anew(nightly: tuple[Home, Path], night: Night) -> None:
+    home, recipe = nightly
+    night(1, {"a": prose(1)})
+    night(2, {"a": prose(1), "b": prose(2)})
+    more = {"a": prose(1), "b": prose(2), "c": prose(3)}
+    lines = [json.dumps({"url": f"http://a.test/{url}", "text": more[url]}) for url in more]
+    (recipe.parent / "mine.jsonl").write_text("\n".join(lines))
+    run_locally(home, str(recipe), snapshot="2026-01-02", until="crawl", report=Reporter())
+    assert texts(home, night(3, None)[1]) == more
+
+
+def test_a_file_that_changes_back_brings_back_what_it_had(
+    nightly: tuple[Home, Path], night: Night
+) -> None:
+    drop = "clean.outdated=drop"
+    first = {"a": prose(1), "b": prose(2)}
+    night(1, first, drop)
+    assert texts(nightly[0], night(2, {"a": prose(1), "c": prose(3)}, drop)[1]).keys() == {"a", "c"}
+    assert texts(nightly[0], night(3, first, drop)[1]) == first
+
+
+def test_a_first_night_that_keeps_nothing_is_no_end(
+    nightly: tuple[Home, Path], night: Night
+) -> None:
+    rules = "clean.filters={presets: [gopher_quality], gopher_quality: {min_stop_words: null}}"
+    with pytest.raises(BadInput, match="min_words"):
+        night(1, {"short": "Too short."}, rules)
+    assert texts(nightly[0], night(2, {"a": prose(1)}, rules)[1]) == {"a": prose(1)}
+
+
+def test_two_sources_of_one_file_stay_two(
+    nightly: tuple[Home, Path], night: Night, tmp_path: Path
+) -> None:
+    twice = (
+        f"crawl.sources.more={{type: files, path: '{tmp_path}/mine.jsonl'}}",
+        "clean.dedup={exact: none, near: null}",
+    )
+    night(1, {"a": prose(1)}, *twice)
+    _, record = night(2, {"a": prose(1), "b": prose(2)}, *twice)
+    documents = (record.outputs("clean") or {})["documents"]
+    counts = [
+        nightly[0].store.read(ref.step, ref.key).manifest["counts"] for ref in documents.values()
+    ]
+    assert [one["documents"] for one in counts] == [1, 1, 1, 1]
+
+
+def test_an_edited_page_stays_on_its_side_of_the_split(
+    nightly: tuple[Home, Path], night: Night
+) -> None:
+    # Enough pages with a near-duplicate each that some change sides by their cluster's number.
+    pairs = {}
+    for at in range(30):
+        words = prose(at, 150)
+        pairs |= {f"{at}/long": words + " And an end of its own.", f"{at}/short": words}
+    home = nightly[0]
+
+    def sides(record: RunRecord) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for reference in (record.outputs("clean") or {})["documents"].values():
+            table = read_table(home.store.local(reference) / "documents.parquet", DOCUMENTS)
+            for row in table.to_pylist():
+                found.setdefault(row["url"], []).append(row["split_key"])
+        return found
+
+    first = sides(night(1, pairs)[1])
+    edited = {
+        url: text + " " + prose(1000 + at, 120) for at, (url, text) in enumerate(pairs.items())
+    }
+    second = sides(night(2, edited)[1])
+    assert any(hash64(url) != keys[0] for url, keys in first.items())
+    both = [keys for url, keys in second.items() if url in first]
+    assert len(both) == len(first) and all(len({*keys}) == 1 for keys in both)
+
+
+def test_garbage_collection_leaves_what_an_erasure_needs(
+    nightly: tuple[Home, Path], night: Night, tmp_path: Path
+) -> None:
+    home = nightly[0]
+    (tmp_path / "items.jsonl").write_text(json.dumps({"question": prose(50, 30)}))
+    cut = (
+        f"clean.decontaminate={{action: cut, sets: {{quiz: {{path: '{tmp_path}/items.jsonl', "
+        "fields: [question]}}}",
+    )
+    night(1, {"a": prose(1), "secret": prose(2)}, *cut)
+    night(2, {"a": prose(1), "secret": prose(2), "b": prose(3)}, *cut)
+    collect(home.store, home.runs, find_garbage(home.store, home.runs, keep_runs=1))
+    change_list(home.folder / "takedown.json", lambda known: known.add("http://a.test/secret"))
+    assert texts(home, night(3, None, *cut)[1]) == {"a": prose(1), "b": prose(3)}
+    change_list(home.folder / "takedown.json", lambda known: known.remove("http://a.test/secret"))
+    assert texts(home, night(4, None, *cut)[1]).keys() == {"a", "b", "secret"}
+
+
+def test_a_snapshot_that_the_crawl_at_hand_is_not_of_is_refused(
+    nightly: tuple[Home, Path], night: Night
+) -> None:
+    home, recipe = nightly
+    night(1, {"a": prose(1)})
+    night(2, {"a": prose(1), "b": prose(2)})
+    for snapshot, said in (
+        ("2026-01-01", "belongs to the snapshot 2026-01-02"),
+        ("a/b", "letters"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            run_locally(home, str(recipe), snapshot=snapshot, from_stage="clean", until="clean")
 
 
 class _Site(BaseHTTPRequestHandler):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from llm.corpus.documents import EXTRACTED, identities, read_table
+from llm.corpus.documents import DOCUMENTS, identities, read_table
 
 
 def outdated(tonight: Path, earlier: Sequence[Path]) -> pa.Array:
@@ -31,12 +31,18 @@ def outdated(tonight: Path, earlier: Sequence[Path]) -> pa.Array:
     return _sorted(found)
 
 
-def documents_at(extracted: Path, addresses: pa.Array) -> tuple[str, ...]:
-    """The ids (hex) of a shard's documents that were read at these addresses, sorted."""
-    table = read_table(extracted / "documents.parquet", EXTRACTED, ["doc_id", "url"])
+def documents_at(written: Path, addresses: pa.Array) -> set[str]:
+    """The ids (hex) of a written shard's documents that were read at these addresses."""
+    table = read_table(written / "documents.parquet", DOCUMENTS, ["doc_id", "url"])
     mask = pc.is_in(table["url"], value_set=addresses.cast(pa.string()))
     ids = identities(table["doc_id"].filter(mask))
-    return tuple(sorted(ids[at : at + 1].tobytes().hex() for at in range(len(ids))))
+    return {ids[at : at + 1].tobytes().hex() for at in range(len(ids))}
+
+
+def documents_in(written: Path) -> set[str]:
+    """The ids (hex) of a written shard's documents."""
+    ids = identities(read_table(written / "documents.parquet", DOCUMENTS, ["doc_id"])["doc_id"])
+    return {ids[at : at + 1].tobytes().hex() for at in range(len(ids))}
 
 
 def _index(folder: Path) -> pa.Table:

@@ -11,7 +11,7 @@ import pytest
 
 from llm.corpus import repeats
 from llm.corpus.dedup import DedupSettings
-from llm.corpus.documents import CLUSTERS, DECISIONS, EXTRACTED, read_table, write_table
+from llm.corpus.documents import CLUSTERS, DECISIONS, DOCUMENTS, EXTRACTED, read_table, write_table
 from llm.corpus.passages import NearPassages, PassageSettings, cut, hash_passages, passages
 from llm.corpus.repeats import EMPTIED, SPANS, RepeatedAll, find_repeated
 from llm.step import Context, StepResult
@@ -37,10 +37,13 @@ class Night:
         shards: Mapping[str, Texts],
         settings: PassageSettings,
         dropped: Sequence[str] = (),
-        earlier: Sequence[Path] = (),
+        earlier: Sequence["Night"] = (),
+        gone: Sequence[str] = (),
     ) -> None:
-        self.shards, self.out = shards, root / "repeated"
+        """dropped: what the rules drop; gone: what has been erased since it was kept."""
+        self.shards, self.out, self.written = shards, root / "repeated", root / "written"
         inputs = []
+        kept = []
         for shard, texts in shards.items():
             folder = root / f"documents-{shard}"
             rows = [
@@ -49,6 +52,8 @@ class Night:
                 for name, text in texts.items()
             ]
             write_table(folder / "documents.parquet", pa.Table.from_pylist(rows, schema=EXTRACTED))
+            left = {*dropped, *gone}
+            kept += [{**row, "split_key": 0} for row in rows if row["url"] not in left]
             decisions = [
                 {"doc_id": row["doc_id"], "url": name, "source": "s", "bytes": 1}
                 | {"reason": "short" if name in dropped else "kept", "split_key": 0}
@@ -62,10 +67,16 @@ class Night:
             inputs[-1].mkdir()
             hash_passages(settings, {"documents": [folder]}, Context(out=inputs[-1], work=root))
         self.out.mkdir()
+        table = pa.Table.from_pylist(kept, schema=DOCUMENTS)
+        write_table(self.written / "documents.parquet", table)
+        before = {
+            "earlier": [night.out for night in earlier],
+            "kept": [night.written for night in earlier],
+        }
         values = RepeatedAll(shards=tuple(shards), settings=settings)
         self.result: StepResult = find_repeated(
             values,
-            {"passages": inputs, "decisions": [root / "decide"], "earlier": list(earlier)},
+            {"passages": inputs, "decisions": [root / "decide"], **before},
             Context(out=self.out, work=root),
         )
 
@@ -209,12 +220,19 @@ def test_dropped_documents_do_not_count(tmp_path: Path) -> None:
 def test_earlier_nights_win_and_are_not_read_again(tmp_path: Path) -> None:
     first = Night(tmp_path / "1", {"1": {"old": f"{A}\n\n{B}"}}, PARAGRAPHS)
     longer = f"{A}\n\n{C}\n\nMuch more text than on the first night."
-    second = Night(tmp_path / "2", {"2": {"new": longer}}, PARAGRAPHS, earlier=[first.out])
+    second = Night(tmp_path / "2", {"2": {"new": longer}}, PARAGRAPHS, earlier=[first])
     assert second.texts() == {"new": longer.removeprefix(f"{A}\n\n")}
     third = {"newest": f"{B}\n\n{C}\n\nOnly this is new."}
-    night = Night(tmp_path / "3", {"3": third}, PARAGRAPHS, earlier=[first.out, second.out])
+    night = Night(tmp_path / "3", {"3": third}, PARAGRAPHS, earlier=[first, second])
     assert night.texts() == {"newest": "Only this is new."}
     assert night.result.counts["new"] == 1
+
+
+def test_passages_of_documents_that_have_gone_since_stay(tmp_path: Path) -> None:
+    first = Night(tmp_path / "1", {"1": {"old": f"{A}\n\n{B}"}}, PARAGRAPHS, gone=["old"])
+    edited = {"new": f"{A}\n\n{B}\n\n{C}"}
+    second = Night(tmp_path / "2", {"2": edited}, PARAGRAPHS, earlier=[first])
+    assert second.texts() == edited
 
 
 def test_memory_bounds_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
