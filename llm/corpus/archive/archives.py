@@ -3,10 +3,8 @@
 A damaged record costs itself only: reading goes on at the next place that looks like a record.
 """
 
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from warcio.archiveiterator import ArchiveIterator as ArcIterator
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 
+from llm.corpus.archive.packed import BROKEN, unpacked
 from llm.corpus.archive.pages import Page
 from llm.corpus.web.crawler import TEXT_TYPES
 from llm.corpus.web.urls import normalise
@@ -28,7 +27,7 @@ LIBRARIES = ("fastwarc", "warcio")
 _PLAIN = re.compile(rb"(?:(?<=\n)|\A)WARC/[01]\.\d+\r?\n[A-Za-z]")
 _PACKED = re.compile(rb"\x1f\x8b\x08|\x04\x22\x4d\x18|\x28\xb5\x2f\xfd")
 _SHA1 = re.compile(r"sha1:[A-Z2-7]{32}")
-_MAGIC = (b"\x1f\x8b", b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd")
+_MAGIC = {b"\x1f\x8b": ".gz", b"\x04\x22\x4d\x18": ".lz4", b"\x28\xb5\x2f\xfd": ".zst"}
 
 _KINDS = (WarcRecordType.response, WarcRecordType.resource, WarcRecordType.conversion)
 # Where resources that are pages come from. Under other schemes crawlers keep what is none: wget its
@@ -50,7 +49,7 @@ class Bad:
 
 
 def read_archive(path: Path, max_bytes: int) -> Iterator[Page | Bad]:
-    """The pages of a WARC file (plain, gzip, zstd, lz4) or ARC file (plain, gzip).
+    """The pages of a WARC or ARC file (plain, gzip, zstd, lz4).
 
     Pages are responses with status 200 that are text, resources that are text, and conversion
     records. Other responses and resources, what is larger than `max_bytes` and what is damaged
@@ -67,7 +66,7 @@ def read_stream(
     """The pages of an archive that is open: any stream that seeks, even one that is still coming.
 
     `name` and the byte where each record begins, counted from `start`, are the page's position:
-    "crawl.warc.gz@5120".
+    "crawl.warc.gz@5120"; in an ARC file that is packed with zstd or lz4, those of what it unpacks to.
     """
     if not stream.read(1):
         yield Bad(start, "damaged: the file is empty")
@@ -81,8 +80,7 @@ def read_stream(
 
 def _read_warc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
     """Read from the start; after damage, from the next place where a record may start."""
-    stream.seek(0)
-    packed = stream.read(4).startswith(_MAGIC) or _find(stream, _PLAIN, 0) is None
+    packed = bool(_packing(stream)) or _find(stream, _PLAIN, 0) is None
     marker = _PACKED if packed else _PLAIN
     start: int | None = 0
     sound = True  # damage is told once, not for each place that turns out to be no record
@@ -216,29 +214,36 @@ def _checked(page: Page, offset: int, max_bytes: int) -> Page | Bad:
 
 def _is_arc(stream: BinaryIO) -> bool:
     """ARC files start with a record that describes the file."""
+    packing = _packing(stream)
     stream.seek(0)
-    start = stream.read(9)
-    if start.startswith(b"\x1f\x8b"):
-        stream.seek(0)
-        try:
-            start = gzip.GzipFile(fileobj=stream).read(9)
-        except (OSError, EOFError, zlib.error):
-            return False
-    return start.startswith(b"filedesc:")
+    try:
+        return unpacked(stream, f"arc{packing}").read(9) == b"filedesc:"
+    except BROKEN:
+        return False
+
+
+def _packing(stream: BinaryIO) -> str:
+    """How an archive is packed, as the ending that its name should have; "" for plain."""
+    stream.seek(0)
+    start = stream.read(4)
+    return next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), "")
 
 
 def _read_arc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
     """ARC as warcio reads it; what comes after damage is lost, as nothing marks a record."""
     offset = 0
+    packing = _packing(stream)
     stream.seek(0)
-    archive = ArcIterator(stream, arc2warc=True)
+    # gzip is warcio's own, which tells for each record where in the file it is.
+    plain = stream if packing == ".gz" else unpacked(stream, f"arc{packing}")
+    archive = ArcIterator(plain, arc2warc=True)
     try:
         for record in archive:
             # Not get_record_offset(), which reads the record to its end to know it.
             offset = archive.offset
             if record.rec_type == "response":
                 yield _arc_page(record, offset, max_bytes)
-    except (ArchiveLoadFailed, OSError, ValueError, EOFError, zlib.error) as error:
+    except (ArchiveLoadFailed, ValueError, *BROKEN) as error:
         yield Bad(offset, f"damaged: {' '.join(str(error).split())}")
 
 

@@ -1,4 +1,4 @@
-"""Packed files as streams that no bomb gets out of: gzip, bzip2, xz, zstd, by their ending."""
+"""Packed files as streams that no bomb gets out of: gzip, bzip2, xz, zstd, lz4, by their ending."""
 
 import bz2
 import gzip
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import zstandard
+from fastwarc.stream_io import Lz4Reader
 
-LIBRARIES = ("zstandard",)
+LIBRARIES = ("fastwarc", "zstandard")
 
 ENDINGS = (".gz", ".zst", ".xz", ".bz2")
 
@@ -53,6 +54,8 @@ def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
     elif ending == ".zst":
         unpacker = zstandard.ZstdDecompressor(max_window_size=2**31)
         stream = unpacker.stream_reader(raw, read_across_frames=True, closefd=False)
+    elif ending == ".lz4":
+        stream = _Lz4(raw)
     else:
         return raw
     return io.BufferedReader(_Guarded(stream, raw), 1 << 20)
@@ -91,6 +94,23 @@ class _Guarded(io.RawIOBase):
                 f"bomb: {self.bytes} bytes came out of {self.packed.tell()}: unpack it yourself"
             )
         return len(data)
+
+
+class _Lz4:
+    """An lz4 file in pieces so small that little of what stands before damage is lost with it."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self.reader = Lz4Reader(raw, fsspec_args=False)
+
+    def read1(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end."""
+        try:
+            return self.reader.read(min(size, 1 << 12))
+        except BaseException as error:
+            # By Rust's rule no Exception, though it is the data that is at fault.
+            if type(error).__name__ != "PanicException":
+                raise
+            raise OSError(f"no lz4: {error}") from error
 
 
 class _Xz:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from fastwarc.stream_io import Lz4Writer
 from warcio.archiveiterator import ArchiveIterator
 
 from llm.corpus.archive.archives import Bad, read_archive, read_stream
@@ -247,6 +248,45 @@ def test_zstd_archives_are_read_too(shared_data: Path) -> None:
     records = [zstandard.compress(data[a:b]) for a, b in zip(starts, ends, strict=True)]
     assert len(read(b"".join(records))) == PAGES["resiliparse/warcfile.warc"]
     assert sum(isinstance(item, Page) for item in read(zstandard.compress(data))) == 16
+
+
+def lz4(data: bytes) -> bytes:
+    stream = io.BytesIO()
+    with Lz4Writer(stream) as writer:
+        writer.write(data)
+        writer.finish()
+    return stream.getvalue()
+
+
+PACK = {"zstd": zstandard.compress, "lz4": lz4}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("packing", PACK)
+def test_arc_files_are_read_packed_as_warc_files_are(shared_data: Path, packing: str) -> None:
+    data = (shared_data / "crawl/warcio/example.arc").read_bytes()
+    pack = PACK[packing]
+    plain = read(data)
+    (page,) = plain
+    assert isinstance(page, Page)
+    assert len(page.payload) == 1270
+    assert read(pack(data)) == plain
+    # A frame each for the file's description and the page.
+    cut = data.index(b"http://example.com/ ")
+    assert read(pack(data[:cut]) + pack(data[cut:])) == plain
+    # Many pages, which do not fit into memory at once, and the damage that ends them.
+    many = pack(data[:cut] + data[cut:] * 3000)
+    assert sum(isinstance(item, Page) for item in read(many)) == 3000
+    *pages, last = read(many[: len(many) // 2])
+    assert all(isinstance(item, Page) for item in pages)
+    assert isinstance(last, Bad)
+    assert last.reason.startswith("damaged")
+    random_bits = random.Random(packing)
+    whole = pack(data)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[random_bits.randrange(len(whole))] ^= 1 << random_bits.randrange(8)
+        read(bytes(damaged[: random_bits.randrange(len(whole) + 1)]))
 
 
 @pytest.mark.real_data
