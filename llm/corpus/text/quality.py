@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import fasttext
@@ -18,7 +19,7 @@ def probabilities(texts: Iterable[str], path: str, label: str) -> np.ndarray:
 
     Raises BadInput where the file is no fastText classifier or does not know the label.
     """
-    model = _model(path)
+    model = _model(path, Path(path).stat().st_mtime_ns if Path(path).exists() else 0)
     found = []
     for text in texts:
         labels, scores = model.predict(text.replace("\n", " "), k=-1)
@@ -33,7 +34,8 @@ def probabilities(texts: Iterable[str], path: str, label: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=2)
-def _model(path: str) -> Any:
+def _model(path: str, changed: int) -> Any:
+    """The model; changed: when its file was (nanoseconds)."""
     try:
         return fasttext.load_model(path)
     except (OSError, ValueError) as error:
