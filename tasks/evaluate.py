@@ -1,5 +1,7 @@
 """Evaluate: how good the models are, beside simple methods on the same bytes, in a report."""
 
+from collections.abc import Sequence
+
 from llm.evaluation import answers, baselines, perplexity, report, samples
 from llm.evaluation.answers import MeasureAnswers
 from llm.evaluation.baselines import MeasureBaselines
@@ -22,6 +24,7 @@ def evaluate(run: Run, stages: Stages) -> Outputs:
     settings = run.recipe.evaluate
     fraction = run.recipe.tokenize.validation.fraction
     documents = list(stages["clean"]["documents"].values())
+    decided = list(stages["clean"]["decisions"].values())
     base = stages["pretrain"]["model"]["base"]
     tuned = stages["finetune"]["model"]
     data = stages["finetune"]["data"]
@@ -62,7 +65,8 @@ def evaluate(run: Run, stages: Stages) -> Outputs:
             REPORT,
             ReportValues(title=run.recipe.name, finetuned=tuple(tuned)),
             {
-                "funnel": list(stages["clean"]["decisions"].values()),
+                "funnel": decided,
+                **examined(run, decided, documents),
                 "tokens": list(stages["tokenize"]["tokens"].values()),
                 "pretrain": [base],
                 "finetune": list(tuned.values()),
@@ -80,3 +84,26 @@ def evaluate(run: Run, stages: Stages) -> Outputs:
         )
     )
     return {"perplexity": measured, "samples": written, "report": {"all": made}}
+
+
+def examined(
+    run: Run, decided: Sequence[Reference], documents: Sequence[Reference]
+) -> dict[str, list[Reference]]:
+    """What the newest night's documents were searched with: its duplicates, its contamination.
+
+    Of earlier nights nothing keeps them: a report made from them would change as they go.
+    """
+    found: dict[str, dict[Reference, None]] = {"duplicates": {}, "contamination": {}}
+    if decided and run.is_made(decided[-1]):
+        for one in (decided[-1], *documents):
+            made = run.store.read(one.step, one.key) if run.is_made(one) else None
+            inputs = {} if made is None else made.manifest["inputs"]
+            by = [item["key"] for item in inputs.get("decisions", ())]
+            if one is not decided[-1] and decided[-1].key not in by:
+                continue
+            for name, references in found.items():
+                references.update(dict.fromkeys(map(Reference.from_json, inputs.get(name, ()))))
+    return {
+        name: [one for one in references if run.store.read(one.step, one.key) is not None]
+        for name, references in found.items()
+    }

@@ -35,6 +35,8 @@ class Findings:
 
     funnel: rows of outcome, reason, documents, bytes. tokens: by split, by source, counts of
     documents, bytes and tokens. loss: points of step, tokens, loss. model: what it is, as words.
+    duplicates: how many planted near-duplicates were found, by similarity. contamination: how many
+    planted evaluation items were, by kind, over all shards.
     """
 
     title: str
@@ -43,6 +45,8 @@ class Findings:
     tuned: list[Tuned] = field(default_factory=list)
     funnel: list[dict[str, Any]] = field(default_factory=list)
     tokens: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    duplicates: dict[str, Any] | None = None
+    contamination: dict[str, Any] | None = None
     loss: list[dict[str, float]] = field(default_factory=list)
     model: dict[str, str] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -57,6 +61,8 @@ def gather(title: str, names: Sequence[str], inputs: Inputs) -> Findings:
         baselines=_metrics(inputs, "baselines", 0),
         funnel=_funnel(inputs.get("funnel", ())),
         tokens=_tokens(inputs.get("tokens", ())),
+        duplicates=next(iter(_planted(inputs.get("duplicates", ()))), None),
+        contamination=_together(_planted(inputs.get("contamination", ()))),
     )
     for folder in inputs.get("pretrain", ()):
         found.loss = _curve(folder / "metrics.jsonl")
@@ -100,12 +106,26 @@ def flat_metrics(found: Findings) -> dict[str, float]:
             if row["outcome"] == outcome:
                 flat[f"corpus.{outcome}.documents"] = row["documents"]
                 flat[f"corpus.{outcome}.bytes"] = row["bytes"]
+    flat.update(_planted_metrics(found))
     for split, sources in found.tokens.items():
         flat[f"tokens.{split}"] = sum(counts["tokens"] for counts in sources.values())
     if found.loss:
         flat["pretrain.tokens"] = found.loss[-1]["tokens"]
         flat["pretrain.loss"] = found.loss[-1]["loss"]
     return flat
+
+
+def _planted_metrics(found: Findings) -> dict[str, float]:
+    figures: dict[str, float | None] = {}
+    for kind, planted in (("duplicates", found.duplicates), ("contamination", found.contamination)):
+        for name in ("due", "recall", "precision"):
+            figures[f"{kind}.planted.{name}"] = (planted or {}).get(name)
+    for band in (found.duplicates or {}).get("bands", ()):
+        name = f"{band['from']:.2f}-{band['to']:.2f}"
+        figures[f"duplicates.planted.found.{name}"] = band["found"]
+    for kind, counts in (found.contamination or {}).get("kinds", {}).items():
+        figures[f"contamination.planted.found.{kind}"] = _share(counts["found"], counts["planted"])
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _perplexity(prefix: str, metrics: Mapping[str, Any] | None) -> dict[str, float]:
@@ -136,6 +156,33 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} cannot be read ({error}): make that artifact again") from error
     return value
+
+
+def _planted(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """What searches found of what was planted; nothing may have been."""
+    paths = [folder / "planted.json" for folder in folders]
+    return [_json(path) for path in paths if path.exists()]
+
+
+def _together(shards: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What all shards found of planted evaluation items: counts by kind, and shares of all."""
+    if not shards:
+        return None
+    sums: dict[str, dict[str, dict[str, int]]] = {"kinds": {}, "near_misses": {}}
+    for shard in shards:
+        for which, kinds in sums.items():
+            for kind, counts in shard[which].items():
+                total = kinds.setdefault(kind, {"planted": 0, "found": 0})
+                for name in total:
+                    total[name] += counts[name]
+    due, right = (sum(one[name] for one in sums["kinds"].values()) for name in ("planted", "found"))
+    wrong = sum(one["found"] for one in sums["near_misses"].values())
+    shares = {"recall": _share(right, due), "precision": _share(right, right + wrong)}
+    return {**sums, "due": due, "due_found": right, "wrong": wrong, **shares}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
 
 
 def _funnel(folders: Sequence[Path]) -> list[dict[str, Any]]:

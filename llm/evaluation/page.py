@@ -1,10 +1,11 @@
 """The report as one HTML page: style and pictures inside, readable on a phone and on a desk."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from llm.corpus.score import told
 from llm.evaluation.findings import Findings, Tuned
 from llm.evaluation.plots import Bar, Curve, bars, curves
 
@@ -63,6 +64,8 @@ def render(found: Findings) -> str:
         _headline(found),
         _loss(found),
         _funnel(found),
+        _duplicates(found),
+        _contamination(found),
         _tokens(found),
         *(_answers(tuned) for tuned in found.tuned),
     ]
@@ -190,6 +193,52 @@ def _funnel(found: Findings) -> str:
     words = f"{kept['documents']:,} of {came['documents']:,} documents were kept"
     note = f"{words}. Every document is in exactly one row."
     return _section("Corpus funnel", note, _image(picture, words) + table)
+
+
+def _duplicates(found: Findings) -> str:
+    """How many planted near-duplicates were found, by how alike they are to their origins."""
+    planted = found.duplicates
+    if not planted:
+        return ""
+    rows = [
+        [
+            f"{band['from']:.2f} to {band['to']:.2f}",
+            f"{band['documents']:,}",
+            _percent(band["found"]),
+            _percent(band["theory"]),
+        ]
+        for band in planted["bands"]
+    ]
+    due = [n for n, band in enumerate(planted["bands"]) if band["from"] >= planted["threshold"]]
+    note = (
+        f"{_said(planted)}. They are edits of real documents: from a similarity of "
+        f"{planted['threshold']:g} on they should be found. MinHash: how many meet by theory."
+    )
+    table = _table(["similarity", "planted", "found", "MinHash"], rows, marked=due)
+    return _section("Search for near-duplicates", note, table)
+
+
+def _contamination(found: Findings) -> str:
+    """How many planted evaluation items were found, by what had been done to them."""
+    planted = found.contamination
+    if not planted:
+        return ""
+    rows = [
+        [words, f"{counts['planted']:,}", f"{counts['found']:,}"]
+        for which, form in (("kinds", "{}"), ("near_misses", "none: {}"))
+        for words, counts in ((form.format(kind), one) for kind, one in planted[which].items())
+    ]
+    note = f"{_said(planted)}. They were put into copies of documents, as they are or changed."
+    table = _table(["item", "planted", "found"], rows, marked=range(len(planted["kinds"])))
+    return _section("Search for evaluation items", note, table)
+
+
+def _said(planted: Mapping[str, Any]) -> str:
+    return told(planted["due"], planted["due_found"], planted["wrong"]).capitalize()
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
 
 
 def _tokens(found: Findings) -> str:

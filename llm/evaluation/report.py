@@ -22,8 +22,8 @@ class ReportValues:
 def write(values: ReportValues, inputs: Inputs, context: Context) -> StepResult:
     """Write report.html, which needs no other file, and metrics.json (name: number).
 
-    inputs, each of which may be missing: funnel (decisions), tokens (token shards), pretrain,
-    perplexity_base, baselines, samples; and, one for each of `finetuned`: finetune,
+    inputs, each of which may be missing: funnel (decisions), duplicates (the newest night's),
+    contamination (its shards'), tokens (token shards), pretrain, perplexity_base, baselines, samples; and, one for each of `finetuned`: finetune,
     perplexity_tuned, answers_base, answers_tuned. The same inputs give the same bytes.
     """
     found = gather(values.title, values.finetuned, inputs)

@@ -87,6 +87,11 @@ def everything(tmp_path: Path) -> dict[str, list[Path]]:
     ]
     return {
         "funnel": [put(tmp_path / "decide", "funnel.json", {"rows": FUNNEL})],
+        "duplicates": [put(tmp_path / "duplicates", "planted.json", DUPLICATES)],
+        "contamination": [
+            put(tmp_path / "hits-0", "planted.json", contamination(25, 0)),
+            put(tmp_path / "hits-1", "planted.json", contamination(20, 2)),
+        ],
         "pretrain": [tmp_path / "pretrain"],
         "finetune": [tmp_path / "finetune"],
         "tokens": [tmp_path / "tokens"],
@@ -106,6 +111,28 @@ def everything(tmp_path: Path) -> dict[str, list[Path]]:
         "samples": [
             put(tmp_path / "samples", "samples.json", {"samples": samples, "protocol": "seed 0"})
         ],
+    }
+
+
+DUPLICATES = {
+    "threshold": 0.8,
+    "due": 128,
+    "due_found": 125,
+    "wrong": 0,
+    "recall": 0.9766,
+    "precision": 1.0,
+    "bands": [
+        {"from": 0.75, "to": 0.8, "documents": 30, "theory": 0.62, "met": 0.6, "found": 0.0},
+        {"from": 0.8, "to": 0.85, "documents": 64, "theory": 0.92, "met": 0.95, "found": 0.9531},
+        {"from": 0.95, "to": 1.0, "documents": 0, "theory": None, "met": None, "found": None},
+    ],
+}
+
+
+def contamination(found: int, misses: int) -> dict:
+    return {
+        "kinds": {kind: {"planted": 25, "found": found} for kind in ("verbatim", "edited")},
+        "near_misses": {"shuffled": {"planted": 25, "found": misses}},
     }
 
 
@@ -156,13 +183,15 @@ def test_one_page_holds_every_section_and_needs_no_other_file(tmp_path: Path) ->
         "Bits per byte",
         "Pretraining loss",
         "Corpus funnel",
+        "Search for near-duplicates",
+        "Search for evaluation items",
         "Tokens per source",
         "Fine-tuning: ask-docs",
         "Samples",
         "How it was measured",
         "Provenance",
     ]
-    for figure in ("2.110", "2.460", "4.710", "2.840", "near_duplicate", "700,000"):
+    for figure in ("2.110", "2.460", "4.710", "2.840", "near_duplicate", "700,000", "95.3 %"):
         assert figure in page
 
 
@@ -176,8 +205,20 @@ def test_figures_have_flat_names(tmp_path: Path) -> None:
     assert metrics["answers.ask-docs.nats_per_token"] == 2.84
     assert metrics["answers.ask-docs.base.nats_per_token"] == 4.71
     assert metrics["corpus.kept.documents"] == 469
+    assert metrics["duplicates.planted.recall"] == 0.9766
+    assert metrics["duplicates.planted.found.0.80-0.85"] == 0.9531
+    assert "duplicates.planted.found.0.95-1.00" not in metrics  # nothing was planted there
+    assert metrics["contamination.planted.recall"] == 0.9
+    assert metrics["contamination.planted.precision"] == round(90 / 92, 4)
+    assert metrics["contamination.planted.found.edited"] == 0.9
     assert metrics["tokens.train"] == 700_000
     assert all(isinstance(value, int | float) for value in metrics.values())
+
+
+def test_what_was_planted_is_told_in_a_sentence(tmp_path: Path) -> None:
+    page = report(tmp_path / "out", everything(tmp_path), ("ask-docs",))
+    assert "Planted: 97 % of 128 found, none wrongly" in page
+    assert "Planted: 90 % of 100 found, 2 wrongly" in page
 
 
 def test_what_models_write_is_text_and_never_markup(tmp_path: Path) -> None:
@@ -204,6 +245,7 @@ def test_the_same_inputs_give_the_same_bytes_whatever_the_training_speed(tmp_pat
         ("baselines",),
         ("perplexity_base",),
         ("funnel", "tokens", "pretrain"),
+        ("duplicates", "contamination"),
     ],
 )
 def test_missing_inputs_only_leave_their_sections_out(
