@@ -21,6 +21,8 @@ from tasks.verdict import differences
 
 # Sections of clean that are asked about figures alone.
 CHEAP = ("filters", "consent")
+# Inputs of the step that decides that look-ups do without: newer artifacts may have replaced them.
+UNREAD = ("kept",)
 
 
 def find_run(home: Home, name: str) -> RunRecord:
@@ -48,6 +50,7 @@ def corpus_of(home: Home, record: RunRecord) -> list[Night]:
         inputs = {
             name: [_folder(home, Reference.from_json(item), own) for item in items]
             for name, items in decided.manifest["inputs"].items()
+            if name not in UNREAD
         }
         folder = home.store.local(decided.reference) / "decisions"
         decisions = {shard: folder / f"{shard}.parquet" for shard in values.shards}
