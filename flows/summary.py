@@ -10,6 +10,9 @@ from rich.table import Table
 from llm.store import Reference
 from tasks.home import Home
 
+# A step within a stage that tells of itself too: how well duplicates are found.
+SEARCH = "duplicates"
+
 
 def summarize(home: Home, run_id: str) -> dict[str, Any]:
     """A run as plain data: stages, total seconds, metrics, a sample, the report's path."""
@@ -46,13 +49,15 @@ def stage_row(stage: str, result: dict[str, Any]) -> dict[str, Any]:
     else:
         state = next((name for name in ("kept", "taken") if name in actions), "cached")
     said = [step["summary"] for step in steps if step["summary"]]
+    searched = [step["summary"] for step in steps if step["step"] == SEARCH and step["summary"]]
+    out = [*said[-1:], *(text for text in searched[-1:] if text not in said[-1:])]
     return {
         "stage": stage,
         "state": state,
         "ran": result["ran"],
         "steps": len(steps),
         "seconds": result["seconds"],
-        "out": said[-1] if said else "",
+        "out": "; ".join(out),
     }
 
 
