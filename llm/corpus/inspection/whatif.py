@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from llm.corpus.decide import DecideAll, judge
+from llm.corpus.decide import OF_SHARDS, DecideAll, judge
 from llm.corpus.documents import identities
 from llm.corpus.settle import NAMES, settle
 from llm.step import Inputs
@@ -64,7 +64,7 @@ def judgement(values: DecideAll, inputs: Inputs) -> Judgement:
     """Ask every rule about every document. `inputs` are those of the step that decides."""
     parts = []
     for number in range(len(values.shards)):
-        own = {name: paths[number] for name, paths in inputs.items() if name != "duplicates"}
+        own = {name: inputs[name][number] for name in OF_SHARDS if name in inputs}
         judged = judge(values, own)
         parts.append(
             (
