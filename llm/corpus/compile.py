@@ -12,6 +12,7 @@ from llm.corpus.dedup import DedupSettings, find_duplicates, signature_settings
 from llm.corpus.documents import EXTRACTED, document_id, write_table
 from llm.corpus.near.signatures import sign
 from llm.corpus.signals import SignalSettings, measure
+from llm.corpus.text.perplexity import perplexities, train
 from llm.step import Context
 
 
@@ -39,6 +40,8 @@ def main() -> None:
         sign(signature_settings(settings), {"documents": [folder]}, context("signatures"))
         found = {"signatures": [folder / "signatures"]}
         find_duplicates(settings, found, context("duplicates"))
+        train(texts, folder / "model.npz")
+        perplexities(pa.array(texts, pa.large_string()), str(folder / "model.npz"))
 
 
 if __name__ == "__main__":

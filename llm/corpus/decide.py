@@ -280,7 +280,12 @@ def _nothing_left(
         now = "a language's own" if bound is None else f"{bound:g}"
         advice = f"set clean.filters.{reason} (now {now}) to a milder value or to null"
     elif reason == "language":
-        advice = f"clean.filters.languages allows only {', '.join(settings.languages)}"
+        allowed = ", ".join(settings.languages)
+        advice = (
+            f"clean.filters.languages allows only {allowed}"
+            if allowed
+            else "lower clean.filters.min_language_scores"
+        )
     elif preset == "hook":
         advice = f"clean.hooks.{name} is a filter of your own: set its bound lower or leave it out"
     else:

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm.durable import replacing
 from llm.step import BadInput, digest_of
 
 DOC_ID = pa.binary(16)
@@ -142,7 +141,7 @@ def identity_column(ids: np.ndarray, valid: np.ndarray | None = None) -> pa.Arra
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write a table with a `doc_id` column as Parquet (zstd), sorted by it; all or nothing.
+    """Write a table with a `doc_id` column as Parquet (zstd), sorted by it.
 
     Raises ValueError where a doc_id comes twice: every document is in a table once.
     """
@@ -150,10 +149,12 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def write_rows(path: Path, table: pa.Table) -> None:
-    """Write a table's rows as they stand as Parquet (zstd); all or nothing."""
+    """Write a table's rows as they stand as Parquet (zstd).
+
+    Not synced: a step's files are when the whole artifact is committed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as aside:
-        pq.write_table(table, aside, compression="zstd", row_group_size=GROUP_ROWS)
+    pq.write_table(table, path, compression="zstd", row_group_size=GROUP_ROWS)
 
 
 def by_identity(table: pa.Table) -> pa.Table:

@@ -145,5 +145,5 @@ def _clean(row: Mapping[str, Any], values: WriteShard, spans: Spans) -> tuple[st
     if row["doc_id"] in spans:
         text = cut(text, spans[row["doc_id"]])
     if values.lines is not None:
-        text = c4_lines(text, values.lines)
+        text = c4_lines(text, values.lines, row["language"])
     return mask(text, values.pii)

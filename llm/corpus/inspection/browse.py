@@ -218,14 +218,15 @@ class _Shard:
         for name in self.failing.get(identity, ()):
             rule = bounds.get(name)
             if rule is not None:
-                told: dict[str, Any] = {"value": self.signals[identity].get(rule.signal)}
+                signal = rule.signal_in(document.get("language", ""))
+                told: dict[str, Any] = {"value": self.signals[identity].get(signal)}
                 low, high = rule.languages.get(document.get("language", ""), (rule.low, rule.high))
                 told |= {
                     end: float(bound)
                     for end, bound in (("low", low), ("high", high))
                     if np.isfinite(bound)
                 }
-                yield {"rule": name, "signal": rule.signal, **told}
+                yield {"rule": name, "signal": signal, **told}
             elif name == "language":
                 score = document.get("language_score")
                 yield {"rule": name, "value": document.get("language"), "score": score}
