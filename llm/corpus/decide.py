@@ -86,6 +86,7 @@ class _Corpus:
     split_keys: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
     reasons: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int16))
     alone: list[list[int]] = field(default_factory=list)  # a rule: documents, bytes
+    parts: list[tuple[np.ndarray, ...]] = field(default_factory=list)  # shards, until joined
 
 
 def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
@@ -106,6 +107,7 @@ def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
     for number, folder in enumerate(folders):
         own = {name: inputs[name][number] for name in OF_SHARDS if name in inputs}
         _add(corpus, judge(values, {**own, "documents": folder}))
+    _join(corpus)
     _split_as_before(corpus, inputs.get("kept", ()))
     settled = settle(corpus, inputs["duplicates"][0])
     names = [KEPT, *corpus.names, *settled.names]
@@ -218,11 +220,18 @@ def _add(corpus: _Corpus, judged: Judged) -> None:
     keys = np.fromiter(map(hash64, urls.to_pylist()), np.uint64, len(urls))
     lengths = pc.binary_length(urls).to_numpy()
     corpus.bounds.append(corpus.bounds[-1] + len(urls))
-    corpus.ids = np.concatenate([corpus.ids, identities(judged.table["doc_id"])])
-    corpus.sizes = np.concatenate([corpus.sizes, judged.sizes])
-    corpus.lengths = np.concatenate([corpus.lengths, lengths])
-    corpus.split_keys = np.concatenate([corpus.split_keys, keys])
-    corpus.reasons = np.concatenate([corpus.reasons, judged.reasons.astype(np.int16)])
+    corpus.parts.append(
+        (identities(judged.table["doc_id"]), judged.sizes, lengths, keys, judged.reasons)
+    )
+
+
+def _join(corpus: _Corpus) -> None:
+    """Put the shards' figures together, once they are all there."""
+    if corpus.parts:
+        ids, sizes, lengths, keys, reasons = map(np.concatenate, zip(*corpus.parts, strict=True))
+        corpus.ids, corpus.sizes, corpus.lengths = ids, sizes, lengths
+        corpus.split_keys, corpus.reasons = keys, reasons.astype(np.int16)
+    corpus.parts.clear()
 
 
 def _split_as_before(corpus: _Corpus, earlier: Sequence[Path]) -> None:

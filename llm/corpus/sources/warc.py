@@ -25,7 +25,7 @@ class WarcSource:
     path: str | None = setting(
         default=None,
         description="A file, a folder, a pattern such as crawl/**/*.warc.gz, or the address of a "
-        "file (https://...). WARC or WET (plain, gzip, zstd, lz4) or ARC (plain, gzip).",
+        "file (https://...). WARC, WET or ARC (plain, gzip, zstd, lz4).",
         min_length=1,
     )
     list: str | None = setting(

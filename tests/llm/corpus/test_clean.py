@@ -28,7 +28,7 @@ def validated(values: dict) -> CleanSettings:
     return TypeAdapter(CleanSettings).validate_python(values)
 
 
-def test_the_recipe_of_the_design_is_valid() -> None:
+def test_a_recipe_in_full_is_valid() -> None:
     settings = validated(
         {
             "filters": {"presets": ["gopher_quality", "gopher_repetition"]},

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.llm.corpus.inspection.test_whatif import text
 
 from llm.corpus.decide import DecideAll
 from llm.corpus.documents import DOCUMENTS, read_table, write_table
@@ -15,6 +14,7 @@ from llm.corpus.inspection.browse import NOT_WRITTEN, Night, sample
 from llm.corpus.inspection.compare import compare
 from llm.step import BadInput
 from tests.llm.corpus.cleaning import Cleaned, clean
+from tests.llm.corpus.inspection.test_whatif import text
 
 RULES = FilterSettings(
     presets=("gopher_quality",),
