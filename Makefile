@@ -11,7 +11,7 @@ ui: setup
 	@$(BIN)/penstock ui
 
 test: setup lint
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-slow: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
