@@ -87,7 +87,8 @@ def with_changes(
 
     Raises BadInput for what cannot be told from figures alone, and for a wrong path as `run` does.
     """
-    load_recipe(recipe, overrides)
+    if recipe == record.recipe or recipe not in (record.id, record.snapshot):
+        load_recipe(recipe, overrides)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{record.recipe}.yaml")
         path.write_text(json.dumps(record.values), "utf8")
