@@ -41,7 +41,7 @@ def work(item):
 
 serve(work)
 """
-LIMITS = Limits(seconds=0.5, memory_bytes=150_000_000)
+LIMITS = Limits(seconds=1.5, memory_bytes=150_000_000)
 
 
 @pytest.fixture
