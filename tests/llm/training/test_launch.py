@@ -84,13 +84,15 @@ def test_an_interrupted_step_checkpoints_and_its_retry_ends_as_if_nothing_had_be
     done = int(checkpoint.name.split("-")[1])
     assert 3 <= done < 4000
     assert len((context.work / METRICS).read_text().splitlines()) == done
-    short = tiny_settings(tokens=(done + 5) * 128)
-    # Another length: its identity is the same, so the checkpoint stands in for one of its own.
+    # Another length, whose decay is still to come: its identity is the same, so the checkpoint stands
+    # in for one of its own.
+    steps = 2 * (done + 5)
+    short = tiny_settings(tokens=steps * 128)
     listener = Listener()
     result = pretrain(short, inputs, step_context(tmp_path, listener))
-    assert result.counts["steps"] == done + 5
-    assert [point["step"] for point in listener.points] == list(range(1, done + 6))
-    assert listener.progressed[-1] == ((done + 5) * 128, (done + 5) * 128, "tokens")
+    assert result.counts["steps"] == steps
+    assert [point["step"] for point in listener.points] == list(range(1, steps + 1))
+    assert listener.progressed[-1] == (steps * 128, steps * 128, "tokens")
     assert {path.name for path in context.out.iterdir()} == {
         "model",
         "trunk",
