@@ -8,6 +8,14 @@ MESSAGE_START = "<|im_start|>"
 MESSAGE_END = "<|im_end|>"
 PADDING = "<|pad|>"
 
+# Only in vocabularies that reserve them: for objectives that hide tokens, and for those that hide spans
+# of them, each behind a sentinel of its own (T5, arXiv 1910.10683).
+MASK = "<|mask|>"
+CLASSIFY = "<|cls|>"
+SEPARATOR = "<|sep|>"
+SPANS = 64
+SENTINELS = tuple(f"<|span_{number}|>" for number in range(SPANS))
+
 SPECIAL_TOKENS = (END_OF_TEXT, MESSAGE_START, MESSAGE_END, PADDING)
 END_OF_TEXT_ID, MESSAGE_START_ID, MESSAGE_END_ID, PADDING_ID = range(len(SPECIAL_TOKENS))
 
