@@ -16,6 +16,7 @@ from llm.corpus.extract import extract_text
 from llm.corpus.near.minhash import chance, jaccard, shingles
 from llm.corpus.near.planted import FEWEST_WORDS, MOST_WORDS, edit_to, split_up
 from llm.corpus.near.recall import EDGES
+from llm.corpus.near.signatures import BANDS, ROWS
 from llm.corpus.site import render
 from llm.corpus.site.documentation import installed_packages, modules, standard_library
 
@@ -135,7 +136,7 @@ def judge(
         ]
         if not inside:
             continue
-        theory = sum(chance(planted[pair], 14, 8) for pair in inside) / len(inside)
+        theory = sum(chance(planted[pair], BANDS, ROWS) for pair in inside) / len(inside)
         shares = [
             sum(not pair <= kept for pair in inside) / len(inside)
             for kept in (ours_kept, peer_kept)

@@ -44,8 +44,9 @@ SIGNATURES = pa.schema(
     ]
 )
 
-# 14 bands of 8 rows (FineWeb's): a pair of similarity 0.8 is found with 92 %, of 0.85 with 99 %.
-WORDS, BANDS, ROWS = 5, 14, 8
+# 16 bands of 7 rows: a pair of similarity 0.8 is a candidate with 98 %, of 0.85 with 99.8 %. As much work
+# as FineWeb's 14 bands of 8 (92 % at 0.8); the more candidates cost little, as each is compared in truth.
+WORDS, BANDS, ROWS = 5, 16, 7
 
 # Text that is hashed at a time: its words and shingles stay in the processor's cache.
 _CHUNK_BYTES = 1 << 20
