@@ -31,7 +31,7 @@ import numpy as np
 
 from llm.tokens.order import Integers
 from llm.tokens.packing import best_fit
-from llm.tokens.shards import Shard
+from llm.tokens.shards import Shard, Tokens
 
 IGNORE = -100
 FILLING = 0  # the token at padding: any will do, no position sees or learns it
@@ -84,19 +84,16 @@ class Stream:
                 filled += len(piece)
         return result
 
-    def pairs(self, places: Integers) -> tuple[Integers, Integers]:
-        """Tokens before `places`, and those at them, for documents' first tokens as well.
+    def opened(self, begin: int, length: int) -> Tokens:
+        """`length` tokens from `begin` on, within a shard, after the one before them: (length + 1,).
 
-        Before a shard's first token comes its last: both are what closes a document.
+        Before a shard's first token comes its last: either closes a document and opens the next.
         """
-        before, at = np.empty_like(places), np.empty_like(places)
-        owners = np.searchsorted(self.starts, places, side="right") - 1
-        for number in np.unique(owners).tolist():
-            here = np.flatnonzero(owners == number)
-            local = places[here] - self.starts[number]
-            before[here] = self._tokens[number][local - 1]
-            at[here] = self._tokens[number][local]
-        return before, at
+        shard = bisect_right(self.starts, begin) - 1
+        tokens, local = self._tokens[shard], begin - self.starts[shard]
+        if local:
+            return tokens[local - 1 : local + length]
+        return np.concatenate([tokens[-1:], tokens[:length]])
 
 
 class Rows(Protocol):
@@ -174,14 +171,15 @@ class BestFitRows:
         shape = (len(numbers), self.context_length)
         tokens, targets = np.full(shape, FILLING), np.full(shape, IGNORE)
         segments = np.zeros(shape, dtype=np.int64)
-        row_of, inside = _ranges(self._firsts[numbers + 1] - self._firsts[numbers])
-        pieces = self._firsts[numbers[row_of]] + inside
-        piece_of, offsets = _ranges(self._lengths[pieces])
-        rows = row_of[piece_of]
-        places = self._starts[pieces][piece_of] + offsets
-        before, at = self.stream.pairs(self._begins[pieces][piece_of] + offsets)
-        tokens[rows, places], targets[rows, places] = before, at
-        segments[rows, places] = inside[piece_of] + 1
+        rows, inside = _ranges(self._firsts[numbers + 1] - self._firsts[numbers])
+        pieces = self._firsts[numbers[rows]] + inside
+        columns = (rows, inside, self._starts[pieces], self._begins[pieces], self._lengths[pieces])
+        for row, member, start, begin, length in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            piece, span = self.stream.opened(begin, length), slice(start, start + length)
+            tokens[row, span], targets[row, span] = piece[:-1], piece[1:]
+            segments[row, span] = member + 1
         return Batch(tokens, targets, segments)
 
 
