@@ -17,7 +17,8 @@ from llm.durable import file_digest
 from llm.models.config import DecoderConfig, ModelSettings
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
-from llm.tokens.batches import Batches
+from llm.tokens.batches import Packing
+from llm.tokens.phases import Phase, Phases
 from llm.training import launch
 from llm.training.optimizer import OptimizerSettings
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
@@ -47,6 +48,15 @@ class PretrainSettings:
         default=dict,
         description="How often the documents of a source are seen for each time those of a source with weight 1 "
         "are, by the source's name (0 to 1,000; 0 leaves it out; sources not named have weight 1).",
+    )
+    packing: Packing = setting(
+        default="concat",
+        description="How documents become rows of context_length: concat, end to end and cut; best_fit, whole "
+        "(longer ones in pieces), each apart from the others in its row, with some padding.",
+    )
+    document_mask: bool = setting(
+        default=False,
+        description="With packing concat: tokens do not see the document before theirs in a row.",
     )
     batch_tokens: int = setting(
         default=4096,
@@ -129,11 +139,13 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         "steps": values.steps,
         "tokens": tokens,
         "corpus_tokens": job["corpus_tokens"],
-        "epochs": round(tokens / job["epoch_tokens"], 2),
+        "epochs": job["epochs"],
         "matrix_parameters": DecoderConfig(**job["config"]).matrix_parameters,
         "loss": round(loss, 4),
     }
     summary = f"{tokens:,} tokens in {values.steps:,} steps, loss {loss:.3f}"
+    if values.packing == "best_fit":
+        counts["epoch_padding"] = job["padding"]
     if job["mix"]:
         counts["epoch_windows"] = job["mix"]
         shares = (f"{name} {windows:,}" for name, windows in job["mix"].items())
@@ -147,17 +159,20 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
     shards = [folder / "train.arrow" for folder in inputs["tokens"]]
     init = inputs["init"][0] if inputs.get("init") else None
     length = values.model.context_length
-    data = Batches(shards, length, values.rows, values.seed, values.mix)
+    phases = [Phase(0, [path.resolve() for path in shards], mix=values.mix)]
+    data = read_data(values, phases)
+    first = data.phase(0)
     config = resolve(values, tokenizer, init)
     identity = identify(values, config, shards, init)
     start = adopt_trunk(values, inputs.get("trunk", ()), identity, context)
     return {
         "values": dataclasses.asdict(values),
         "config": dataclasses.asdict(config),
-        "shards": [str(path.resolve()) for path in shards],
-        "corpus_tokens": data.tokens,
-        "epoch_tokens": data.windows * length if data.by_source else data.tokens,
-        "mix": data.by_source,  # windows an epoch
+        "phases": [phase.describe() for phase in phases],
+        "corpus_tokens": first.tokens,
+        "epochs": {name: round(number, 2) for name, number in data.epochs(values.steps).items()},
+        "mix": first.by_source,  # windows an epoch
+        "padding": first.padding,  # positions an epoch
         "tokenizer": str(tokenizer.resolve()),
         "init": str(init.resolve()) if init else None,
         "start": str(start.resolve()) if start else None,
@@ -243,10 +258,22 @@ def adopt_trunk(
     return None
 
 
-class Windows:
-    """The loop's source of rows: windows of the token stream, dealt to the parts in order."""
+def read_data(values: PretrainSettings, phases: Sequence[Phase]) -> Phases:
+    """What the run reads by step."""
+    return Phases(
+        phases,
+        values.model.context_length,
+        values.rows,
+        values.seed,
+        packing=values.packing,
+        document_mask=values.document_mask,
+    )
 
-    def __init__(self, data: Batches) -> None:
+
+class Windows:
+    """The loop's source of rows: those of the shards, dealt to the parts in order."""
+
+    def __init__(self, data: Phases) -> None:
         self.data = data
 
     def part(self, step: int, part: int, parts: int) -> "Rows":
@@ -254,12 +281,11 @@ class Windows:
         from llm.training.loop import Rows
 
         rows = self.data.sequences
-        batch = self.data.batch(step, part * rows // parts, (part + 1) * rows // parts)
-        return Rows(tokens=batch[:, :-1], targets=batch[:, 1:])
+        return Rows(*self.data.batch(step, part * rows // parts, (part + 1) * rows // parts))
 
     def seen(self, step: int) -> list[int]:
-        """The numbers of the step's windows in the token stream."""
-        return [int(window) for window in self.data.windows_of(step)]
+        """The numbers of the step's rows within its phase."""
+        return self.data.windows_of(step).tolist()
 
 
 def settings_from(values: dict[str, Any]) -> PretrainSettings:
@@ -290,8 +316,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         model.load_state_dict(load_decoder(Path(job["init"])).state_dict())
     elif group.rank == 0:  # the others get its weights by sharing them
         model.initialise(values.seed)
-    shards = [Path(path) for path in job["shards"]]
-    data = Batches(shards, config.context_length, values.rows, values.seed, values.mix)
+    data = read_data(values, [Phase.read(described) for described in job["phases"]])
     plan = loop.Plan(
         steps=values.steps,
         tokens_per_step=values.batch_tokens,
