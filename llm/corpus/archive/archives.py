@@ -108,7 +108,7 @@ def _read_warc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
         source = _After(stream, dictionary) if start and dictionary else stream
         try:
             for record in ArchiveIterator(source, parse_http=False, fsspec_args=False):
-                place, found_any, sound = record.stream_pos, True, True
+                place, found_any, sound, swallowed = record.stream_pos, True, True, 0
                 # Where to look on if nothing follows: a plain record's claim is its own, unless
                 # it is more than there is.
                 end = place + max(0, record.content_length)

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 from llm.corpus.archive.pages import Page
 from llm.corpus.archive.warc import write_pages
-from llm.corpus.sources.files import field_of, file_url
+from llm.corpus.sources.files import field_of, file_url, web_address
 from llm.corpus.sources.progress import PieceStore
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
@@ -188,7 +187,7 @@ def _keep(store: PieceStore, row: Mapping[str, Any], number: int, values: HubSou
         return
     url = field_of(row, values.url) if values.url else None
     if isinstance(url, str) and url.strip():
-        address = quote(url.strip(), safe="/%:?#[]@!$&'()*+,;=~-._")
+        address = web_address(url)
     else:
         address = file_url(place)
     page = Page(address, data, "conversion", content_type="text/plain", position=place)
