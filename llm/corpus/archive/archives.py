@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
@@ -105,10 +105,13 @@ def _read_warc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
         stream.seek(start)
         place, resume, damage = start, start + 1, ""
         found_any, swallowed = False, 0
-        source = _After(stream, dictionary) if start and dictionary else stream
+        source: Any = stream
+        ahead = 0
+        if start and dictionary:
+            source, ahead = _After(stream, dictionary), start - len(dictionary)
         try:
             for record in ArchiveIterator(source, parse_http=False, fsspec_args=False):
-                place, found_any, sound, swallowed = record.stream_pos, True, True, 0
+                place, found_any, sound, swallowed = record.stream_pos + ahead, True, True, 0
                 # Where to look on if nothing follows: a plain record's claim is its own, unless
                 # it is more than there is.
                 end = place + max(0, record.content_length)
@@ -163,8 +166,8 @@ class _After:
         self.waiting = dictionary
 
     def tell(self) -> int:
-        """Bytes from the stream's start, so that what is read next is where it is there."""
-        return self.stream.tell() - len(self.waiting)
+        """Nothing: only at a file's start does fastwarc look for a dictionary."""
+        return 0
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, none at the end."""

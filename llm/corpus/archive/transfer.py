@@ -50,7 +50,7 @@ def _codings(headers: Mapping[str, str], header: str) -> Iterator[str]:
 
 
 def _unchunked(body: bytes) -> bytes:
-    pieces, place = [], 0
+    pieces, place = list[bytes](), 0
     while match := _CHUNK.match(body, place):
         size = int(match[1], 16)
         if not size:

@@ -23,6 +23,7 @@ _BYTE_ORDER_MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 _UTF_8 = ("utf-8", "utf8")
+_HANGUL = re.compile("[가-힣]{2}")
 # What servers declare that were not told better.
 _SERVER_DEFAULTS = ("iso-8859-1", "latin1", "us-ascii")
 _META_CHARSET = re.compile(rb"(?i)<meta\b[^>]{0,400}?\bcharset\s*=\s*[\"']?\s*([\w:.-]+)")
@@ -79,7 +80,13 @@ def decode(data: bytes, declared: str | None) -> str:
         except LookupError:
             pass  # a charset that nobody knows
     detected = (detect_encoding(data) or "").lower()
-    return bytes_to_str(data, detected if detected not in ("", *_UTF_8) else "windows-1252")
+    if detected not in ("", *_UTF_8):
+        return bytes_to_str(data, detected)
+    try:
+        korean = data.decode("euc-kr")  # which the detector takes for UTF-8
+    except UnicodeDecodeError:
+        return bytes_to_str(data, "windows-1252")
+    return korean if _HANGUL.search(korean) else bytes_to_str(data, "windows-1252")
 
 
 def _seven_bit(data: bytes, charset: str) -> str:
