@@ -96,6 +96,16 @@ class Recipe(pydantic.BaseModel):
             raise ValueError(f"finetune: each task needs a name of its own, not {names}")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _mixed_sources_are_crawled(self) -> "Recipe":
+        unknown = sorted(set(self.pretrain.mix) - set(self.crawl.sources))
+        if unknown:
+            known = ", ".join(sorted(self.crawl.sources))
+            raise ValueError(
+                f"pretrain.mix: there is no source {unknown[0]!r} in crawl.sources; there are: {known}"
+            )
+        return self
+
 
 STAGES = tuple(name for name in Recipe.model_fields if name not in ("name", "snapshot", "policy"))
 
