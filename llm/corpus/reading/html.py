@@ -23,6 +23,7 @@ _BYTE_ORDER_MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 _UTF_8 = ("utf-8", "utf8")
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # what no text has, but binary data
 _HANGUL = re.compile("[가-힣]{2}")
 # What servers declare that were not told better.
 _SERVER_DEFAULTS = ("iso-8859-1", "latin1", "us-ascii")
@@ -112,9 +113,10 @@ def _wide(data: bytes) -> str:
     if max(even, odd) < len(start) / 10 or min(even, odd) > max(even, odd) / 10:
         return ""
     try:
-        return data[: len(data) & ~1].decode("utf-16-le" if odd > even else "utf-16-be")
+        text = data[: len(data) & ~1].decode("utf-16-le" if odd > even else "utf-16-be")
     except UnicodeDecodeError:
         return ""
+    return "" if _CONTROL.search(text[:1024]) else text
 
 
 def read_html(html: str, url: str, engine: Engine) -> tuple[str, str]:
