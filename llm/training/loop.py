@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from llm.training.adamw import FlatAdamW
 from llm.training.optimizer import OptimizerSettings
 from llm.training.ranks import Group
 from llm.training.reduce import Flat
+from llm.training.rows import IGNORE, BatchSource, Rows
 from llm.training.work import (
     CHECKPOINTS,
     METRICS,
@@ -34,30 +34,6 @@ from llm.training.work import (
     cut_back,
     sync_file,
 )
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
-
-
-class Rows(NamedTuple):
-    """What one part of a step reads: all (B, T) int64.
-
-    targets: -100 where nothing is learned. segments: positions see only their own segment; None:
-    everything before them.
-    """
-
-    tokens: Integers
-    targets: Integers
-    segments: Integers | None = None
-
-
-class BatchSource(Protocol):
-    """Where rows come from: a pure function of (step, part)."""
-
-    def part(self, step: int, part: int, parts: int) -> Rows:
-        """The rows of one of `parts` shares of a step; together they are the step's batch."""
-
-    def seen(self, step: int) -> Any:
-        """What the step reads, for seen.jsonl (JSON): such as the numbers of its windows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +70,8 @@ def train(
 ) -> int:
     """Train `model` in place; returns the steps done: plan.steps, or fewer when asked to stop.
 
-    model.loss(tokens, targets[, segments]) gives the nats summed over targets that are not -100.
+    model.loss(tokens, targets, ...) gives the nats summed over targets that are not IGNORE; it gets by
+    name what else the rows have.
 
     Goes on from the newest whole checkpoint in `work`, else from the checkpoint folder `start`.
     Writes metrics.jsonl, seen.jsonl, checkpoints/ and trunk/ into `work`; the last state is a
@@ -140,16 +117,17 @@ def gradients(
         if group.stopping:
             break
         span = slice(first, first + plan.micro_batch)
-        counted = int((rows.targets[span] != -100).sum())
+        counted = int((rows.targets[span] != IGNORE).sum())
         if not counted:
             continue
         tokens = torch.from_numpy(rows.tokens[span]).to(device)
         targets = torch.from_numpy(rows.targets[span]).to(device)
-        if rows.segments is None:
-            loss: Tensor = model.loss(tokens, targets)  # type: ignore[operator]
-        else:
-            segments = torch.from_numpy(rows.segments[span]).to(device)
-            loss = model.loss(tokens, targets, segments)  # type: ignore[operator]
+        extras: dict[str, Any] = {
+            name: torch.from_numpy(values).to(device) for name, values in rows.extras(span).items()
+        }
+        if rows.pairs is not None:
+            extras["pair_weight"] = rows.pair_weight
+        loss: Tensor = model.loss(tokens, targets, **extras)  # type: ignore[operator]
         loss.backward()
         nats += float(loss.detach())
         count += counted

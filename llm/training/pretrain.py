@@ -19,12 +19,14 @@ from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Batches
 from llm.training import launch
+from llm.training.objectives.build import build as build_objective
+from llm.training.objectives.settings import ObjectiveSettings, check_pairing
 from llm.training.optimizer import OptimizerSettings
+from llm.training.rows import BatchSource, Rows
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
 from llm.training.work import METRICS, MODEL, SEEN, TRUNK, folder_digest, hand_over, last_line
 
 if TYPE_CHECKING:
-    from llm.training.loop import Rows
     from llm.training.ranks import Group
 
 LIBRARIES = ("torch", "numpy", "safetensors")
@@ -37,6 +39,9 @@ class PretrainSettings:
     """How the base model is trained."""
 
     model: ModelSettings = setting(default=ModelSettings, description="The decoder's shape.")
+    objective: ObjectiveSettings = setting(
+        default=ObjectiveSettings, description="What the model learns to predict."
+    )
     tokens: int = setting(
         default=3_000_000,
         description="How much to train on, repeating the corpus as needed (tokens, rounded up to whole steps). "
@@ -96,6 +101,7 @@ class PretrainSettings:
                 f"{self.model.context_length}, and at least data_parallel {self.data_parallel} "
                 "times that"
             )
+        check_pairing(self.objective, getattr(self.model, "architecture", "decoder"))
         for name, weight in self.mix.items():
             if not 0 <= weight <= MOST_WEIGHT:
                 raise ValueError(f"mix.{name} is {weight}: a weight is from 0 to {MOST_WEIGHT:,}")
@@ -149,6 +155,7 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
     length = values.model.context_length
     data = Batches(shards, length, values.rows, values.seed, values.mix)
     config = resolve(values, tokenizer, init)
+    check_rows(rows_of(values, data, tokenizer), values)
     identity = identify(values, config, shards, init)
     start = adopt_trunk(values, inputs.get("trunk", ()), identity, context)
     return {
@@ -249,10 +256,8 @@ class Windows:
     def __init__(self, data: Batches) -> None:
         self.data = data
 
-    def part(self, step: int, part: int, parts: int) -> "Rows":
+    def part(self, step: int, part: int, parts: int) -> Rows:
         """Rows part/parts to (part + 1)/parts of the step's batch."""
-        from llm.training.loop import Rows
-
         rows = self.data.sequences
         batch = self.data.batch(step, part * rows // parts, (part + 1) * rows // parts)
         return Rows(tokens=batch[:, :-1], targets=batch[:, 1:])
@@ -262,6 +267,20 @@ class Windows:
         return [int(window) for window in self.data.windows_of(step)]
 
 
+def rows_of(values: PretrainSettings, data: Batches, tokenizer: Path) -> BatchSource:
+    """What the loop reads: the windows of `data`, as the objective makes them. Raises BadInput."""
+    known = Tokenizer.from_file(str(tokenizer))
+    return build_objective(values.objective, Windows(data), values.rows, values.seed, known)
+
+
+def check_rows(rows: BatchSource, values: PretrainSettings) -> None:
+    """Read the first step's first part: what an objective cannot do with its windows is told now."""
+    try:
+        rows.part(0, 0, values.data_parallel)
+    except ValueError as error:
+        raise BadInput(f"pretrain.{error}") from error
+
+
 def settings_from(values: dict[str, Any]) -> PretrainSettings:
     """The settings as they were before they were written as JSON."""
     optimizer = values["optimizer"]
@@ -269,6 +288,7 @@ def settings_from(values: dict[str, Any]) -> PretrainSettings:
         **{
             **values,
             "model": ModelSettings(**values["model"]),
+            "objective": ObjectiveSettings(**values["objective"]),
             "schedule": ScheduleSettings(**values["schedule"]),
             "optimizer": OptimizerSettings(**{**optimizer, "betas": tuple(optimizer["betas"])}),
         }
@@ -292,6 +312,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         model.initialise(values.seed)
     shards = [Path(path) for path in job["shards"]]
     data = Batches(shards, config.context_length, values.rows, values.seed, values.mix)
+    rows = rows_of(values, data, Path(job["tokenizer"]))
     plan = loop.Plan(
         steps=values.steps,
         tokens_per_step=values.batch_tokens,
@@ -308,7 +329,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         trunk_at=decay_start(values.schedule, values.steps),
     )
     start = Path(job["start"]) if job["start"] else None
-    done = loop.train(model.to(device), Windows(data), plan, group, work, start)
+    done = loop.train(model.to(device), rows, plan, group, work, start)
     if done == plan.steps and group.rank == 0:
         save(model, work / MODEL, Path(job["tokenizer"]))
     return done == plan.steps
