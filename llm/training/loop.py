@@ -3,7 +3,7 @@
 One step, on every rank:
   1. gradients of the parts that are this rank's (part p belongs to rank p mod ranks)   | barrier
   2. this rank's chunks: sum over parts, divide by all targets, note sums of squares    | barrier
-  3. clip by the norm of the whole, AdamW on this rank's chunks                         | barrier
+  3. clip by the norm of the whole, step this rank's share (Muon: after one more barrier) | barrier
 Nothing random is kept from step to step: what a step reads and draws hangs on (seed, step, part).
 """
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from llm.durable import write_json
 from llm.training import checkpoints
 from llm.training.adamw import FlatAdamW
+from llm.training.muon import FlatMuon
 from llm.training.optimizer import OptimizerSettings
 from llm.training.ranks import Group
 from llm.training.reduce import Flat
@@ -140,8 +141,9 @@ class Run:
     def __init__(self, model: nn.Module, plan: Plan, group: Group, work: Path) -> None:
         self.plan, self.group, self.work = plan, group, work
         self.flat = Flat(model, plan.parts, group)
+        self.compute_type: torch.dtype = getattr(model, "compute_dtype", torch.float32)
         self.environment = environment(next(model.parameters()).device, plan, model)
-        self.optimizer: FlatAdamW
+        self.optimizer: FlatAdamW | FlatMuon
         self.saved = 0  # the step of the newest checkpoint
 
     def resume(self, start: Path | None) -> int:
@@ -150,9 +152,15 @@ class Run:
             self.flat.counts[0] = self._restore(start)
         self.group.barrier()
         self.saved = int(self.flat.counts[0])
-        self.optimizer = FlatAdamW(self.plan.optimizer, self.flat, self.saved)
+        self.optimizer = self._optimizer(self.saved)
         self.group.barrier()  # every rank has read the step before the first one writes its count
         return self.saved
+
+    def _optimizer(self, done: int) -> FlatAdamW | FlatMuon:
+        settings = self.plan.optimizer
+        if settings.type == "muon":
+            return FlatMuon(settings, self.flat, done, self.compute_type)
+        return FlatAdamW(settings, self.flat, done)
 
     def _restore(self, start: Path | None) -> int:
         """Bring back buffers and logs (rank 0); the steps done."""
@@ -191,6 +199,8 @@ class Run:
             )
         if self.plan.clip is not None and norm > self.plan.clip:
             self.flat.scale_gradient(self.plan.clip / norm)
+        if self.optimizer.crosses_shares:
+            self.group.barrier()
         self.optimizer.step(rate)
         self.group.barrier()
         return loss, norm

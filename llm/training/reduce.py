@@ -7,7 +7,7 @@ by chunk, so that the result has the same bits whatever the number of processes.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -58,6 +58,18 @@ class Layout:
         """Each parameter's name and its view into `buffer` (size,)."""
         for name, shape, offset in self.places:
             yield name, buffer[offset : offset + math.prod(shape)].view(shape)
+
+    def gaps_between(
+        self, names: Collection[str], start: int, stop: int
+    ) -> Iterator[tuple[int, int]]:
+        """What lies from `start` to `stop` outside the parameters `names`: pairs of bounds."""
+        for name, shape, offset in self.places:
+            if name in names and start <= offset < stop:
+                if start < offset:
+                    yield start, offset
+                start = _round_up(offset + math.prod(shape), ALIGNMENT)
+        if start < stop:
+            yield start, stop
 
     def share_of(self, rank: int, ranks: int) -> range:
         """The chunks that a rank reduces and steps: contiguous, as even as can be."""
