@@ -111,15 +111,18 @@ def step_folder(root: Path, step: int) -> Path:
     return root / f"step-{step:09d}"
 
 
-def newest(root: Path, identity: str, warn: Warn) -> Checkpoint | None:
-    """The newest whole checkpoint under `root` of the run `identity`; others are named to `warn`."""
+def newest(root: Path, identity_at: Callable[[int], str], warn: Warn) -> Checkpoint | None:
+    """The newest whole checkpoint under `root` whose identity is that of its step.
+
+    Others are named to `warn`.
+    """
     for folder in sorted(root.glob("step-*"), reverse=True):
         try:
             checkpoint = read(folder)
         except ValueError as error:
             warn(f"{error}; the one before it is used")
             continue
-        if checkpoint.note.get("identity") == identity:
+        if checkpoint.note.get("identity") == identity_at(checkpoint.step):
             return checkpoint
         warn(f"checkpoint {folder} belongs to other settings or data: not used")
     return None

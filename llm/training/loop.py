@@ -45,7 +45,8 @@ class Plan:
     learning_rate: by step (from 0). clip: largest gradient norm; None: no limit.
     micro_batch: rows of one forward pass. checkpoint_every: steps.
     trunk_at: a checkpoint after this many steps is also kept as `trunk`. identity: digest of all
-    that decides the run up to there; checkpoints of another identity are not used.
+    that decides the run up to there, ending: of what decides it from there on; checkpoints of
+    another identity are not used.
     """
 
     steps: int
@@ -59,6 +60,12 @@ class Plan:
     micro_batch: int = 16
     checkpoint_every: int = 200
     trunk_at: int | None = None
+    ending: str = ""
+
+    def identity_at(self, step: int) -> str:
+        """What a checkpoint after `step` steps bears: past the trunk, the ending too."""
+        inside_decay = self.trunk_at is not None and step > self.trunk_at
+        return f"{self.identity}/{self.ending}" if inside_decay else self.identity
 
 
 def train(
@@ -167,7 +174,7 @@ class Run:
         warnings: list[str] = []
         root = self.work / CHECKPOINTS
         root.mkdir(parents=True, exist_ok=True)
-        found = checkpoints.newest(root, self.plan.identity, warnings.append)
+        found = checkpoints.newest(root, self.plan.identity_at, warnings.append)
         if found is None and start is not None:
             found = checkpoints.read(start)
         if found is not None and found.note["environment"] != self.environment:
@@ -238,7 +245,7 @@ class Run:
         return {
             "step": done,
             "tokens": done * self.plan.tokens_per_step,
-            "identity": self.plan.identity,
+            "identity": self.plan.identity_at(done),
             "environment": self.environment,
             "random": {"seed": self.plan.seed, "derived_from": ["seed", "step", "part"]},
             "layout": [[name, list(shape), at] for name, shape, at in self.flat.layout.places],

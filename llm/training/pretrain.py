@@ -5,7 +5,6 @@ step does not: the commands that only plan or look stay quick.
 """
 
 import dataclasses
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from llm.models.config import DecoderConfig, ModelSettings
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Batches
-from llm.training import launch
+from llm.training import launch, trunk
 from llm.training.objectives.build import build as build_objective
 from llm.training.objectives.settings import ObjectiveSettings, check_pairing
 from llm.training.optimizer import OptimizerSettings
@@ -62,7 +61,7 @@ class PretrainSettings:
         default=ScheduleSettings, description="The learning rate by step."
     )
     optimizer: OptimizerSettings = setting(
-        default=OptimizerSettings, description="AdamW's constants."
+        default=OptimizerSettings, description="The optimizer and its constants."
     )
     clip: float | None = setting(
         default=1.0,
@@ -157,7 +156,8 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
     config = resolve(values, tokenizer, init)
     check_rows(rows_of(values, data, tokenizer), values)
     identity = identify(values, config, shards, init)
-    start = adopt_trunk(values, inputs.get("trunk", ()), identity, context)
+    last = decay_start(values.schedule, values.steps, values.batch_tokens)
+    start = trunk.adopt(inputs.get("trunk", ()), identity, last, context)
     return {
         "values": dataclasses.asdict(values),
         "config": dataclasses.asdict(config),
@@ -169,6 +169,7 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
         "init": str(init.resolve()) if init else None,
         "start": str(start.resolve()) if start else None,
         "identity": identity,
+        "ending": trunk.ending(values.schedule, values.steps),
         "device": context.machine.device,
         "micro_batch": launch.micro_batch(context.machine, length),
     }
@@ -217,37 +218,6 @@ def identify(
     return digest_of(
         [repr(recipe), repr(config), *first, "shards", *(file_digest(path) for path in shards)]
     )
-
-
-def adopt_trunk(
-    values: PretrainSettings, trunks: Sequence[Path], identity: str, context: Context
-) -> Path | None:
-    """The checkpoint folder of an earlier run to go on from, its logs copied; None: from scratch.
-
-    Where it does not fit, the reason is a warning: a run from scratch gives the same result.
-    """
-    if not trunks:
-        return None
-    from llm.training import checkpoints  # imports torch
-
-    for artifact in trunks:
-        try:
-            found = checkpoints.read(artifact / TRUNK)
-        except ValueError as error:
-            context.report.warning(f"{error}; training starts from scratch")
-            continue
-        last = decay_start(values.schedule, values.steps)
-        if found.note["identity"] != identity or found.step > last:
-            context.report.warning(
-                f"the earlier run in {artifact} has other settings or data, or began to decay after "
-                f"step {last}: training starts from scratch"
-            )
-            continue
-        for name in (METRICS, SEEN):
-            if not (context.work / name).exists():
-                shutil.copyfile(artifact / name, context.work / name)
-        return found.folder
-    return None
 
 
 class Windows:
@@ -323,10 +293,11 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         optimizer=values.optimizer,
         seed=values.seed,
         identity=job["identity"],
+        ending=job["ending"],
         clip=values.clip,
         micro_batch=job["micro_batch"],
         checkpoint_every=values.checkpoint_every,
-        trunk_at=decay_start(values.schedule, values.steps),
+        trunk_at=decay_start(values.schedule, values.steps, values.batch_tokens),
     )
     start = Path(job["start"]) if job["start"] else None
     done = loop.train(model.to(device), rows, plan, group, work, start)

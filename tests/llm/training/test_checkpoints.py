@@ -25,7 +25,7 @@ def write(root: Path, step: int) -> dict[str, torch.Tensor]:
 def newest_step(root: Path) -> tuple[int | None, list[str]]:
     """The step that a resume would find, and what it warns of."""
     warnings: list[str] = []
-    found = checkpoints.newest(root, "run", warnings.append)
+    found = checkpoints.newest(root, lambda step: "run", warnings.append)
     return (found.step if found else None), warnings
 
 
@@ -33,7 +33,7 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     for step in (10, 20):
         write(tmp_path, step)
     target = torch.zeros(SIZE)
-    found = checkpoints.newest(tmp_path, "run", pytest.fail)
+    found = checkpoints.newest(tmp_path, lambda step: "run", pytest.fail)
     assert found and found.step == 20
     found.restore({"parameters": target})
     assert torch.equal(target, torch.full((SIZE,), 20.0))
@@ -74,7 +74,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
 def test_a_checkpoint_of_another_run_is_not_used(tmp_path: Path) -> None:
     write(tmp_path, 10)
     warnings: list[str] = []
-    assert checkpoints.newest(tmp_path, "another", warnings.append) is None
+    assert checkpoints.newest(tmp_path, lambda step: "another", warnings.append) is None
     assert "other settings or data" in warnings[0]
 
 

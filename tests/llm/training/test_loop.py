@@ -1,5 +1,7 @@
 """Gradients of a step, however it is cut up; what happens when they are no numbers."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +120,25 @@ def test_another_environment_is_told(tmp_path: Path) -> None:
     train(Bigram(), Noise(), plan(steps=2), stopped, tmp_path)
     train(Bigram(), Noise(), plan(micro_batch=4), Group(), tmp_path)
     assert "equivalent, not bitwise the same" in (tmp_path / "started.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("steps", "trunk_at", "goes_on_from"), [(6, 2, 4), (8, 2, 0), (8, 4, 0), (8, 3, 0)]
+)
+def test_a_checkpoint_from_inside_a_decay_is_not_that_of_another(
+    steps: int, trunk_at: int, goes_on_from: int, tmp_path: Path
+) -> None:
+    """Six steps, the decay from the third on, stopped after four; then perhaps another length."""
+
+    class Stopped(Noise):
+        def part(self, step: int, part: int, parts: int) -> Rows:
+            group.stopping = step == 4
+            return super().part(step, part, parts)
+
+    group = Group()
+    first = plan(steps=6, trunk_at=2, ending="6", checkpoint_every=100)
+    assert train(Bigram(), Stopped(), first, group, tmp_path) == 4
+    shutil.rmtree(tmp_path / "checkpoints" / "step-000000002")  # that of the trunk fits all
+    again = plan(steps=steps, trunk_at=trunk_at, ending=str(steps))
+    assert train(Bigram(), Noise(), again, Group(), tmp_path) == steps
+    assert json.loads((tmp_path / "started.json").read_text())["step"] == goes_on_from
