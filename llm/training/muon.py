@@ -26,7 +26,9 @@ SMALLEST_NORM = 1e-7
 def hidden_matrices(layout: Layout) -> list[str]:
     """Names of the matrices inside blocks: not embeddings, nor the head, nor vectors."""
     return [
-        name for name, shape, _ in layout.places if len(shape) == 2 and "blocks" in name.split(".")
+        name
+        for name, shape, _ in layout.places
+        if len(shape) == 2 and any(part.endswith("blocks") for part in name.split("."))
     ]
 
 

@@ -18,19 +18,24 @@ from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Batches
 from llm.training import launch, trunk
+from llm.training.incidents import Incidents
 from llm.training.objectives.build import build as build_objective
 from llm.training.objectives.settings import ObjectiveSettings, check_pairing
 from llm.training.optimizer import OptimizerSettings
+from llm.training.plan import SpikeSettings
 from llm.training.rows import BatchSource, Rows
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
 from llm.training.work import METRICS, MODEL, SEEN, TRUNK, folder_digest, hand_over, last_line
 
 if TYPE_CHECKING:
     from llm.training.ranks import Group
+    from llm.training.validation import Slice
 
 LIBRARIES = ("torch", "numpy", "safetensors")
 
 MOST_WEIGHT = 1000
+# What decides how a run is kept and watched, not what comes out of it.
+HOW = ("checkpoint_every", "keep_last", "keep_every", "validate_every", "validation_tokens")
 
 
 @section
@@ -84,8 +89,35 @@ class PretrainSettings:
     )
     checkpoint_every: int = setting(
         default=200,
-        description="A checkpoint after every so many steps; the last two are kept (steps).",
+        description="A checkpoint after every so many steps (steps).",
         ge=1,
+    )
+    keep_last: int = setting(
+        default=2, description="How many of the last checkpoints are kept (count).", ge=1
+    )
+    keep_every: int | None = setting(
+        default=None,
+        description="Checkpoints after a multiple of so many steps are kept while the run lasts (steps); none: no "
+        "more than the last.",
+        ge=1,
+    )
+    spikes: SpikeSettings = setting(
+        default=SpikeSettings, description="What happens when the loss leaps or is no number."
+    )
+    z_loss: float = setting(
+        default=0.0,
+        description="Weight of the squared logarithm of the softmax's sum in the loss, which keeps logits small "
+        "(no unit, such as 1e-4).",
+        ge=0,
+    )
+    validate_every: int | None = setting(
+        default=None,
+        description="Measure the loss on a slice of the validation split after every so many steps (steps); none: "
+        "never. It changes nothing in training.",
+        ge=1,
+    )
+    validation_tokens: int = setting(
+        default=65_536, description="Size of that slice (tokens).", ge=1
     )
     init: str | None = setting(
         default=None,
@@ -137,6 +169,7 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         "epochs": round(tokens / job["epoch_tokens"], 2),
         "matrix_parameters": DecoderConfig(**job["config"]).matrix_parameters,
         "loss": round(loss, 4),
+        **Incidents.read(context.work).counts(),
     }
     summary = f"{tokens:,} tokens in {values.steps:,} steps, loss {loss:.3f}"
     if job["mix"]:
@@ -162,6 +195,7 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
         "values": dataclasses.asdict(values),
         "config": dataclasses.asdict(config),
         "shards": [str(path.resolve()) for path in shards],
+        "validation": [str((path / "validation.arrow").resolve()) for path in inputs["tokens"]],
         "corpus_tokens": data.tokens,
         "epoch_tokens": data.windows * length if data.by_source else data.tokens,
         "mix": data.by_source,  # windows an epoch
@@ -209,7 +243,7 @@ def identify(
 ) -> str:
     """Digest of all that decides the weights before the decay: not how long the run is to be."""
     recipe = dataclasses.asdict(values)
-    for name in ("tokens", "checkpoint_every", "init"):
+    for name in ("tokens", "init", *HOW):
         del recipe[name]
     recipe["mix"] = sorted(values.mix.items())
     for name in ("decay_fraction", "final_lr_fraction"):
@@ -243,6 +277,28 @@ def rows_of(values: PretrainSettings, data: Batches, tokenizer: Path) -> BatchSo
     return build_objective(values.objective, Windows(data), values.rows, values.seed, known)
 
 
+def validation_slice(
+    values: PretrainSettings, job: dict[str, Any], group: "Group"
+) -> "Slice | None":
+    """The rows on which the loss is measured; None, saying so, when there is not one."""
+    from llm.training.validation import ROWS, Slice, ValidationWindows
+
+    assert values.validate_every
+    paths = [Path(path) for path in job["validation"]]
+    windows = ValidationWindows(paths, values.validation_tokens, values.model.context_length)
+    if not len(windows.rows):
+        if group.rank == 0:
+            print(
+                "the validation split has no whole window: its loss is not measured",
+                file=sys.stderr,
+            )
+        return None
+    known = Tokenizer.from_file(job["tokenizer"])
+    rows = build_objective(values.objective, windows, ROWS, values.seed, known)
+    size = windows.bytes if values.objective.type == "next_token" else None
+    return Slice(rows, windows.steps, size, values.validate_every, group)
+
+
 def check_rows(rows: BatchSource, values: PretrainSettings) -> None:
     """Read the first step's first part: what an objective cannot do with its windows is told now."""
     try:
@@ -259,6 +315,7 @@ def settings_from(values: dict[str, Any]) -> PretrainSettings:
             **values,
             "model": ModelSettings(**values["model"]),
             "objective": ObjectiveSettings(**values["objective"]),
+            "spikes": SpikeSettings(**values["spikes"]),
             "schedule": ScheduleSettings(**values["schedule"]),
             "optimizer": OptimizerSettings(**{**optimizer, "betas": tuple(optimizer["betas"])}),
         }
@@ -297,10 +354,19 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         clip=values.clip,
         micro_batch=job["micro_batch"],
         checkpoint_every=values.checkpoint_every,
+        keep_last=values.keep_last,
+        keep_every=values.keep_every,
+        spikes=values.spikes,
+        flops_per_token=config.training_flops_per_token(config.context_length),
         trunk_at=decay_start(values.schedule, values.steps, values.batch_tokens),
     )
     start = Path(job["start"]) if job["start"] else None
-    done = loop.train(model.to(device), rows, plan, group, work, start)
+    if values.z_loss:
+        if not hasattr(model, "z_loss"):
+            raise BadInput(f"pretrain.z_loss: a {type(model).__name__} has none; set it to 0")
+        setattr(model, "z_loss", values.z_loss)  # noqa: B010 - modules declare no such type
+    measured = validation_slice(values, job, group) if values.validate_every else None
+    done = loop.train(model.to(device), rows, plan, group, work, start, measured)
     if done == plan.steps and group.rank == 0:
         save(model, work / MODEL, Path(job["tokenizer"]))
     return done == plan.steps

@@ -12,8 +12,8 @@ class Rows(NamedTuple):
     """Rows of a part: int64, (B, T) but where said otherwise.
 
     targets: IGNORE where nothing is learned. segments: positions see only their own segment; None:
-    everything that the model lets them see. types: BERT's token types. pairs (B,): 0 where the
-    second half follows the first, else 1; each weighs as much as `pair_weight` targets.
+    everything that the model lets them see. types: BERT's token types. pairs (B,): 1 where the
+    second half follows the first, else 0; each weighs as much as `pair_weight` targets.
     sources, source_segments (B, S): what an encoder reads when `tokens` are a decoder's.
     """
 

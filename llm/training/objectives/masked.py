@@ -6,7 +6,7 @@ time; T = 11:
 
     tokens   [CLS] a b c d [SEP] x y z w [SEP]     before some are hidden
     types      0   0 0 0 0   0   1 1 1 1   1
-    pair     0 when x follows d, 1 when it comes from elsewhere
+    pair     1 when x follows d, 0 when it comes from elsewhere
 """
 
 from dataclasses import dataclass
@@ -107,7 +107,7 @@ class MaskedPairs:
         for place, row in enumerate(rows_of_part(self.rows, part, parts)):
             random = chance(self.seed, step, row)
             pairs[place] = random.random() < 0.5
-            other = there if pairs[place] else here
+            other = here if pairs[place] else there
             first = here.tokens[place, :half]
             second = other.tokens[place, half : half + rest]
             separator = np.array([self.separator])

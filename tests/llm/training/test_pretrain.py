@@ -47,7 +47,17 @@ def test_the_artifact_is_a_model_its_logs_and_its_trunk(inputs: Inputs, context:
     assert result.content == folder_digest(context.out / "model")
     assert result.counts["tokens"] == 12 * 128
     points = [json.loads(line) for line in (context.out / "metrics.jsonl").open()]
-    assert set(points[0]) == {"step", "tokens", "loss", "lr", "grad_norm", "tokens_per_second"}
+    assert set(points[0]) == {
+        "step",
+        "tokens",
+        "loss",
+        "lr",
+        "grad_norm",
+        "tokens_per_second",
+        "mfu",
+        "memory_bytes",
+    }
+    assert points[0]["mfu"] is None and points[0]["memory_bytes"] > 1e7
     assert points[-1]["loss"] < points[0]["loss"]
     windows = [
         w for line in (context.out / "seen.jsonl").open() for w in json.loads(line)["windows"]
@@ -198,6 +208,8 @@ Digest = Callable[[PretrainSettings], str]
     [
         ({"tokens": 99_999}, True),
         ({"checkpoint_every": 50}, True),
+        ({"keep_last": 5, "keep_every": 100, "validate_every": 7}, True),
+        ({"z_loss": 1e-4}, False),
         ({"schedule": {"decay_fraction": 0.1}}, True),
         ({"schedule": {"warmup_tokens": 1}}, False),
         ({"seed": 9}, False),

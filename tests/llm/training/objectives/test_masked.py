@@ -90,7 +90,7 @@ def test_half_of_the_pairs_follow_on_and_the_others_come_from_elsewhere() -> Non
         assert np.array_equal(tokens[:, 1 : half + 1], plain.tokens[:, :half])
         follows = (tokens[:, half + 2 : -1] == plain.tokens[:, half : T - 3]).all(axis=1)
         assert rows.types is not None and rows.pairs is not None
-        assert np.array_equal(rows.pairs, ~follows)
+        assert np.array_equal(rows.pairs, follows)
         assert np.array_equal(rows.types[0], np.arange(T) >= half + 2)
         apart.append(rows.pairs.mean())
     assert np.mean(apart) == pytest.approx(0.5, abs=0.05)
