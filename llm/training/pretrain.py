@@ -22,7 +22,7 @@ from llm.training.incidents import Incidents
 from llm.training.objectives.build import build as build_objective
 from llm.training.objectives.settings import ObjectiveSettings, check_pairing
 from llm.training.optimizer import OptimizerSettings
-from llm.training.plan import SpikeSettings
+from llm.training.plan import Plan, SpikeSettings
 from llm.training.rows import BatchSource, Rows
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
 from llm.training.work import METRICS, MODEL, SEEN, TRUNK, folder_digest, hand_over, last_line
@@ -340,7 +340,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     shards = [Path(path) for path in job["shards"]]
     data = Batches(shards, config.context_length, values.rows, values.seed, values.mix)
     rows = rows_of(values, data, Path(job["tokenizer"]))
-    plan = loop.Plan(
+    plan = Plan(
         steps=values.steps,
         tokens_per_step=values.batch_tokens,
         parts=values.data_parallel,
