@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -25,11 +25,7 @@ from llm.tokens.order import in_epochs
 from llm.tokens.packing import best_fit
 from llm.tokens.rows import IGNORE
 from llm.tokens.special import PADDING
-
-if TYPE_CHECKING:
-    from llm.training.loop import Rows
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
+from llm.training.rows import Integers, Rows
 
 
 @dataclass(frozen=True)
@@ -135,10 +131,8 @@ class Conversations:
     def __init__(self, packed: Packed, rows_per_step: int, seed: int) -> None:
         self.packed, self.rows_per_step, self.seed = packed, rows_per_step, seed
 
-    def part(self, step: int, part: int, parts: int) -> "Rows":
+    def part(self, step: int, part: int, parts: int) -> Rows:
         """Share part of parts of a step's rows."""
-        from llm.training.loop import Rows  # imports torch, which reading and packing do without
-
         first, last = (number * self.rows_per_step // parts for number in (part, part + 1))
         chosen = self.rows_of(step)[first:last]
         packed = self.packed

@@ -5,7 +5,6 @@ step does not: the commands that only plan or look stay quick.
 """
 
 import dataclasses
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,19 +17,24 @@ from llm.models.config import DecoderConfig, ModelSettings
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Packing
-from llm.tokens.phases import Phase, Phases
-from llm.training import launch
+from llm.tokens.phases import Phase
+from llm.training import launch, trunk
+from llm.training.data import check_rows, read_data, rows_of, validation_slice
+from llm.training.incidents import Incidents
+from llm.training.objectives.settings import ObjectiveSettings, check_pairing
 from llm.training.optimizer import OptimizerSettings
+from llm.training.plan import Plan, SpikeSettings
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
 from llm.training.work import METRICS, MODEL, SEEN, TRUNK, folder_digest, hand_over, last_line
 
 if TYPE_CHECKING:
-    from llm.training.loop import Rows
     from llm.training.ranks import Group
 
 LIBRARIES = ("torch", "numpy", "safetensors")
 
 MOST_WEIGHT = 1000
+# What decides how a run is kept and watched, not what comes out of it.
+HOW = ("checkpoint_every", "keep_last", "keep_every", "validate_every", "validation_tokens")
 
 
 @section
@@ -38,6 +42,9 @@ class PretrainSettings:
     """How the base model is trained."""
 
     model: ModelSettings = setting(default=ModelSettings, description="The decoder's shape.")
+    objective: ObjectiveSettings = setting(
+        default=ObjectiveSettings, description="What the model learns to predict."
+    )
     tokens: int = setting(
         default=3_000_000,
         description="How much to train on, repeating the corpus as needed (tokens, rounded up to whole steps). "
@@ -67,7 +74,7 @@ class PretrainSettings:
         default=ScheduleSettings, description="The learning rate by step."
     )
     optimizer: OptimizerSettings = setting(
-        default=OptimizerSettings, description="AdamW's constants."
+        default=OptimizerSettings, description="The optimizer and its constants."
     )
     clip: float | None = setting(
         default=1.0,
@@ -90,8 +97,35 @@ class PretrainSettings:
     )
     checkpoint_every: int = setting(
         default=200,
-        description="A checkpoint after every so many steps; the last two are kept (steps).",
+        description="A checkpoint after every so many steps (steps).",
         ge=1,
+    )
+    keep_last: int = setting(
+        default=2, description="How many of the last checkpoints are kept (count).", ge=1
+    )
+    keep_every: int | None = setting(
+        default=None,
+        description="Checkpoints after a multiple of so many steps are kept while the run lasts (steps); none: no "
+        "more than the last.",
+        ge=1,
+    )
+    spikes: SpikeSettings = setting(
+        default=SpikeSettings, description="What happens when the loss leaps or is no number."
+    )
+    z_loss: float = setting(
+        default=0.0,
+        description="Weight of the squared logarithm of the softmax's sum in the loss, which keeps logits small "
+        "(no unit, such as 1e-4).",
+        ge=0,
+    )
+    validate_every: int | None = setting(
+        default=None,
+        description="Measure the loss on a slice of the validation split after every so many steps (steps); none: "
+        "never. It changes nothing in training.",
+        ge=1,
+    )
+    validation_tokens: int = setting(
+        default=65_536, description="Size of that slice (tokens).", ge=1
     )
     init: str | None = setting(
         default=None,
@@ -106,6 +140,7 @@ class PretrainSettings:
                 f"{self.model.context_length}, and at least data_parallel {self.data_parallel} "
                 "times that"
             )
+        check_pairing(self.objective, getattr(self.model, "architecture", "decoder"))
         for name, weight in self.mix.items():
             if not 0 <= weight <= MOST_WEIGHT:
                 raise ValueError(f"mix.{name} is {weight}: a weight is from 0 to {MOST_WEIGHT:,}")
@@ -142,6 +177,7 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         "epochs": job["epochs"],
         "matrix_parameters": DecoderConfig(**job["config"]).matrix_parameters,
         "loss": round(loss, 4),
+        **Incidents.read(context.work).counts(),
     }
     summary = f"{tokens:,} tokens in {values.steps:,} steps, loss {loss:.3f}"
     if values.packing == "best_fit":
@@ -163,12 +199,15 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
     data = read_data(values, phases)
     first = data.phase(0)
     config = resolve(values, tokenizer, init)
+    check_rows(rows_of(values, data, tokenizer), values)
     identity = identify(values, config, shards, init)
-    start = adopt_trunk(values, inputs.get("trunk", ()), identity, context)
+    last = decay_start(values.schedule, values.steps, values.batch_tokens)
+    start = trunk.adopt(inputs.get("trunk", ()), identity, last, context)
     return {
         "values": dataclasses.asdict(values),
         "config": dataclasses.asdict(config),
         "phases": [phase.describe() for phase in phases],
+        "validation": [str((path / "validation.arrow").resolve()) for path in inputs["tokens"]],
         "corpus_tokens": first.tokens,
         "epochs": {name: round(number, 2) for name, number in data.epochs(values.steps).items()},
         "mix": first.by_source,  # windows an epoch
@@ -177,6 +216,7 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
         "init": str(init.resolve()) if init else None,
         "start": str(start.resolve()) if start else None,
         "identity": identity,
+        "ending": trunk.ending(values.schedule, values.steps),
         "device": context.machine.device,
         "micro_batch": launch.micro_batch(context.machine, length),
     }
@@ -216,7 +256,7 @@ def identify(
 ) -> str:
     """Digest of all that decides the weights before the decay: not how long the run is to be."""
     recipe = dataclasses.asdict(values)
-    for name in ("tokens", "checkpoint_every", "init"):
+    for name in ("tokens", "init", *HOW):
         del recipe[name]
     recipe["mix"] = sorted(values.mix.items())
     for name in ("decay_fraction", "final_lr_fraction"):
@@ -227,67 +267,6 @@ def identify(
     )
 
 
-def adopt_trunk(
-    values: PretrainSettings, trunks: Sequence[Path], identity: str, context: Context
-) -> Path | None:
-    """The checkpoint folder of an earlier run to go on from, its logs copied; None: from scratch.
-
-    Where it does not fit, the reason is a warning: a run from scratch gives the same result.
-    """
-    if not trunks:
-        return None
-    from llm.training import checkpoints  # imports torch
-
-    for artifact in trunks:
-        try:
-            found = checkpoints.read(artifact / TRUNK)
-        except ValueError as error:
-            context.report.warning(f"{error}; training starts from scratch")
-            continue
-        last = decay_start(values.schedule, values.steps)
-        if found.note["identity"] != identity or found.step > last:
-            context.report.warning(
-                f"the earlier run in {artifact} has other settings or data, or began to decay after "
-                f"step {last}: training starts from scratch"
-            )
-            continue
-        for name in (METRICS, SEEN):
-            if not (context.work / name).exists():
-                shutil.copyfile(artifact / name, context.work / name)
-        return found.folder
-    return None
-
-
-def read_data(values: PretrainSettings, phases: Sequence[Phase]) -> Phases:
-    """What the run reads by step."""
-    return Phases(
-        phases,
-        values.model.context_length,
-        values.rows,
-        values.seed,
-        packing=values.packing,
-        document_mask=values.document_mask,
-    )
-
-
-class Windows:
-    """The loop's source of rows: those of the shards, dealt to the parts in order."""
-
-    def __init__(self, data: Phases) -> None:
-        self.data = data
-
-    def part(self, step: int, part: int, parts: int) -> "Rows":
-        """Rows part/parts to (part + 1)/parts of the step's batch."""
-        from llm.training.loop import Rows
-
-        rows = self.data.sequences
-        return Rows(*self.data.batch(step, part * rows // parts, (part + 1) * rows // parts))
-
-    def seen(self, step: int) -> list[int]:
-        """The numbers of the step's rows within its phase."""
-        return self.data.windows_of(step).tolist()
-
-
 def settings_from(values: dict[str, Any]) -> PretrainSettings:
     """The settings as they were before they were written as JSON."""
     optimizer = values["optimizer"]
@@ -295,6 +274,8 @@ def settings_from(values: dict[str, Any]) -> PretrainSettings:
         **{
             **values,
             "model": ModelSettings(**values["model"]),
+            "objective": ObjectiveSettings(**values["objective"]),
+            "spikes": SpikeSettings(**values["spikes"]),
             "schedule": ScheduleSettings(**values["schedule"]),
             "optimizer": OptimizerSettings(**{**optimizer, "betas": tuple(optimizer["betas"])}),
         }
@@ -317,7 +298,8 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     elif group.rank == 0:  # the others get its weights by sharing them
         model.initialise(values.seed)
     data = read_data(values, [Phase.read(described) for described in job["phases"]])
-    plan = loop.Plan(
+    rows = rows_of(values, data, Path(job["tokenizer"]))
+    plan = Plan(
         steps=values.steps,
         tokens_per_step=values.batch_tokens,
         parts=values.data_parallel,
@@ -327,13 +309,23 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         optimizer=values.optimizer,
         seed=values.seed,
         identity=job["identity"],
+        ending=job["ending"],
         clip=values.clip,
         micro_batch=job["micro_batch"],
         checkpoint_every=values.checkpoint_every,
-        trunk_at=decay_start(values.schedule, values.steps),
+        keep_last=values.keep_last,
+        keep_every=values.keep_every,
+        spikes=values.spikes,
+        flops_per_token=config.training_flops_per_token(config.context_length),
+        trunk_at=decay_start(values.schedule, values.steps, values.batch_tokens),
     )
     start = Path(job["start"]) if job["start"] else None
-    done = loop.train(model.to(device), Windows(data), plan, group, work, start)
+    if values.z_loss:
+        if not hasattr(model, "z_loss"):
+            raise BadInput(f"pretrain.z_loss: a {type(model).__name__} has none; set it to 0")
+        setattr(model, "z_loss", values.z_loss)  # noqa: B010 - modules declare no such type
+    measured = validation_slice(values, job, group) if values.validate_every else None
+    done = loop.train(model.to(device), rows, plan, group, work, start, measured)
     if done == plan.steps and group.rank == 0:
         save(model, work / MODEL, Path(job["tokenizer"]))
     return done == plan.steps

@@ -16,6 +16,7 @@ from llm.step import BadInput, Context, Inputs, Machine
 from llm.tokens.batches import Batches
 from llm.tokens.phases import Phase
 from llm.training import launch, pretrain
+from llm.training.data import Windows, read_data
 from llm.training.pretrain import PretrainSettings
 from llm.training.ranks import Group
 from llm.training.work import STARTED, folder_digest
@@ -49,7 +50,17 @@ def test_the_artifact_is_a_model_its_logs_and_its_trunk(inputs: Inputs, context:
     assert result.content == folder_digest(context.out / "model")
     assert result.counts["tokens"] == 12 * 128
     points = [json.loads(line) for line in (context.out / "metrics.jsonl").open()]
-    assert set(points[0]) == {"step", "tokens", "loss", "lr", "grad_norm", "tokens_per_second"}
+    assert set(points[0]) == {
+        "step",
+        "tokens",
+        "loss",
+        "lr",
+        "grad_norm",
+        "tokens_per_second",
+        "mfu",
+        "memory_bytes",
+    }
+    assert points[0]["mfu"] is None and points[0]["memory_bytes"] > 1e7
     assert points[-1]["loss"] < points[0]["loss"]
     windows = [
         w for line in (context.out / "seen.jsonl").open() for w in json.loads(line)["windows"]
@@ -176,12 +187,11 @@ def test_documents_kept_apart_train_and_padding_is_told(
     padding = {"epoch_padding": 2 * 4} if values.packing == "best_fit" else {}
     assert {name: result.counts[name] for name in result.counts if "padding" in name} == padding
     phase = Phase(0, [folder / "train.arrow" for folder in inputs["tokens"]])
-    whole = pretrain.Windows(pretrain.read_data(values, [phase])).part(3, 0, 1)
-    parts = [
-        pretrain.Windows(pretrain.read_data(values, [phase])).part(3, part, 4) for part in range(4)
-    ]
-    for number, rows in enumerate(whole):
-        assert np.array_equal(np.concatenate([part[number] for part in parts]), rows)
+    whole = Windows(read_data(values, [phase])).part(3, 0, 1)
+    parts = [Windows(read_data(values, [phase])).part(3, part, 4) for part in range(4)]
+    for name in ("tokens", "targets", "segments"):
+        dealt = np.concatenate([getattr(part, name) for part in parts])
+        assert np.array_equal(dealt, getattr(whole, name))
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), 1001.0])
@@ -223,6 +233,8 @@ Digest = Callable[[PretrainSettings], str]
     [
         ({"tokens": 99_999}, True),
         ({"checkpoint_every": 50}, True),
+        ({"keep_last": 5, "keep_every": 100, "validate_every": 7}, True),
+        ({"z_loss": 1e-4}, False),
         ({"schedule": {"decay_fraction": 0.1}}, True),
         ({"schedule": {"warmup_tokens": 1}}, False),
         ({"seed": 9}, False),
