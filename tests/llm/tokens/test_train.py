@@ -16,8 +16,10 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from llm.corpus import documents
 from llm.step import BadInput, Reporter
-from llm.tokens.bpe import PATTERNS, TokenizerSettings, TrainTokenizer, train, train_bpe
+from llm.tokens.bpe import train_bpe
+from llm.tokens.patterns import PATTERNS
 from llm.tokens.special import SPECIAL_TOKENS, read_special_tokens_as_text
+from llm.tokens.train import TokenizerSettings, TrainTokenizer, train
 
 ODD_TEXTS = [
     "",
@@ -40,7 +42,7 @@ def test_the_same_documents_give_the_same_file(corpus, fraction, tokenizer_folde
     expected = (tokenizer_folder / "tokenizer.json").read_bytes()
     code = (
         "import sys; from pathlib import Path; from llm.step import Context; "
-        "from llm.tokens.bpe import *; "
+        "from llm.tokens.train import *; "
         "out = Path(sys.argv[1]); "
         "train(TrainTokenizer(settings=TokenizerSettings(vocabulary=330), "
         f"validation_fraction={fraction}), "
@@ -70,7 +72,7 @@ def test_special_tokens_and_bytes_come_first(tokenizer_folder):
 @pytest.mark.parametrize("text", ODD_TEXTS)
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_any_text_comes_back_unchanged(text, pattern):
-    tokenizer = train_bpe(["the cat and the hat " * 9], 264, PATTERNS[pattern])
+    tokenizer = train_bpe(["the cat and the hat " * 9], 264, pattern)
     read_special_tokens_as_text(tokenizer)
     ids = tokenizer.encode(text).ids
     assert tokenizer.decode(ids, skip_special_tokens=False) == text
@@ -140,7 +142,7 @@ def test_merges_are_the_references_but_for_the_order_of_ties(shared_data):
     lines = (folder / "cs336" / "train-bpe-reference-merges.txt").read_text().split("\n")
     # The byte that stands for a blank is spelled Ġ; the others here stand for themselves.
     reference = [tuple(line.split(" ")) for line in lines if line]
-    ours = train_bpe([text], 500, PATTERNS["gpt2"], special_tokens=["<|endoftext|>"])
+    ours = train_bpe([text], 500, "gpt2", special_tokens=["<|endoftext|>"])
 
     splitter = pre_tokenizers.Sequence(
         [

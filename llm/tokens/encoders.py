@@ -1,0 +1,137 @@
+"""Encoding many texts at once, with the fastest library that gives the ids of `tokenizers`.
+
+Hugging Face's tokenizers says which ids are right. Faster libraries are young, so one is used only
+where it gives the same ids for a sample of the very documents to be encoded and for text that is
+hard to get right; otherwise tokenizers itself encodes. Ids do not depend on which one it was.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from tokenizers import Tokenizer
+
+from llm.tokens.special import SPECIAL_TOKENS, read_special_tokens_as_text
+
+LIBRARIES = ("tokenizers",)
+
+Ids = np.ndarray[Any, np.dtype[np.uint32]]
+Offsets = np.ndarray[Any, np.dtype[np.int64]]
+Encode = Callable[[pa.LargeStringArray], tuple[Ids, Offsets]]
+
+SAMPLE_BYTES = 250_000  # of the documents, spread evenly: some 50 ms for tokenizers
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """encode: texts (N,) → ids of all, end to end (T,) uint32, and where each text's begin (N + 1,).
+
+    Special tokens spelled out in a text are read as plain characters.
+    """
+
+    name: str
+    encode: Encode
+
+
+def reference(tokenizer: Tokenizer) -> Encoder:
+    """Hugging Face's tokenizers itself."""
+    read_special_tokens_as_text(tokenizer)
+
+    def encode(texts: pa.LargeStringArray) -> tuple[Ids, Offsets]:
+        found = tokenizer.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
+        offsets = np.zeros(len(found) + 1, np.int64)
+        np.cumsum([len(one) for one in found], out=offsets[1:])
+        ids = [np.array(one.ids, np.uint32) for one in found]
+        return np.concatenate([np.empty(0, np.uint32), *ids]), offsets
+
+    return Encoder(f"tokenizers {version('tokenizers')}", encode)
+
+
+def _gigatoken(tokenizer: Tokenizer) -> Encoder:
+    import awkward
+    from gigatoken.gigatoken_rs import load_hf_json
+
+    described = json.loads(tokenizer.to_str())
+    # It has no mode for reading special tokens as text, so it is not told of them.
+    described["added_tokens"] = [one for one in described["added_tokens"] if not one["special"]]
+    described["post_processor"] = None
+    backend = load_hf_json(json.dumps(described))
+
+    def encode(texts: pa.LargeStringArray) -> tuple[Ids, Offsets]:
+        found = backend.encode_batch(awkward.from_arrow(texts))
+        offsets = found.layout.offsets.data.astype(np.int64)
+        return found.layout.content.data[offsets[0] : offsets[-1]], offsets - offsets[0]
+
+    return Encoder(f"gigatoken {version('gigatoken')}", encode)
+
+
+def _fastokens(tokenizer: Tokenizer) -> Encoder:
+    from fastokens import _native
+
+    backend = _native.Tokenizer.from_json_str(tokenizer.to_str())
+
+    def encode(texts: pa.LargeStringArray) -> tuple[Ids, Offsets]:
+        ids, offsets = backend.encode_batch_flat(texts.to_pylist(), split_special_tokens=True)
+        return np.frombuffer(ids, np.uint32), np.frombuffer(offsets, np.uint64).astype(np.int64)
+
+    return Encoder(f"fastokens {version('fastokens')}", encode)
+
+
+FASTER = (_gigatoken, _fastokens)  # the fastest first
+
+
+def fastest(tokenizer: Tokenizer, documents: pa.LargeStringArray) -> Encoder:
+    """The fastest encoder whose ids are the tokenizer's on a sample of `documents` and hard cases.
+
+    One that is not installed, cannot read the tokenizer or errs is passed over.
+    """
+    truth = reference(tokenizer)
+    sample = pa.concat_arrays(
+        [_spread_out(documents), pa.array(hard_cases(tokenizer), pa.large_string())]
+    )
+    expected = truth.encode(sample)
+    for build in FASTER:
+        try:
+            encoder = build(tokenizer)
+            if agrees(encoder, sample, expected):
+                return encoder
+        except Exception:  # each library has errors of its own, and none of them matters here
+            continue
+    return truth
+
+
+def agrees(encoder: Encoder, texts: pa.LargeStringArray, expected: tuple[Ids, Offsets]) -> bool:
+    """Whether an encoder gives these ids and offsets for these texts."""
+    found = encoder.encode(texts)
+    return all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def _spread_out(documents: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Documents of SAMPLE_BYTES in all, spread evenly over those given."""
+    stride = max(1, documents.nbytes // SAMPLE_BYTES)
+    return documents.take(pa.array(np.arange(0, len(documents), stride)))
+
+
+def hard_cases(tokenizer: Tokenizer) -> list[str]:
+    """Texts that encoders get wrong: white space, marks, emoji, scripts, numbers, special tokens."""
+    special = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    letters = "aZſßKéÅÅıİ日本語한국어कि้שׁلا\u0301\u0308\u200d\u200b\ufeff\u00ad"
+    spaces = [" ", "\t", "\n", "\r\n", "\u00a0", "\u3000", "\u2028", "\x85", "\x0b", "\x1c"]
+    return [
+        "",
+        *(space * count + word for space in spaces for count in (1, 2, 3, 64) for word in ("", "x", ".")),
+        *("".join(map(chr, range(first, first + 128))) for first in range(1, 0xD800, 1024)),
+        *("".join(map(chr, range(first, first + 64))) for first in range(0x1F300, 0x1FB00, 256)),
+        "\x00\x01\x7f\ufffd\ue000\U0010ffff\U000e0001",
+        "👩‍👩‍👧‍👦 🇪🇸🇰🇷 👍🏽 ❤️ 1️⃣",
+        "".join(f"{one}{other}" for one in letters for other in letters),
+        " ".join(f"I{mark}{end}" for mark in "'’" for end in ("ll", "LL", "s", "S", "ſ", "ve", "d", "x")),
+        "0123456789 ²³¼ ٣٤ Ⅷ 1,000.50 -7e-9 12345678901234567890",
+        "if x:\n\n\n        return  {'a': [1, 2]}  \n\t\t# end \r\n\r\n  ",
+        "a" * 3000 + " " * 3000 + "!" * 3000 + "\n" * 3000 + "日" * 3000,
+        *(f"before{token} {token}after{token}{token}" for token in {*special, *SPECIAL_TOKENS}),
+    ]  # fmt: skip
