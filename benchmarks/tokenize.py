@@ -49,7 +49,8 @@ def texts(shared: Path) -> Iterator[str]:
                     sources.remove(source)
                     break
                 name = hashlib.blake2b(text.encode(), digest_size=16).digest()
-                if name not in seen:
+                # Special tokens spelled out are text for us, and special for the peers.
+                if name not in seen and "<|" not in text:
                     seen.add(name)
                     yield text
 
@@ -128,6 +129,9 @@ def prepare(folder: Path, megabytes: float, shared: Path) -> tuple[int, int, flo
 def run_ours(data: Path, work: Path) -> float:
     """The tokenize step, shard after shard: its libraries use the cores."""
     sys.path.insert(0, str(HOME))
+    import awkward  # noqa: F401
+    import gigatoken  # noqa: F401
+
     from llm.step import Context
     from llm.tokens.encode import TokenizeSettings, ValidationSettings, tokenize
 

@@ -115,9 +115,9 @@ def _chunks(texts: Iterable[Texts]) -> Iterator[pa.LargeStringArray]:
     waiting: list[pa.LargeStringArray] = []
     size = 0
     for item in texts:
-        array = item
-        if not isinstance(item, pa.Array):
-            array = pa.array([item] if isinstance(item, str) else item, pa.large_string())
+        array: Any = [item] if isinstance(item, str) else item
+        if not isinstance(array, pa.Array):
+            array = pa.array(array, pa.large_string())
         waiting.append(array)
         size += array.nbytes
         if size >= CHUNK_BYTES:

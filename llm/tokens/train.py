@@ -12,6 +12,7 @@ from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.bpe import ALPHABET, train_bpe
 from llm.tokens.merges import Ties
+from llm.tokens.pieces import Texts
 from llm.tokens.report import report
 from llm.tokens.special import SPECIAL_TOKENS, reserved
 from llm.tokens.unigram import train_unigram
@@ -50,8 +51,7 @@ class TokenizerSettings:
     ties: Literal["lowest", "greatest"] = setting(
         default="lowest",
         description="Which of the pairs that are as common bpe merges first: the one of the lowest "
-        "ids, as Hugging Face's tokenizers, or the greatest pair of byte strings, as minbpe-style "
-        "references.",
+        "ids, as Hugging Face's tokenizers does, or the greatest pair of byte strings.",
     )
     lowercase: bool = setting(
         default=False, description="Lower case and no accents, as BERT uncased; wordpiece only."
@@ -136,9 +136,7 @@ def train(values: TrainTokenizer, inputs: Inputs, context: Context) -> StepResul
     )
 
 
-def learn(
-    texts: Iterator[pa.LargeStringArray], settings: TokenizerSettings, workers: int = 2
-) -> Tokenizer:
+def learn(texts: Iterator[Texts], settings: TokenizerSettings, workers: int = 2) -> Tokenizer:
     """Learn the kind of vocabulary that the settings name; smaller where the text has no more."""
     special = reserved(settings.reserve)
     if settings.type == "unigram":

@@ -1,14 +1,10 @@
-import base64
 import json
 import os
 import re
 import subprocess
 import sys
 import zipfile
-from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
-from typing import NamedTuple
 
 import pyarrow as pa
 import pytest
@@ -31,10 +27,6 @@ ODD_TEXTS = [
     "<|endoftext|> is how it ends<|im_end|>",
     "".join(map(chr, range(1, 0x800))),
 ]
-
-
-def merges_of(tokenizer):
-    return [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
 
 
 def test_the_same_documents_give_the_same_file(corpus, fraction, tokenizer_folder, tmp_path):
@@ -88,142 +80,6 @@ def test_text_in_every_language_comes_back_unchanged(shared_data, tokenizer_fold
     assert len(texts) > 300
     found = tokenizer.decode_batch([one.ids for one in tokenizer.encode_batch_fast(texts)])
     assert found == texts
-
-
-def pairs_in(symbols):
-    return list(pairwise(symbols))
-
-
-def merge(symbols, pair):
-    """Join each occurrence of `pair`, from the left."""
-    result = []
-    for symbol in symbols:
-        if result and not result[-1].done and (result[-1].text, symbol) == pair:
-            result[-1] = Part(result[-1].text + symbol, True)
-        else:
-            result.append(Part(symbol, False))
-    return [part.text for part in result]
-
-
-class Part(NamedTuple):
-    text: str
-    done: bool
-
-
-def naive_merges(words, count, prefer):
-    """BPE as in Sennrich et al. 2016; `prefer` chooses between pairs that are equally frequent."""
-    splits = {word: list(word) for word in words}
-    pairs = Counter()
-    for word, symbols in splits.items():
-        for pair in pairs_in(symbols):
-            pairs[pair] += words[word]
-    merges = []
-    while len(merges) < count:
-        most = max(pairs.values())
-        best = prefer([pair for pair, often in pairs.items() if often == most])
-        merges.append(best)
-        for word, symbols in splits.items():
-            if best[0] not in symbols or best not in pairs_in(symbols):
-                continue
-            splits[word] = merge(symbols, best)
-            for pair in pairs_in(symbols):
-                pairs[pair] -= words[word]
-            for pair in pairs_in(splits[word]):
-                pairs[pair] += words[word]
-    return merges
-
-
-@pytest.mark.real_data
-def test_merges_are_the_references_but_for_the_order_of_ties(shared_data):
-    """A naive trainer that breaks ties as the reference does gives its 243 merges; breaking them as
-    `tokenizers` does (the pair of the lowest ids), it gives ours."""
-    folder = shared_data / "tokenizer"
-    text = (folder / "subword_nmt" / "corpus.en").read_text()
-    lines = (folder / "cs336" / "train-bpe-reference-merges.txt").read_text().split("\n")
-    # The byte that stands for a blank is spelled Ġ; the others here stand for themselves.
-    reference = [tuple(line.split(" ")) for line in lines if line]
-    ours = train_bpe([text], 500, "gpt2", special_tokens=["<|endoftext|>"])
-
-    splitter = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERNS["gpt2"]), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    words = Counter(word for word, _ in splitter.pre_tokenize_str(text))
-    to_byte = {shown: byte for byte, shown in bytes_shown().items()}
-
-    def largest(pairs):
-        return max(pairs, key=lambda pair: [bytes(to_byte[c] for c in part) for part in pair])
-
-    assert naive_merges(words, 243, largest) == reference
-
-    ids = ours.get_vocab()
-
-    def lowest_ids(pairs):
-        known = [pair for pair in pairs if ids.keys() >= set(pair)]
-        return min(known, key=lambda pair: (ids[pair[0]], ids[pair[1]]))
-
-    assert naive_merges(words, 243, lowest_ids) == merges_of(ours)
-
-
-def bytes_shown():
-    """GPT-2's spelling of bytes as visible characters (encoder.py, bytes_to_unicode)."""
-    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {byte: chr(byte) for byte in visible} | {
-        byte: chr(256 + place) for place, byte in enumerate(hidden)
-    }
-
-
-PUBLISHED_SPECIALS = {  # openai/tiktoken, openai_public.py
-    "r50k_base": {"<|endoftext|>": 50256},
-    "cl100k_base": {
-        "<|endoftext|>": 100257,
-        "<|fim_prefix|>": 100258,
-        "<|fim_middle|>": 100259,
-        "<|fim_suffix|>": 100260,
-        "<|endofprompt|>": 100276,
-    },
-}
-
-
-def encode_by_rank(piece, ranks):
-    """BPE over a piece's bytes by tiktoken's rule: join the neighbours of the lowest rank first."""
-    parts = [bytes([byte]) for byte in piece]
-    while len(parts) > 1:
-        joined = [ranks.get(left + right, 1 << 30) for left, right in pairs_in(parts)]
-        place = joined.index(min(joined))
-        if joined[place] == 1 << 30:
-            break
-        parts[place : place + 2] = [parts[place] + parts[place + 1]]
-    return [ranks[part] for part in parts]
-
-
-@pytest.mark.real_data
-@pytest.mark.parametrize(
-    ("pattern", "encoding", "cases"), [("gpt2", "r50k_base", 67), ("gpt4", "cl100k_base", 75)]
-)
-def test_the_patterns_cut_text_as_gpt2_and_gpt4_do(shared_data, pattern, encoding, cases):
-    """With the published ranks behind our patterns, all ids of tiktoken's test plan come out."""
-    folder = shared_data / "tokenizer" / "tiktoken"
-    lines = (folder / f"{encoding}.tiktoken").read_bytes().splitlines()
-    ranks = {base64.b64decode(key): int(rank) for key, rank in map(bytes.split, lines)}
-    plan = (folder / "TestPlans.txt").read_bytes().decode()
-    found = re.findall(
-        rf"EncodingName: {encoding}\r?\nSample: (.*?)\r?\nEncoded: \[(.*?)\]", plan, re.DOTALL
-    )
-    splitter = pre_tokenizers.Split(Regex(PATTERNS[pattern]), "isolated")
-    assert len(found) == cases
-    for text, ids in found:
-        encoded = []
-        for part in re.split(r"(<\|\w+\|>)", text):
-            if part in PUBLISHED_SPECIALS[encoding]:
-                encoded.append(PUBLISHED_SPECIALS[encoding][part])
-                continue
-            for piece, _ in splitter.pre_tokenize_str(part):
-                encoded += encode_by_rank(piece.encode(), ranks)
-        assert encoded == [int(number) for number in ids.split(",")]
 
 
 def test_numbers_are_cut_into_groups_of_three():
