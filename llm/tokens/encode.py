@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer
 
 from llm.corpus import documents
 from llm.durable import file_digest
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
-from llm.tokens.encoders import Encoder, fastest
+from llm.tokens.encoders import Encoder, fastest, prepare
 from llm.tokens.shards import ShardColumns, Tokens, token_type, write_shard
 from llm.tokens.special import END_OF_TEXT, special_ids
 
@@ -99,12 +98,11 @@ def tokenize(values: TokenizeSettings, inputs: Inputs, context: Context) -> Step
     [folder], [tokenizer_folder] = inputs["documents"], inputs["tokenizer"]
     path = tokenizer_folder / "tokenizer.json"
     try:
-        tokenizer = Tokenizer.from_file(str(path))
-        end_of_text = special_ids(tokenizer, [END_OF_TEXT])[END_OF_TEXT]
+        prepared = prepare(path.read_text("utf8"))
+        end_of_text = special_ids(prepared.tokenizer, [END_OF_TEXT])[END_OF_TEXT]
     except Exception as error:  # the library raises nothing narrower
         raise BadInput(f"{path} cannot be used: {error}") from error
-    # Not get_vocab_size: an imported vocabulary may have gaps in its ids.
-    dtype = token_type(1 + max(tokenizer.get_vocab(with_added_tokens=True).values()))
+    dtype = token_type(prepared.end)
     end = np.array([end_of_text], dtype)
 
     splits = {name: _Split() for name in SPLITS}
@@ -112,7 +110,7 @@ def tokenize(values: TokenizeSettings, inputs: Inputs, context: Context) -> Step
     with documents.open_table(folder / "documents.parquet", documents.DOCUMENTS) as table:
         total, done = table.metadata.num_rows, 0
         for rows in _chunks(table):
-            encoder = encoder or fastest(tokenizer, rows["text"])
+            encoder = encoder or fastest(prepared, rows["text"])
             keys = rows["split_key"].to_numpy()
             held_out = documents.validation_mask(keys, values.validation.fraction)
             for split, chosen in zip(splits.values(), (~held_out, held_out), strict=True):

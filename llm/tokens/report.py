@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from llm.corpus import documents
 from llm.durable import write_json
 from llm.step import Reporter
-from llm.tokens.encoders import Encoder, fastest
+from llm.tokens.encoders import Encoder, fastest, prepare
 from llm.tokens.special import reserved
 
 MEASURED_BYTES = 4_000_000  # of each source
@@ -52,7 +52,8 @@ def measure(tokenizer: Tokenizer, rows: Iterable[pa.RecordBatch]) -> dict[str, A
     """
     read: dict[str, int] = {}
     groups: dict[tuple[str, str], list[int]] = {}
-    used = np.zeros(vocabulary_end(tokenizer), np.int64)
+    prepared = prepare(tokenizer.to_str())
+    used = np.zeros(prepared.end, np.int64)
     encoder: Encoder | None = None
     for batch in rows:
         texts = batch["text"]
@@ -68,7 +69,7 @@ def measure(tokenizer: Tokenizer, rows: Iterable[pa.RecordBatch]) -> dict[str, A
         if not chosen:
             continue
         texts = texts.take(pa.array(chosen))
-        encoder = encoder or fastest(tokenizer, texts)
+        encoder = encoder or fastest(prepared, texts)
         ids, offsets = encoder.encode(texts)
         used += np.bincount(ids, minlength=len(used))
         for row, tokens in zip(chosen, np.diff(offsets).tolist(), strict=True):
@@ -97,11 +98,6 @@ def _figures(counted: Sequence[int]) -> dict[str, Any]:
     count, size, tokens = counted
     each = round(size / max(1, tokens), 4)
     return {"documents": count, "bytes": size, "tokens": tokens, "bytes_per_token": each}
-
-
-def vocabulary_end(tokenizer: Tokenizer) -> int:
-    """One more than the highest id: an imported vocabulary may have gaps."""
-    return 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
 
 
 def longest_tokens(tokenizer: Tokenizer) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from llm.tokens import encoders
 from llm.tokens.bpe import train_bpe
-from llm.tokens.encoders import Encoder, fastest, reference
+from llm.tokens.encoders import Encoder, fastest, prepare, reference
 from llm.tokens.unigram import train_unigram
 from llm.tokens.wordpiece import train_wordpiece
 
@@ -19,6 +19,10 @@ TEXT = "the path of a file joins parts with one separator, and returns text: na√
 
 def large(texts):
     return pa.array(texts, pa.large_string())
+
+
+def chosen(tokenizer, texts):
+    return fastest(prepare(tokenizer.to_str()), texts)
 
 
 def odd_texts():
@@ -38,7 +42,7 @@ def odd_texts():
 @pytest.mark.parametrize("pattern", ["gpt2", "gpt4", "llama3"])
 def test_the_chosen_encoder_is_a_fast_one_with_the_ids_of_tokenizers(pattern):
     tokenizer = train_bpe([TEXT * 9], 400, pattern)
-    encoder = fastest(tokenizer, large([TEXT]))
+    encoder = chosen(tokenizer, large([TEXT]))
     assert encoder.name.startswith("gigatoken")
     texts = large(odd_texts())
     expected, offsets = reference(tokenizer).encode(texts)
@@ -51,12 +55,21 @@ def test_the_chosen_encoder_is_a_fast_one_with_the_ids_of_tokenizers(pattern):
 def test_slices_of_arrays_are_encoded_alone():
     tokenizer = train_bpe([TEXT * 9], 400, "gpt4")
     texts = large(["one", "two", "", "three", "four"])
-    for encoder in (reference(tokenizer), fastest(tokenizer, texts)):
+    for encoder in (reference(tokenizer), chosen(tokenizer, texts)):
         ids, offsets = encoder.encode(texts.slice(1, 3))
         parts = [ids[a:b].tolist() for a, b in pairwise(offsets)]
         assert parts == [tokenizer.encode(text).ids for text in ("two", "", "three")]
 
 
+@pytest.fixture
+def forgetful():
+    """Nothing that was prepared in another test, or here, is used again."""
+    prepare.cache_clear()
+    yield
+    prepare.cache_clear()
+
+
+@pytest.mark.usefixtures("forgetful")
 @pytest.mark.parametrize("fault", ["ids", "offsets", "error", "missing"])
 def test_an_encoder_that_errs_is_passed_over(monkeypatch, fault):
     tokenizer = train_bpe([TEXT * 9], 400, "gpt4")
@@ -79,7 +92,7 @@ def test_an_encoder_that_errs_is_passed_over(monkeypatch, fault):
         return Encoder("hasty", encode)
 
     monkeypatch.setattr(encoders, "FASTER", (build,))
-    assert fastest(tokenizer, large([TEXT])).name.startswith("tokenizers ")
+    assert chosen(tokenizer, large([TEXT])).name.startswith("tokenizers ")
 
 
 @pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
@@ -89,7 +102,7 @@ def test_kinds_that_no_fast_encoder_reads_are_encoded_all_the_same(kind):
         tokenizer = train_unigram([words], 330, "gpt4", ["<|endoftext|>"])
     else:
         tokenizer = train_wordpiece([words], 330, ["<|endoftext|>"])
-    encoder = fastest(tokenizer, large(words))
+    encoder = chosen(tokenizer, large(words))
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
     ids, offsets = encoder.encode(large(words[:3]))
     assert ids[: offsets[1]].tolist() == tokenizer.encode(words[0]).ids
