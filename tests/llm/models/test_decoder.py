@@ -10,6 +10,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCau
 from llm.models import folder
 from llm.models.config import ModelSettings
 from llm.models.decoder import Decoder
+from llm.models.layouts import llama
+from llm.models.layouts.table import stored_name
 
 VOCABULARY, LENGTH = 83, 70
 SETTINGS = ModelSettings(layers=2, d_model=48, heads=4, kv_heads=2, context_length=LENGTH)
@@ -70,10 +72,11 @@ def test_loss_and_gradients_equal_transformers(
     torch.testing.assert_close(loss, expected)
     loss.backward()
     expected.backward()
+    table = llama.table(ours.config, [name for name, _ in ours.named_parameters()])
     gradients = {name: parameter.grad for name, parameter in theirs.named_parameters()}
     for name, parameter in ours.named_parameters():
         torch.testing.assert_close(
-            parameter.grad, gradients[folder.layout_name(name)], atol=1e-5, rtol=1e-3, msg=name
+            parameter.grad, gradients[stored_name(table, name)], atol=1e-5, rtol=1e-3, msg=name
         )
 
 

@@ -141,10 +141,10 @@ def test_transformers_reads_the_tokenizer_and_its_chat_template(
         ({"model_type": "gemma3"}, "model_type 'gemma3'"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
         ({"attention_bias": True}, "attention_bias True"),
-        ({"use_sliding_window": True}, "use_sliding_window True"),
+        ({"use_sliding_window": True}, "with sliding_window None"),
         (
             {"layer_types": ["full_attention", "sliding_attention"]},
-            "layer_types 'sliding_attention'",
+            r"layer_types \['full_attention', 'sliding_attention'\]",
         ),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_scaling 'yarn'"),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": None}, "'linear'"),
