@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from llm.models.decoder import Decoder
-from llm.models.loss import token_losses
 
 # Tokens in one forward pass: enough to keep the device busy, few enough to stay in the caches.
 CPU_BATCH_TOKENS = 4096
@@ -117,4 +116,4 @@ def _window_losses(
     # Only scored positions go through the head: with a stride of half the context that is half.
     x = x[torch.from_numpy(scored).to(device)]  # (S, d_model)
     wanted = torch.from_numpy(np.concatenate(targets)).to(device)
-    return token_losses(x, model.output_matrix(), wanted).double().cpu().numpy()
+    return model.row_losses(x, wanted).double().cpu().numpy()

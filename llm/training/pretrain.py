@@ -241,9 +241,8 @@ def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> Dec
         )
     for field in dataclasses.fields(config):
         wanted, has = getattr(config, field.name), getattr(found, field.name)
-        # A table of positions is made anew for any length; a padded vocabulary is kept.
-        padded = field.name == "vocabulary" and has >= wanted
-        if has != wanted and not padded and field.name != "context_length":
+        padded = field.name == "vocabulary" and has >= wanted  # is kept
+        if has != wanted and not padded and field.name not in config.free_fields:
             raise BadInput(
                 f"pretrain.init: {init} has {field.name} {has}, the recipe's pretrain.model makes it "
                 f"{wanted}; set pretrain.model.{field.name} to {has}"
