@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tokenizers import Tokenizer
 
 from llm.durable import file_digest
-from llm.models.config import DecoderConfig, ModelSettings
+from llm.models.config import ModelConfig, ModelSettings
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Packing
@@ -140,7 +140,7 @@ class PretrainSettings:
                 f"{self.model.context_length}, and at least data_parallel {self.data_parallel} "
                 "times that"
             )
-        check_pairing(self.objective, getattr(self.model, "architecture", "decoder"))
+        check_pairing(self.objective, self.model.architecture)
         for name, weight in self.mix.items():
             if not 0 <= weight <= MOST_WEIGHT:
                 raise ValueError(f"mix.{name} is {weight}: a weight is from 0 to {MOST_WEIGHT:,}")
@@ -175,7 +175,7 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         "tokens": tokens,
         "corpus_tokens": job["corpus_tokens"],
         "epochs": job["epochs"],
-        "matrix_parameters": DecoderConfig(**job["config"]).matrix_parameters,
+        "matrix_parameters": ModelConfig(**job["config"]).matrix_parameters,
         "loss": round(loss, 4),
         **Incidents.read(context.work).counts(),
     }
@@ -222,7 +222,7 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
     }
 
 
-def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> DecoderConfig:
+def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> ModelConfig:
     """The model's sizes. Raises BadInput when `init` fits neither the recipe nor the tokenizer."""
     vocabulary = Tokenizer.from_file(str(tokenizer))
     config = values.model.resolve(vocabulary.get_vocab_size())
@@ -251,7 +251,7 @@ def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> Dec
 
 
 def identify(
-    values: PretrainSettings, config: DecoderConfig, shards: Sequence[Path], init: Path | None
+    values: PretrainSettings, config: ModelConfig, shards: Sequence[Path], init: Path | None
 ) -> str:
     """Digest of all that decides the weights before the decay: not how long the run is to be."""
     recipe = dataclasses.asdict(values)
@@ -283,17 +283,17 @@ def settings_from(values: dict[str, Any]) -> PretrainSettings:
 
 def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     """What every rank does; whether it came to the end."""
-    from llm.models.decoder import Decoder
-    from llm.models.folder import load_decoder, save
+    from llm.models.build import build
+    from llm.models.folder import load_model, save
     from llm.training import devices, loop
 
     values = settings_from(job["values"])
     device = devices.choose(job["device"])
     compute_type = devices.compute_type(values.precision, device)
-    config = DecoderConfig(**job["config"])
-    model = Decoder(config, compute_type)
+    config = ModelConfig(**job["config"])
+    model = build(config, compute_type)
     if job["init"]:
-        model.load_state_dict(load_decoder(Path(job["init"])).state_dict())
+        model.load_state_dict(load_model(Path(job["init"])).state_dict())
     elif group.rank == 0:  # the others get its weights by sharing them
         model.initialise(values.seed)
     data = read_data(values, [Phase.read(described) for described in job["phases"]])
@@ -319,10 +319,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         trunk_at=decay_start(values.schedule, values.steps, values.batch_tokens),
     )
     start = Path(job["start"]) if job["start"] else None
-    if values.z_loss:
-        if not hasattr(model, "z_loss"):
-            raise BadInput(f"pretrain.z_loss: a {type(model).__name__} has none; set it to 0")
-        setattr(model, "z_loss", values.z_loss)  # noqa: B010 - modules declare no such type
+    model.z_loss = values.z_loss
     measured = validation_slice(values, job, group) if values.validate_every else None
     done = loop.train(model.to(device), rows, plan, group, work, start, measured)
     if done == plan.steps and group.rank == 0:
