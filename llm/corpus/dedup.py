@@ -4,7 +4,7 @@ A night's documents are compared with one another and with what earlier nights k
 signatures. Of those alike, an earlier night's stays; within a night, the longest.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -90,28 +90,39 @@ class Duplicate(NamedTuple):
     similarity: float
 
 
-def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[Duplicate]:
+def near_duplicates(texts: Iterable[str], threshold: float = 0.8) -> list[Duplicate]:
     """Texts that repeat a longer (or equal) one with Jaccard similarity >= threshold.
 
     Similarity is over sets of word 5-grams, case and punctuation ignored; of pairs that reach the
-    threshold 98 % or more are candidates (`banding`). The longest text of a
-    group is never named; each other one is named once, in the order of `texts`.
+    threshold 98 % or more are candidates (`banding`). Texts without words repeat only their equals.
+    The longest text of a group is never named; each other one is named once, in the order of `texts`.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold}: a similarity lies above 0 and up to 1")
-    flat, bounds = shingle_sets(pa.array(texts, pa.large_string()), WORDS)
+    if isinstance(texts, str):
+        raise TypeError("texts is a single str: give a list of texts")
+    texts = list(texts)
+    # A lone surrogate, as broken JSON has it, has no UTF-8.
+    whole = [text.encode("utf-8", "replace").decode() for text in texts]
+    flat, bounds = shingle_sets(pa.array(whole, pa.large_string()), WORDS)
     bands, rows = banding(threshold)
     keys = band_keys(flat, bounds, bands, rows)
     order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), texts[index], index))
-    full = np.array([index for index in order if bounds[index] < bounds[index + 1]], np.int64)
+    has_words = bounds[:-1] < bounds[1:]
+    full = np.array([index for index in order if has_words[index]], np.int64)
     shared = shared_slots(lambda band: keys[full, band], bands)
     chosen = full[shared.members]
     found = cluster(shared, Sets(flat, bounds[chosen], bounds[chosen + 1]), threshold)
-    return sorted(
+    named = [
         Duplicate(int(chosen[at]), int(chosen[of]), float(found.similarity[at]))
         for at, of in enumerate(found.representative)
         if of != at
-    )
+    ]
+    first: dict[str, int] = {}
+    for index in np.flatnonzero(~has_words).tolist():
+        if first.setdefault(texts[index], index) != index:
+            named.append(Duplicate(index, first[texts[index]], 1.0))
+    return sorted(named)
 
 
 def signature_settings(values: DedupSettings) -> SignatureSettings:

@@ -137,9 +137,25 @@ def test_the_threshold_is_kept_to_and_must_be_a_similarity() -> None:
         near_duplicates(texts, 1.5)
 
 
-@pytest.mark.parametrize("texts", [[], [""], ["", ""], ["...", "!"], ["one", "two"]])
+@pytest.mark.parametrize("texts", [[], [""], ["", "..."], ["...", "!"], ["one", "two"]])
 def test_texts_with_nothing_in_common_are_no_duplicates(texts: list[str]) -> None:
     assert near_duplicates(texts, 0.8) == []
+
+
+def test_texts_without_words_repeat_their_equals_only() -> None:
+    assert near_duplicates(["", "😀" * 50, "a b", "😀" * 50, "", "😀" * 49, ""]) == [
+        (3, 1, 1.0),
+        (4, 0, 1.0),
+        (6, 0, 1.0),
+    ]
+
+
+def test_any_texts_are_taken_but_a_single_one() -> None:
+    text = " ".join(prose(random.Random(5), 50))
+    assert near_duplicates(one for one in (text, text)) == [(1, 0, 1.0)]
+    assert near_duplicates([f"{text} \ud800", f"{text} \udfff"]) == [(1, 0, 1.0)]
+    with pytest.raises(TypeError, match="single str"):
+        near_duplicates(text)
 
 
 def test_short_texts_repeat_each_other_when_all_their_words_agree() -> None:
