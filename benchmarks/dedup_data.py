@@ -13,10 +13,9 @@ import pyarrow as pa
 
 from llm.corpus.documents import EXTRACTED, document_id, write_table
 from llm.corpus.extract import extract_text
-from llm.corpus.near.minhash import chance, jaccard, shingles
+from llm.corpus.near.minhash import BANDS, ROWS, chance, jaccard, shingles
 from llm.corpus.near.planted import FEWEST_WORDS, MOST_WORDS, edit_to, split_up
 from llm.corpus.near.recall import EDGES
-from llm.corpus.near.signatures import BANDS, ROWS
 from llm.corpus.site import render
 from llm.corpus.site.documentation import installed_packages, modules, standard_library
 
