@@ -87,9 +87,6 @@ class ModelConfig:
         return counting.training_flops_per_token(self, length, source_length, scored)
 
 
-DecoderConfig = ModelConfig  # the name that callers know from when there were decoders only
-
-
 @section
 class ModelSettings:
     """The model's shape. What is left out is the preset's, or derived from d_model."""

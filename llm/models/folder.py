@@ -159,17 +159,15 @@ def load_model(
         model = build(config, compute_dtype)
     model.to_empty(device="cpu")
     model.set_rotary()
-    if fields["model_type"] == "bert" and fields.get("architectures") == [bert.BARE]:
-        model.initialise(seed=0)  # the bare model comes without heads, which start anew
+    bare = layout is bert and bert.is_bare(fields)
+    if bare:
+        model.initialise(seed=0)
     table = _table(layout, model)
     known = ((layout.canonical(name, config), tensor) for name, tensor in _tensors(folder))
-    tensors = ((name, tensor) for name, tensor in known if name is not None)
-    missing = fill(model, table, tensors, folder)
-    lacking = sorted(
-        stored_name(table, name)
-        for name in missing
-        if not (layout is bert and bert.may_lack(name, fields))
-    )
+    missing = fill(model, table, ((name, one) for name, one in known if name is not None), folder)
+    if bare:
+        missing = {name for name in missing if not name.startswith(bert.HEADS)}
+    lacking = sorted(stored_name(table, name) for name in missing)
     if lacking:
         raise BadInput(f"{folder}: the weights lack {', '.join(lacking[:3])}")
     return model.to(device)

@@ -21,6 +21,7 @@ WHOLE_MODEL = {
     "next_sentence.pooler": "bert.pooler.dense",
     "next_sentence.classifier": "cls.seq_relationship",
 }
+HEADS = ("transform.", "next_sentence.classifier.")  # that the bare model comes without
 # Below bert.encoder.layer.N.
 IN_A_LAYER = {
     "attention.query": "attention.self.query",
@@ -133,7 +134,6 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
     )
 
 
-def may_lack(parameter: str, fields: Mapping[str, Any]) -> bool:
-    """Whether a folder may come without a parameter, which then starts anew: the bare model's heads."""
-    heads = ("transform.", "next_sentence.classifier.")
-    return (fields.get("architectures") or [BOTH])[0] == BARE and parameter.startswith(heads)
+def is_bare(fields: Mapping[str, Any]) -> bool:
+    """Whether a folder holds the model without heads (`HEADS`), which then start anew."""
+    return (fields.get("architectures") or [BOTH])[0] == BARE

@@ -62,6 +62,7 @@ def copied(ours: EncoderDecoder) -> nn.Transformer:
     return theirs
 
 
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 @pytest.mark.parametrize("padded", [True, False])
 def test_logits_loss_and_gradients_equal_pytorchs_transformer(padded: bool) -> None:
     ours = model(preset="gpt2", feed_forward="gelu")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from llm.models.config import DecoderConfig, ModelSettings
+from llm.models.config import ModelConfig, ModelSettings
 from llm.models.decoder import Decoder
 from llm.models.folder import load, save
 from llm.step import BadInput, Context, Inputs, Machine
@@ -36,7 +36,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_model(folder: Path, inputs: Inputs, **changes: Any) -> Path:
     """A model folder as an earlier run would have left it."""
     config = tiny_settings().model.resolve(VOCABULARY)
-    model = Decoder(DecoderConfig(**{**config.__dict__, **changes}))
+    model = Decoder(ModelConfig(**{**config.__dict__, **changes}))
     model.initialise(7)
     save(model, folder, inputs["tokenizer"][0] / "tokenizer.json")
     return folder
