@@ -34,7 +34,7 @@ import psutil  # noqa: E402
 import torch  # noqa: E402
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers  # noqa: E402
 
-from llm.models.config import DecoderConfig, ModelSettings  # noqa: E402
+from llm.models.config import ModelConfig, ModelSettings  # noqa: E402
 from llm.step import Context, Machine, PrintReporter  # noqa: E402
 from llm.tokens.shards import ShardColumns, write_shard  # noqa: E402
 from llm.training.optimizer import OptimizerSettings  # noqa: E402
@@ -277,7 +277,7 @@ def run(name: str, runs: int, steps: int) -> dict[str, Any]:
 def report(
     name: str,
     rows: dict[str, list[dict[str, Any]]],
-    config: DecoderConfig,
+    config: ModelConfig,
     setting: Setting,
     precision: str,
     peak: float,

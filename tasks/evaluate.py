@@ -1,19 +1,27 @@
 """Evaluate: how good the models are, beside simple methods on the same bytes, in a report."""
 
 from collections.abc import Sequence
+from typing import Literal
 
-from llm.evaluation import answers, baselines, perplexity, report, samples
+from llm.evaluation import answers, baselines, counted, perplexity, report, samples, trained
 from llm.evaluation.answers import MeasureAnswers
 from llm.evaluation.baselines import MeasureBaselines
+from llm.evaluation.counted import MeasureHMM, MeasureKneserNey
 from llm.evaluation.perplexity import MeasurePerplexity
 from llm.evaluation.report import ReportValues
+from llm.evaluation.trained import MeasureTrained
 from llm.runs import Outputs
 from llm.store import Reference
+from llm.training import baseline as baseline_training
 from tasks.run import Run, Stages
 from tasks.step import Call, Step
 
 PERPLEXITY = Step("perplexity", perplexity.measure)
 BASELINES = Step("baselines", baselines.measure)
+KNESER_NEY = Step("baseline", counted.kneser_ney)
+HMM = Step("baseline", counted.hmm)
+TRAIN_BASELINE = Step("train-baseline", baseline_training.train_baseline, own_processes=True)
+TRAINED = Step("baseline", trained.measure)
 ANSWERS = Step("answers", answers.measure)
 SAMPLES = Step("samples", samples.generate)
 REPORT = Step("report", report.write)
@@ -39,7 +47,7 @@ def evaluate(run: Run, stages: Stages) -> Outputs:
         Call(
             BASELINES,
             MeasureBaselines(
-                baselines=settings.baselines,
+                baselines=settings.byte_baselines,
                 validation_fraction=fraction,
                 documents_limit_bytes=settings.perplexity.documents_limit_bytes,
             ),
@@ -72,7 +80,7 @@ def evaluate(run: Run, stages: Stages) -> Outputs:
                 "finetune": list(tuned.values()),
                 "perplexity_base": [measured["base"]],
                 "perplexity_tuned": [measured[name] for name in tuned],
-                "baselines": [simple],
+                "baselines": [simple, *over_tokens(run, stages)],
                 "answers_base": [
                     item for label, item in answered.items() if label.endswith(" base")
                 ],
@@ -84,6 +92,35 @@ def evaluate(run: Run, stages: Stages) -> Outputs:
         )
     )
     return {"perplexity": measured, "samples": written, "report": {"all": made}}
+
+
+def over_tokens(run: Run, stages: Stages) -> list[Reference]:
+    """The named baselines that learn from the model's own training tokens, each with its own key."""
+    settings = run.recipe.evaluate
+    limit = settings.perplexity.documents_limit_bytes
+    shards = {
+        "tokens": list(stages["tokenize"]["tokens"].values()),
+        "tokenizer": list(stages["tokenizer"]["tokenizer"].values()),
+    }
+
+    def trained_and_measured(name: Literal["lstm", "cnn"]) -> Reference:
+        values = settings.lstm if name == "lstm" else settings.cnn
+        model = run.step(Call(TRAIN_BASELINE, values, shards, name))
+        length = values.training.context_length
+        scored = MeasureTrained(baseline=name, context_length=length, settings=settings.perplexity)
+        return run.step(Call(TRAINED, scored, {"model": [model], **shards}, name))
+
+    measured: list[Reference] = []
+    for name in settings.baselines:
+        if name == "kneser_ney":
+            counting = MeasureKneserNey(settings=settings.kneser_ney, documents_limit_bytes=limit)
+            measured.append(run.step(Call(KNESER_NEY, counting, shards, name)))
+        elif name == "hmm":
+            fitting = MeasureHMM(settings=settings.hmm, documents_limit_bytes=limit)
+            measured.append(run.step(Call(HMM, fitting, shards, name)))
+        elif name in ("lstm", "cnn"):
+            measured.append(trained_and_measured(name))
+    return measured
 
 
 def examined(

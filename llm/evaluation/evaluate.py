@@ -6,9 +6,12 @@ from llm.evaluation.answers import AnswerSettings
 from llm.evaluation.baselines import ALL_BASELINES, Baseline
 from llm.evaluation.perplexity import PerplexitySettings
 from llm.evaluation.samples import SampleSettings
+from llm.models.baselines.config import HMMSettings, KneserNeySettings
 from llm.settings import section, setting
+from llm.training.baseline import CNNBaseline, LSTMBaseline
 
 Suite = Literal["perplexity", "answers", "samples"]
+TokenBaseline = Literal["kneser_ney", "hmm", "lstm", "cnn"]
 
 
 @section
@@ -20,10 +23,18 @@ class EvaluateSettings:
         description="perplexity: bits per byte of the validation text; answers: loss on held-out answers of "
         "fine-tuned models; samples: text that the models write.",
     )
-    baselines: tuple[Baseline, ...] = setting(
+    baselines: tuple[Baseline | TokenBaseline, ...] = setting(
         default=ALL_BASELINES,
-        description="Simple methods measured on the same validation text (bits per byte).",
+        description="Simple methods measured on the same validation text (bits per byte). Over bytes: uniform, "
+        "bigram, ngram5, xz, xz_primed. Over the model's own training tokens, when asked for: "
+        "kneser_ney, hmm, lstm, cnn.",
     )
+    kneser_ney: KneserNeySettings = setting(
+        default=KneserNeySettings, description="The baseline kneser_ney."
+    )
+    hmm: HMMSettings = setting(default=HMMSettings, description="The baseline hmm.")
+    lstm: LSTMBaseline = setting(default=LSTMBaseline, description="The baseline lstm.")
+    cnn: CNNBaseline = setting(default=CNNBaseline, description="The baseline cnn.")
     perplexity: PerplexitySettings = setting(
         default=PerplexitySettings, description="How text is scored."
     )
@@ -41,3 +52,9 @@ class EvaluateSettings:
                 raise ValueError(f"evaluate.{name} names something twice: {', '.join(chosen)}")
         if "perplexity" not in self.suites:
             raise ValueError("evaluate.suites needs perplexity: promote compares it")
+
+    @property
+    def byte_baselines(self) -> tuple[Baseline, ...]:
+        """Those of the baselines that work on bytes, in the recipe's order."""
+        chosen = [name for name in ALL_BASELINES if name in self.baselines]
+        return tuple(sorted(chosen, key=self.baselines.index))

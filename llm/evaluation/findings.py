@@ -58,7 +58,7 @@ def gather(title: str, names: Sequence[str], inputs: Inputs) -> Findings:
     found = Findings(
         title=title,
         perplexity=_metrics(inputs, "perplexity_base", 0),
-        baselines=_metrics(inputs, "baselines", 0),
+        baselines=_baselines(inputs.get("baselines", ())),
         funnel=_funnel(inputs.get("funnel", ())),
         tokens=_tokens(inputs.get("tokens", ())),
         duplicates=next(iter(_planted(inputs.get("duplicates", ()))), None),
@@ -148,6 +148,22 @@ def _require_one_each(names: Sequence[str], inputs: Inputs) -> None:
 def _metrics(inputs: Inputs, key: str, number: int) -> dict[str, Any] | None:
     folders = inputs.get(key, ())
     return _json(folders[number] / "metrics.json") if folders else None
+
+
+def _baselines(folders: Sequence[Path]) -> dict[str, Any] | None:
+    """All baselines' figures as one file's. Raises BadInput where they are over different bytes."""
+    if not folders:
+        return None
+    first, *others = [_json(folder / "metrics.json") for folder in folders]
+    for one in others:
+        if one["bytes"] != first["bytes"]:
+            raise BadInput(
+                f"baselines were measured on {one['bytes']} and on {first['bytes']} bytes of "
+                "validation text: run the tokenize and evaluate stages again on the same documents"
+            )
+        first["bits_per_byte"].update(one["bits_per_byte"])
+        first["protocol"] += f". {one['protocol']}"
+    return first
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -55,6 +55,10 @@ BASELINE_NAMES = {
     "ngram5": "byte 5-gram",
     "xz": "xz -9e alone",
     "xz_primed": "xz -9e after training text",
+    "kneser_ney": "token n-gram (Kneser-Ney)",
+    "hmm": "hidden Markov model",
+    "lstm": "LSTM",
+    "cnn": "causal CNN",
 }
 
 

@@ -13,16 +13,27 @@ there are. A smaller stride costs more and flatters more: it belongs to the metr
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-
-from llm.models.decoder import Decoder
+from torch import Tensor, nn
 
 # Tokens in one forward pass: enough to keep the device busy, few enough to stay in the caches.
 CPU_BATCH_TOKENS = 4096
 CUDA_BATCH_TOKENS = 131_072
+
+
+class CausalModel(Protocol):
+    """What is asked of a model: states of each token and those before it, and what they make of a target."""
+
+    embedding: nn.Parameter
+
+    def hidden_states(self, tokens: Tensor) -> Tensor:
+        """tokens (B, T) → what the head reads, (B, T, d_model)."""
+
+    def row_losses(self, x: Tensor, targets: Tensor) -> Tensor:
+        """-ln p(target) of hidden states (N, d_model): (N,) float32 in nats."""
 
 
 class Window(NamedTuple):
@@ -51,7 +62,7 @@ def windows(text: int, tokens: int, context_length: int, stride: int) -> Iterato
 
 
 def score(
-    model: Decoder,
+    model: CausalModel,
     texts: Sequence[np.ndarray],
     context_length: int,
     stride: int,
@@ -98,7 +109,7 @@ def _batches(plan: Sequence[Window], batch_tokens: int) -> Iterator[Sequence[Win
 
 @torch.inference_mode()
 def _window_losses(
-    model: Decoder, texts: Sequence[np.ndarray], batch: Sequence[Window], device: torch.device
+    model: CausalModel, texts: Sequence[np.ndarray], batch: Sequence[Window], device: torch.device
 ) -> np.ndarray:
     """-ln p of the scored tokens of all windows, one window after the other (S,) float64."""
     longest = batch[0].end - batch[0].begin

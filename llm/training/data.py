@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tokenizers import Tokenizer
 
 from llm.step import BadInput
+from llm.tokens.batches import Batches
 from llm.tokens.phases import Phase, Phases
 from llm.training.objectives.build import build as build_objective
 from llm.training.rows import BatchSource, Rows
@@ -33,7 +34,7 @@ def read_data(values: "PretrainSettings", phases: Sequence[Phase]) -> Phases:
 class Windows:
     """The loop's source of rows: those of the shards, dealt to the parts in order."""
 
-    def __init__(self, data: Phases) -> None:
+    def __init__(self, data: Phases | Batches) -> None:
         self.data = data
 
     def part(self, step: int, part: int, parts: int) -> Rows:

@@ -1,0 +1,163 @@
+"""The baseline step: an LSTM or a CNN trained on the token shards, by the loop that trains decoders.
+
+As in pretrain, torchrun has every rank call this module's `train`, and only ranks import torch.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tokenizers import Tokenizer
+
+from llm.durable import file_digest
+from llm.models.baselines.config import ARCHITECTURES, CNNSettings, LSTMConfig, LSTMSettings
+from llm.settings import section, setting
+from llm.step import Context, Inputs, StepResult, digest_of
+from llm.tokens.batches import Batches
+from llm.training import launch
+from llm.training.data import Windows
+from llm.training.optimizer import OptimizerSettings
+from llm.training.schedule import ScheduleSettings, learning_rate
+from llm.training.work import METRICS, MODEL, folder_digest, hand_over, last_line
+
+if TYPE_CHECKING:
+    from llm.training.ranks import Group
+
+LIBRARIES = ("torch", "numpy", "safetensors")
+
+PARTS = 2  # partial gradients of a step
+WARMUP_FRACTION = 0.05
+DECAY_FRACTION = 0.5
+
+
+@section
+class BudgetSettings:
+    """How much a baseline is trained. Modest by default: minutes on two cores."""
+
+    tokens: int = setting(
+        default=2_000_000,
+        description="How much to train on, repeating the corpus as needed (tokens, rounded up to whole steps).",
+        gt=0,
+    )
+    context_length: int = setting(
+        default=256, description="Row that is trained on at once (tokens).", ge=2
+    )
+    batch_rows: int = setting(
+        default=16, description="Rows of one optimizer step (count).", ge=PARTS
+    )
+    peak_lr: float = setting(default=0.004, description="Highest learning rate (no unit).", gt=0)
+    weight_decay: float = setting(
+        default=0.1, description="Decoupled decay of matrices, times the learning rate.", ge=0
+    )
+    precision: Literal["auto", "bf16", "fp32"] = setting(
+        default="auto",
+        description="Type of activations; auto: bf16 where the hardware multiplies it, else fp32.",
+    )
+    seed: int = setting(
+        default=1, description="Seed of the first weights and of the order of rows.", ge=0
+    )
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of one step."""
+        return self.batch_rows * self.context_length
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return -(-self.tokens // self.batch_tokens)
+
+
+@section
+class LSTMBaseline:
+    """The LSTM that stands beside the model."""
+
+    model: LSTMSettings = setting(default=LSTMSettings, description="Its shape.")
+    training: BudgetSettings = setting(default=BudgetSettings, description="How it is trained.")
+
+
+@section
+class CNNBaseline:
+    """The causal CNN that stands beside the model."""
+
+    model: CNNSettings = setting(default=CNNSettings, description="Its shape.")
+    training: BudgetSettings = setting(default=BudgetSettings, description="How it is trained.")
+
+
+def train_baseline(
+    values: LSTMBaseline | CNNBaseline, inputs: Inputs, context: Context
+) -> StepResult:
+    """Train on `inputs["tokens"]` (tokenize artifacts) with `inputs["tokenizer"]`'s vocabulary.
+
+    Writes model/ and metrics.jsonl. Raises BadInput, launch.TrainingError.
+    """
+    budget = values.training
+    job = prepare(values, inputs, context)
+    launch.run(__name__, job, context, launch.processes_for(context.machine, PARTS), budget.steps)
+    hand_over(context.work, context.out, (MODEL, METRICS))
+    tokens = budget.steps * budget.batch_tokens
+    loss = last_line(context.out / METRICS)["loss"]
+    return StepResult(
+        counts={"steps": budget.steps, "tokens": tokens, "loss": round(loss, 4)},
+        content=folder_digest(context.out / MODEL),
+        summary=f"{tokens:,} tokens in {budget.steps:,} steps, loss {loss:.3f}",
+    )
+
+
+def prepare(values: LSTMBaseline | CNNBaseline, inputs: Inputs, context: Context) -> dict[str, Any]:
+    """The job for the ranks, JSON. Raises BadInput where the shards hold less than a row."""
+    budget = values.training
+    tokenizer = Tokenizer.from_file(str(inputs["tokenizer"][0] / "tokenizer.json"))
+    config = values.model.resolve(tokenizer.get_vocab_size())
+    shards = [folder / "train.arrow" for folder in inputs["tokens"]]
+    Batches(shards, budget.context_length, budget.batch_rows, budget.seed)
+    return {
+        "architecture": "lstm" if isinstance(config, LSTMConfig) else "cnn",
+        "config": dataclasses.asdict(config),
+        "budget": dataclasses.asdict(budget),
+        "shards": [str(path.resolve()) for path in shards],
+        "identity": digest_of([repr(values), repr(config), *map(file_digest, shards)]),
+        "device": context.machine.device,
+        "micro_batch": launch.micro_batch(context.machine, budget.context_length),
+    }
+
+
+def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
+    """What every rank does; whether it came to the end."""
+    from llm.models.baselines.folder import build, save
+    from llm.training import devices, loop
+
+    budget = BudgetSettings(**job["budget"])
+    config = ARCHITECTURES[job["architecture"]](**job["config"])
+    device = devices.choose(job["device"])
+    model = build(config, devices.compute_type(budget.precision, device))
+    if group.rank == 0:  # the others get its weights by sharing them
+        model.initialise(budget.seed)
+    shards = [Path(path) for path in job["shards"]]
+    data = Batches(shards, budget.context_length, budget.batch_rows, budget.seed)
+    schedule = ScheduleSettings(
+        peak_lr=budget.peak_lr,
+        warmup_tokens=round(WARMUP_FRACTION * budget.tokens),
+        decay_fraction=DECAY_FRACTION,
+    )
+    plan = loop.Plan(
+        steps=budget.steps,
+        tokens_per_step=budget.batch_tokens,
+        parts=PARTS,
+        learning_rate=lambda step: learning_rate(schedule, step, budget.steps, budget.batch_tokens),
+        optimizer=OptimizerSettings(weight_decay=budget.weight_decay),
+        seed=budget.seed,
+        identity=job["identity"],
+        micro_batch=job["micro_batch"],
+    )
+    done = loop.train(model.to(device), Windows(data), plan, group, work)
+    if done == plan.steps and group.rank == 0:
+        save(model, work / MODEL)
+    return done == plan.steps
+
+
+if __name__ == "__main__":
+    from llm.training import ranks
+
+    sys.exit(ranks.run(train, sys.argv[1:]))
