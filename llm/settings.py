@@ -31,6 +31,7 @@ def section(cls: type[T]) -> type[T]:
 
     Cross-field rules go into `__post_init__` as ValueErrors that name the value and the fix.
     """
-    cls.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
+    # A field whose word Python reserves has an alias; what is recorded of a run has its name.
+    cls.__pydantic_config__ = {"extra": "forbid", "populate_by_name": True}  # type: ignore[attr-defined]
     make: Callable[[type[T]], type[T]] = dataclasses.dataclass(frozen=True, kw_only=True)
     return make(cls)
