@@ -37,6 +37,7 @@ setup: .venv/.installed
 	@test -z "$(TORCH_INDEX)" || $(BIN)/python -m pip install --quiet "torch>=2.11,<2.14" --index-url "$(TORCH_INDEX)"
 	@$(BIN)/python -m pip install --quiet --editable . --group dev
 	@$(BIN)/python -m llm.corpus.compile
+	@$(BIN)/python -m llm.tokens.compile
 	@touch $@
 
 # The tools that benchmarks/ compare with, in an environment of their own.

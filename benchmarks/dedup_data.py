@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from llm.corpus.documents import EXTRACTED, document_id, write_table
 from llm.corpus.extract import extract_text
-from llm.corpus.near.minhash import chance, jaccard, shingles
+from llm.corpus.near.minhash import BANDS, ROWS, chance, jaccard, shingles
 from llm.corpus.near.planted import FEWEST_WORDS, MOST_WORDS, edit_to, split_up
 from llm.corpus.near.recall import EDGES
 from llm.corpus.site import render
@@ -135,7 +135,7 @@ def judge(
         ]
         if not inside:
             continue
-        theory = sum(chance(planted[pair], 14, 8) for pair in inside) / len(inside)
+        theory = sum(chance(planted[pair], BANDS, ROWS) for pair in inside) / len(inside)
         shares = [
             sum(not pair <= kept for pair in inside) / len(inside)
             for kept in (ours_kept, peer_kept)

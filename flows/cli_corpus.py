@@ -40,6 +40,7 @@ def whatif(
     as_json: bool = JSON,
 ) -> None:
     """Tell what each rule keeps and drops, now and with other thresholds; reads no text."""
+    from llm.corpus.inspection.browse import left_out
     from llm.corpus.inspection.whatif import whatif as compare
     from tasks.corpus import corpus_of, decide_values, find_run, with_changes
 
@@ -50,7 +51,8 @@ def whatif(
         [
             (night.values, decide_values(night.values, changed_recipe), night.inputs)
             for night in nights
-        ]
+        ],
+        left_out(nights),
     )
     changes = [{"path": path, "before": old, "after": new} for path, old, new in changed]
     if as_json:

@@ -1,7 +1,8 @@
-"""Commands that use a model: generate, chat."""
+"""Commands that use a model or bring one along: generate, chat, import."""
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import typer
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(generate)
     app.command()(chat)
+    app.command(name="import")(import_model)
 
 
 def generate(
@@ -74,6 +76,28 @@ def chat(
         ):
             print(piece, end="", flush=True)
         print()
+
+
+def import_model(
+    model: Path = typer.Argument(help="A model of llama2.c (.bin)."),
+    tokenizer: Path = typer.Argument(
+        help="Its tokenizer, of any kind that tokenizer.import reads."
+    ),
+    folder: Path = typer.Argument(help="The model folder to write."),
+) -> None:
+    """Turn a model of llama2.c into a model folder, as transformers reads it, too."""
+    from llm.models import llama2c
+    from llm.tokens.imports import read_tokenizer, tokenizer_files
+    from llm.tokens.train import TokenizerSettings
+
+    if not model.is_file():
+        raise BadInput(f"there is no file {model}")
+    found = read_tokenizer(tokenizer_files(tokenizer), TokenizerSettings().pattern)
+    with tempfile.TemporaryDirectory() as aside:
+        path = Path(aside) / "tokenizer.json"
+        found.save(str(path))
+        llama2c.convert(model, path, folder)
+    print(folder)
 
 
 def find_model(kind: str, given: Path | None, recipe: str | None) -> Path:

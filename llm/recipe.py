@@ -22,8 +22,8 @@ from llm.evaluation.evaluate import EvaluateSettings
 from llm.evaluation.promotion import PromoteSettings
 from llm.settings import section, setting
 from llm.step import BadInput, Machine
-from llm.tokens.bpe import TokenizerSettings
 from llm.tokens.encode import TokenizeSettings
+from llm.tokens.train import TokenizerSettings
 from llm.training.finetune import FinetuneSettings
 from llm.training.pretrain import PretrainSettings
 
@@ -94,6 +94,16 @@ class Recipe(pydantic.BaseModel):
         names = [task.name for task in self.finetune]
         if len(set(names)) != len(names):
             raise ValueError(f"finetune: each task needs a name of its own, not {names}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _mixed_sources_are_crawled(self) -> "Recipe":
+        unknown = sorted(set(self.pretrain.mix) - set(self.crawl.sources))
+        if unknown:
+            known = ", ".join(sorted(self.crawl.sources))
+            raise ValueError(
+                f"pretrain.mix: there is no source {unknown[0]!r} in crawl.sources; there are: {known}"
+            )
         return self
 
 
@@ -317,7 +327,7 @@ def _fields_of(path: str, annotation: Any, description: str, default: Any) -> It
             if field.default_factory is not dataclasses.MISSING:
                 fallback = field.default_factory()
             yield from _fields_of(
-                f"{path}.{field.name}",
+                f"{path}.{field.metadata.get('alias', field.name)}",
                 hints[field.name],
                 field.metadata.get("description", ""),
                 fallback,

@@ -14,8 +14,8 @@ T = TypeVar("T")
 def setting(*, default: Any = dataclasses.MISSING, description: str = "", **bounds: Any) -> Any:
     """Declare one field: its default, a description that names the unit, and bounds.
 
-    `bounds` are pydantic's names: gt, ge, lt, le, pattern, min_length, max_length. A default that
-    is callable (`dict`, `list`, a lambda) is called anew for every instance.
+    `bounds` are pydantic's names: gt, ge, lt, le, pattern, min_length, max_length; `alias` is how the
+    field is written in YAML where that is no name in Python (`import`). A default that is callable (`dict`, `list`, a lambda) is called anew for every instance.
     """
     metadata = {"description": description, **bounds}
     if default is dataclasses.MISSING:

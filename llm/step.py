@@ -123,7 +123,7 @@ def digest_of(parts: Iterable[bytes | str]) -> str:
     """Hex digest (BLAKE2b, 32 bytes) of a sequence of strings, each with its length."""
     state = hashlib.blake2b(digest_size=32)
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         state.update(len(data).to_bytes(8, "little"))
         state.update(data)
     return state.hexdigest()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pydantic
 
 from llm.corpus.decide import DecideAll
+from llm.corpus.filters import FilterSettings
 from llm.corpus.hooks import HookSettings
 from llm.corpus.inspection.browse import Night
 from llm.recipe import Recipe, load_recipe
@@ -87,7 +89,10 @@ def with_changes(
 
     Raises BadInput for what cannot be told from figures alone, and for a wrong path as `run` does.
     """
-    if recipe == record.recipe or recipe not in (record.id, record.snapshot):
+    overrides = [_in_full(one) for one in overrides]
+    if recipe in (record.id, record.snapshot) and recipe != record.recipe:
+        recipe = record.recipe
+    else:
         load_recipe(recipe, overrides)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{record.recipe}.yaml")
@@ -106,9 +111,27 @@ def with_changes(
             raise BadInput(
                 f"--set {name}: what that changes cannot be told without reading text; whatif "
                 f"answers for {', '.join(f'clean.{one}' for one in CHEAP)} and the limits in "
-                f"clean.hooks. To see it: penstock run {recipe} --set {name}=... --until clean"
+                f"clean.hooks. To see it: penstock run {recipe} --snapshot "
+                f"{record.snapshot} --set {name}=... --until clean"
             )
     return after, changed
+
+
+def _in_full(override: str) -> str:
+    """`clean.filters.gopher_quality.min_words=30` for `clean.gopher.min_words=30`: the rule sets may
+    be named right below `clean`, and by the paper that they are of.
+    """
+    found = re.match(r"clean\.(\w+)\.(\w+)(?==)", override)
+    if found is None:
+        return override
+    name, field = found.groups()
+    filters = FilterSettings()
+    sets = [one.name for one in dataclasses.fields(filters)]
+    sets = [one for one in sets if one == name or one.startswith(f"{name}_")]
+    if not sets:
+        return override
+    chosen = next((one for one in sets if hasattr(getattr(filters, one), field)), sets[0])
+    return f"clean.filters.{chosen}.{field}{override[found.end() :]}"
 
 
 def decide_values(before: DecideAll, recipe: Recipe) -> DecideAll:

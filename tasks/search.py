@@ -1,6 +1,7 @@
 """Looking for pieces of text in any file of a store, also packed ones and tables."""
 
 import gzip
+import json
 import re
 import sqlite3
 import zlib
@@ -16,12 +17,30 @@ CHUNK = 1 << 22
 
 # Words in a row, of letters that every encoding writes alike and nothing escapes.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.]{22,78}[A-Za-z0-9]")
+# The same of any script, its marks and punctuation included, but not what programs put otherwise:
+# control characters, other ASCII signs, spaces and quotation marks of all kinds.
+_OUT = r"\x00-\x1f!-+\-/:-@\[-`{-\xbf\u2000-\u206f\u3000\ud800-\udfff\ufeff"
+_ANY = re.compile(rf"[^ ,.{_OUT}][^{_OUT}]{{6,78}}[^ ,.{_OUT}]")
+_LEAST_BYTES = 24
 
 
 def pieces(text: str, count: int) -> list[bytes]:
-    """Up to `count` stretches of a text that would be found wherever it is quoted, longest first."""
-    found = sorted({match[0] for match in _PLAIN.finditer(text)}, key=lambda one: (-len(one), one))
-    return [one.encode() for one in found[:count]]
+    """Stretches of a text that would be found wherever it is quoted, longest first, up to `count`.
+
+    Those of other letters than ASCII's come twice, in UTF-8 and as JSON escapes them.
+    """
+    found = _longest(_PLAIN, text)[:count]
+    if len(found) < count:
+        wide = [one for one in _longest(_ANY, text) if not one.isascii()]
+        found += wide[: count - len(found)]
+    forms = (dict.fromkeys((one, json.dumps(one)[1:-1])) for one in found)
+    return [form.encode() for both in forms for form in both]
+
+
+def _longest(pattern: re.Pattern[str], text: str) -> list[str]:
+    found = {match[0] for match in pattern.finditer(text)}
+    long = (one for one in found if len(one.encode()) >= _LEAST_BYTES)
+    return sorted(long, key=lambda one: (-len(one), one))
 
 
 def holds(path: Path, wanted: Sequence[bytes]) -> bool:

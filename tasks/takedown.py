@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import json
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def find(store: Store, takedowns: Takedowns) -> Found:
             elif covered and _take_in(path, covered, found) and artifact.reference.step == "crawl":
                 own = artifact.manifest["values"].get("path")
                 found.files |= {own} if own else set()
-    found.quotes = sorted(set(found.quotes))[:MOST_PIECES]
+    # Whatever is cut, no script and no way of writing it goes before the others.
+    found.quotes = sorted(set(found.quotes), key=zlib.crc32)[:MOST_PIECES]
     if found.addresses:
         others = {one for path in clusters for one in _same_cluster(path, found)}
         found.copies = set(_addresses(store, others - found.addresses.keys()))

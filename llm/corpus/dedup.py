@@ -4,7 +4,7 @@ A night's documents are compared with one another and with what earlier nights k
 signatures. Of those alike, an earlier night's stays; within a night, the longest.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from llm.corpus.documents import CLUSTERS, GROUP_ROWS, PAIRS, content_digest, identity_column
 from llm.corpus.near.clusters import Clusters, Sets, cluster, pairs, shared_slots
 from llm.corpus.near.gathering import Gathered
-from llm.corpus.near.minhash import band_keys, shingle_sets
+from llm.corpus.near.minhash import MOST_BANDS, band_keys, banding, chance, shingle_sets
 from llm.corpus.near.recall import write_recall
-from llm.corpus.near.signatures import BANDS, ROWS, WORDS, SignatureSettings, Spill
+from llm.corpus.near.signatures import WORDS, SignatureSettings, Spill
 from llm.corpus.score import told
 from llm.durable import replacing
 from llm.settings import section, setting
@@ -37,12 +37,33 @@ class NearSettings:
         default=0.8, description="Least Jaccard similarity of word n-grams (0 to 1).", gt=0, le=1
     )
     words: int = setting(default=WORDS, description="Words in an n-gram (count).", ge=1, le=20)
-    bands: int = setting(
-        default=BANDS, description="MinHash bands (count): more find more candidates.", ge=1, le=200
+    bands: int | None = setting(
+        default=None,
+        description="MinHash bands (count): more find more candidates. null: as many as `similarity` "
+        "needs for nearly all such pairs to be found (16 of 7 rows at 0.8).",
+        ge=1,
+        le=MOST_BANDS,
     )
-    rows: int = setting(
-        default=ROWS, description="MinHash values a band (count): more find fewer.", ge=1, le=50
+    rows: int | None = setting(
+        default=None,
+        description="MinHash values a band (count): more find fewer candidates. null: chosen as `bands`.",
+        ge=1,
+        le=50,
     )
+
+    def __post_init__(self) -> None:
+        bands, rows = self.banding()
+        found = chance(self.similarity, bands, rows)
+        if found < 0.5 and (self.bands or self.rows):
+            raise ValueError(
+                f"bands: {bands} with rows: {rows} would find {found:.0%} of the pairs of "
+                f"similarity {self.similarity}: leave both out to have them chosen, or give more "
+                "bands or fewer rows"
+            )
+
+    def banding(self) -> tuple[int, int]:
+        """Bands and rows: those given, else chosen for the similarity."""
+        return banding(self.similarity, self.bands, self.rows)
 
 
 @section
@@ -69,35 +90,47 @@ class Duplicate(NamedTuple):
     similarity: float
 
 
-def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[Duplicate]:
+def near_duplicates(texts: Iterable[str], threshold: float = 0.8) -> list[Duplicate]:
     """Texts that repeat a longer (or equal) one with Jaccard similarity >= threshold.
 
-    Similarity is over sets of word 5-grams, case and punctuation ignored. The longest text of a
-    group is never named; each other one is named once, in the order of `texts`.
+    Similarity is over sets of word 5-grams, case and punctuation ignored; of pairs that reach the
+    threshold 98 % or more are candidates (`banding`). Texts without words repeat only their equals.
+    The longest text of a group is never named; each other one is named once, in the order of `texts`.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold}: a similarity lies above 0 and up to 1")
-    flat, bounds = shingle_sets(pa.array(texts, pa.large_string()), WORDS)
-    keys = band_keys(flat, bounds, BANDS, ROWS)
+    if isinstance(texts, str):
+        raise TypeError("texts is a single str: give a list of texts")
+    texts = list(texts)
+    # A lone surrogate, as broken JSON has it, has no UTF-8.
+    whole = [text.encode("utf-8", "replace").decode() for text in texts]
+    flat, bounds = shingle_sets(pa.array(whole, pa.large_string()), WORDS)
+    bands, rows = banding(threshold)
+    keys = band_keys(flat, bounds, bands, rows)
     order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), texts[index], index))
-    full = np.array([index for index in order if bounds[index] < bounds[index + 1]], np.int64)
-    shared = shared_slots(lambda band: keys[full, band], BANDS)
+    has_words = bounds[:-1] < bounds[1:]
+    full = np.array([index for index in order if has_words[index]], np.int64)
+    shared = shared_slots(lambda band: keys[full, band], bands)
     chosen = full[shared.members]
     found = cluster(shared, Sets(flat, bounds[chosen], bounds[chosen + 1]), threshold)
-    return sorted(
+    named = [
         Duplicate(int(chosen[at]), int(chosen[of]), float(found.similarity[at]))
         for at, of in enumerate(found.representative)
         if of != at
-    )
+    ]
+    first: dict[str, int] = {}
+    for index in np.flatnonzero(~has_words).tolist():
+        if first.setdefault(texts[index], index) != index:
+            named.append(Duplicate(index, first[texts[index]], 1.0))
+    return sorted(named)
 
 
 def signature_settings(values: DedupSettings) -> SignatureSettings:
     """How documents must be signed for these duplicates to be found."""
     if values.near is None:
         return SignatureSettings(bands=0)
-    return SignatureSettings(
-        words=values.near.words, bands=values.near.bands, rows=values.near.rows
-    )
+    bands, rows = values.near.banding()
+    return SignatureSettings(words=values.near.words, bands=bands, rows=rows)
 
 
 def find_duplicates(values: DedupSettings, inputs: Inputs, context: Context) -> StepResult:
@@ -208,7 +241,7 @@ def _near(
     """Clusters over all G documents and verified pairs of tonight's."""
     counts = corpus.numbers("shingles")
     eligible = corpus.order[(counts[corpus.order] > 0) & (kinds[corpus.order] == _NONE)]
-    shared = shared_slots(lambda band: corpus.band(band)[eligible], near.bands)
+    shared = shared_slots(lambda band: corpus.band(band)[eligible], near.banding()[0])
     chosen = eligible[shared.members]
     by_place = np.argsort(chosen)
     spill = Spill(context.work / "shingles.bin", corpus.shingles(chosen[by_place]))

@@ -23,7 +23,8 @@ def identify(text: str) -> Language:
     """The most likely language of the whole text."""
     if not _LETTER.search(text):
         return Language("und", 0.0)
-    labels, scores = _model().predict(_WHITE_SPACE.sub(" ", text))
+    whole = text.encode("utf-8", "replace").decode()  # a lone surrogate has no UTF-8
+    labels, scores = _model().predict(_WHITE_SPACE.sub(" ", whole))
     if not labels:
         return Language("und", 0.0)
     return Language(labels[0].removeprefix("__label__"), min(float(scores[0]), 1.0))

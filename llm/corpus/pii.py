@@ -18,9 +18,12 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Looked for from the @ outwards: a pattern that starts with the name would be tried at each letter.
 _DOMAIN = re.compile(
-    r"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24})(?![A-Za-z0-9_@])"
+    r"@((?:[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?\.)+[A-Za-z]{2,24})(?![A-Za-z0-9_@])"
 )
-_LOCAL_PART = re.compile(r"(?<![\w.%+'-])[\w.%+'-]{1,64}$", re.ASCII)
+# Letters of Latin script with their marks, and no others: text that is written without spaces may
+# stand right before an address.
+_LATIN = r"A-Za-z0-9_\xc0-\xd6\xd8-\xf6\xf8-\u024f\u0300-\u036f\u1e00-\u1eff"
+_LOCAL_PART = re.compile(rf"(?<![{_LATIN}.%+'-])[{_LATIN}.%+'-]{{1,64}}$")
 # Names of files such as logo@2x.png.
 _NOT_A_DOMAIN = {
     "png",

@@ -187,4 +187,5 @@ BUILT_IN: dict[str, dict[str, float | None]] = {
     "lo": _SYLLABIC,
     "km": {"min_mean_word_length": 2},
     "my": {"min_mean_word_length": 2},
+    "bo": {"min_mean_word_length": 2},
 }

@@ -27,6 +27,8 @@ _PACE = re.compile(r"(?:crawl[- ]delay|request[- ]rate)(?:\s*:\s*|\s+)\S", re.IG
 _SITEMAP = re.compile(r"site-?maps?(?:\s*:\s*|\s+)(\S.*)", re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
+_FIRST_PRODUCT = re.compile(r"([^/(;]+)")
+_COMPATIBLE = re.compile(r"compatible;\s*([^/;()+]*[^/;()+\s])")
 # What Python takes for the end of a line and the standard does not.
 _NO_LINE_ENDS = {ord(c): f"%{c.encode().hex('%')}" for c in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"}
 
@@ -136,11 +138,24 @@ def _query_slashes(text: str) -> str:
     return path + mark + _ESCAPED_SLASH.sub("/", query)
 
 
+def product_tokens(user_agent: str) -> tuple[str, ...]:
+    """The names that a crawler goes by, in lower case: `penstock` of `Penstock/0.1 (+https://x/bot)`.
+
+    The first product, and within a browser's disguise the `compatible` ones, which come last; never
+    a comment's words.
+    """
+    text = user_agent.strip().lower()
+    first = _FIRST_PRODUCT.match(text)
+    named = [first[1].strip(), *first[1].split()[:1]] if first else []
+    return tuple(dict.fromkeys((*named, *_COMPATIBLE.findall(text))))
+
+
 def _meant_for(user_agent: str, groups: list[_Group]) -> list[str]:
     """The lines of all groups that name the crawler best, in order; else those for everybody."""
+    names = product_tokens(user_agent)
     best, found = 0, list[str]()
     for group in groups:
-        score = max((_score(user_agent.strip().lower(), name) for name in group.agents), default=0)
+        score = max((_score(names, name) for name in group.agents), default=0)
         if score > best:
             best, found = score, []
         if score and score == best:
@@ -148,18 +163,15 @@ def _meant_for(user_agent: str, groups: list[_Group]) -> list[str]:
     return found
 
 
-def _score(user_agent: str, name: str) -> int:
+def _score(names: tuple[str, ...], name: str) -> int:
     """How well a `User-agent` line names the crawler: the length of the name, 1 for `*`, 0: not.
 
-    The name must stand in the crawler's own as a whole word: `bot` does not name `mybot` or `bots`.
+    The name must be one of the crawler's (RFC 9309, 2.2.1): `bot` does not name `mybot` or `bots`.
     """
     if name == "*":
         return 1
-    name = name.replace("*", "")
+    name = name.replace("*", "").strip()
     product, _, version = name.partition("/")
     if version and not re.search(r"\s", name):
         name = product
-    if not name:
-        return 0
-    word = rf"(?<![\w-]){re.escape(name)}(?![\w-])"
-    return 1 + len(name) if re.search(word, user_agent) else 0
+    return 1 + len(name) if name in names else 0

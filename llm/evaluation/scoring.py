@@ -19,23 +19,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from llm.models.loss import token_losses
-
 # Tokens in one forward pass: enough to keep the device busy, few enough to stay in the caches.
 CPU_BATCH_TOKENS = 4096
 CUDA_BATCH_TOKENS = 131_072
 
 
 class CausalModel(Protocol):
-    """What is asked of a model: states of each token and those before it, and the head for them."""
+    """What is asked of a model: states of each token and those before it, and what they make of a target."""
 
     embedding: nn.Parameter
 
     def hidden_states(self, tokens: Tensor) -> Tensor:
         """tokens (B, T) → what the head reads, (B, T, d_model)."""
 
-    def output_matrix(self) -> Tensor:
-        """The head's weights (vocabulary, d_model)."""
+    def row_losses(self, x: Tensor, targets: Tensor) -> Tensor:
+        """-ln p(target) of hidden states (N, d_model): (N,) float32 in nats."""
 
 
 class Window(NamedTuple):
@@ -129,4 +127,4 @@ def _window_losses(
     # Only scored positions go through the head: with a stride of half the context that is half.
     x = x[torch.from_numpy(scored).to(device)]  # (S, d_model)
     wanted = torch.from_numpy(np.concatenate(targets)).to(device)
-    return token_losses(x, model.output_matrix(), wanted).double().cpu().numpy()
+    return model.row_losses(x, wanted).double().cpu().numpy()

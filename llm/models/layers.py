@@ -1,4 +1,4 @@
-"""The small parts of a transformer: a linear map and RMSNorm.
+"""The small parts of a transformer: a linear map, the norms, dropout.
 
 Precision: parameters stay in float32 (they may be views of a trainer's flat buffer) and are cast to
 the activations' type where they are used, so that their gradients arrive and add up in float32.
@@ -12,16 +12,70 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from llm.models.config import ModelConfig
+
 
 class Linear(nn.Module):
-    """y = x W^T without a bias; W (outputs, inputs) is cast to the type of x."""
+    """y = x W^T + b; W (outputs, inputs) and b, where there is one, are cast to the type of x."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, bias: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype))
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.linear(x, self.weight.to(x.dtype), bias)
+
+
+class Dropout(nn.Module):
+    """Zero a share of the elements and scale up the rest (arXiv 1207.0580), in training alone.
+
+    Never where no gradients are made: what only measures or generates sees the whole model, whether
+    or not its caller thought of `eval()`.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    @property
+    def active_share(self) -> float:
+        """The share that is zeroed now."""
+        return self.share if self.training and torch.is_grad_enabled() else 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.active_share) if self.active_share else x
+
+
+def make_norm(config: ModelConfig) -> nn.Module:
+    """The norm that a model's recipe names, as wide as the residual stream."""
+    if config.norm == "layernorm":
+        return LayerNorm(config.d_model, config.norm_epsilon, config.bias)
+    return RMSNorm(config.d_model, config.norm_epsilon)
+
+
+class LayerNorm(nn.Module):
+    """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension.
+
+    Ba, Kiros and Hinton, Layer Normalization (arXiv 1607.06450). Statistics are in float32.
+    """
+
+    def __init__(self, width: int, epsilon: float, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width))
+        self.bias = nn.Parameter(torch.empty(width)) if bias else None
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight: Tensor = self.weight
+        bias: Tensor | None = self.bias
+        if x.is_cuda:
+            weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
+        elif bias is None:
+            # Beside bfloat16, the CPU's kernel reads float32 weights only when biases are, too.
+            bias = torch.zeros_like(weight)
+        return F.layer_norm(x, weight.shape, weight, bias, self.epsilon)
 
 
 class RMSNorm(nn.Module):

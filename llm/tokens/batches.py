@@ -1,86 +1,62 @@
 """Training batches from memory-mapped token shards, as a pure function of (seed, step).
 
-The shards' streams are read as if they lay end to end and cut into windows of `context_length`
-tokens, each read with the one token that follows it: window i of N tokens and length T is
-`stream[i*T : i*T + T + 1]`, there are (N - 1) // T of them, and every token but the first is
-predicted exactly once. An epoch is all windows in an order of its own. Nothing is remembered
-from step to step, so resuming at a step is asking for that step.
+Shards are cut into rows of `context_length` positions (llm.tokens.rows says how); an epoch is all
+rows in an order of its own. Nothing is remembered from step to step, so resuming at a step is
+asking for that step, and any number of processes may share a step's rows among them.
 
-Worked example: 11 tokens 0..10, T = 4 gives the windows [0 1 2 3 4] and [4 5 6 7 8]; with 3
+Worked example: 11 tokens 0..10 and rows of 4 give the windows [0 1 2 3 4] and [4 5 6 7 8]; with 3
 sequences a batch, step 0 holds both windows of epoch 0 and the first of epoch 1.
 
-Where sources have weights, each source's shards are a stream of their own, and an epoch has
-round(weight * windows) windows of each. A source's windows come in epochs of its own that run on
-from one epoch of the mix into the next: at weight 0.5, every window is read once in two of them.
+Where sources have weights, each source's shards are a pool of their own, and an epoch has
+round(weight * rows) rows of each, dealt evenly: after any number of rows, each source has had its
+share to within a few rows. A pool's rows come in epochs of its own that run on from one epoch of
+the mix into the next: at weight 0.5, every row is read once in two of them.
+
+Replay puts shards of earlier runs beside the new ones: at 0.25, 900 new rows are dealt with 300
+earlier ones. Both keep to the weights of their sources.
 """
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pyarrow.compute as pc
 
 from llm.step import BadInput
+from llm.tokens.order import Integers, dealt, in_epochs, seed_of
+from llm.tokens.rows import Batch, BestFitRows, ConcatRows, Rows, Stream
 from llm.tokens.shards import Shard
 
-Integers = np.ndarray[Any, np.dtype[np.int64]]
-ROUNDS = 6  # Feistel rounds; four already mix fully, two more cost nothing next to the gather
-BLOCK = 1 << 14  # positions of the order that are worked out at once
+BLOCK = 1 << 14  # places of the order that are worked out at once
+Packing = Literal["concat", "best_fit"]
 
 
-def _mix(values: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): every input bit reaches all others."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+@dataclass(frozen=True)
+class _Pool:
+    """Shards whose rows have an order of their own: a source's, or all where no weight is set."""
 
-
-def permuted(positions: Integers, size: int, seed: int, epoch: int) -> Integers:
-    """Where `positions` (all < size) go in the permutation of range(size) of this seed and epoch.
-
-    A Feistel network over the next even number of bits, walked until it falls inside the range
-    (Black and Rogaway 2002): no table of `size` numbers in every process, and the order does not
-    hang on a library's random generator.
-    """
-    half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
-    mask = np.uint64((1 << int(half)) - 1)
-    start = np.array([seed % (1 << 64), epoch], dtype=np.uint64)
-    golden = np.uint64(0x9E3779B97F4A7C15)
-    root = _mix(start[1:] + _mix(start[:1] + golden))
-    keys = _mix(root + golden * np.arange(1, ROUNDS + 1, dtype=np.uint64))
-    result = positions.astype(np.uint64)
-    outside = np.arange(len(result))
-    while len(outside):
-        left, right = result[outside] >> half, result[outside] & mask
-        for key in keys:
-            left, right = right, left ^ (_mix(right + key) & mask)
-        result[outside] = (left << half) | right
-        outside = outside[result[outside] >= size]
-    return result.astype(np.int64)
-
-
-class _Part(NamedTuple):
-    """What is read as one stream: a source's shards, or all of them where no weight is set."""
-
-    begin: int  # its first token among those of all parts
-    windows: int
-    share: int  # windows of it in an epoch
+    source: str  # "" where sources are not kept apart
+    replayed: bool
+    weight: float
     seed: int
+    shards: Sequence[Shard]
 
 
 class Batches:
-    """Batches of windows over the train shards at `paths`, in the order given.
+    """Batches of rows over the train shards at `paths`, in the order given.
 
-    mix: how often a source's windows are read for each time those of a source of weight 1 are;
+    mix: how often a source's documents are read for each time those of a source of weight 1 are;
     sources that it does not name have weight 1. Where all have, windows run from one source into
     the next as if there was no mix.
+    packing, document_mask: see llm.tokens.rows; best_fit keeps documents apart in any case.
+    earlier, replay: the share (0 to below 1) of the tokens that these shards give.
 
-    tokens: tokens in all shards; windows: windows an epoch; by_source: the same by source, empty
-    where no weight is set;
+    tokens: tokens in the shards at `paths`; windows: rows an epoch; by_source: the same by source,
+    empty where sources are not kept apart; learned: tokens that an epoch learns; padding: positions
+    an epoch that hold no token;
     steps_per_epoch: windows / sequences, fractional: a batch runs on into the next epoch.
     Raises BadInput when the shards hold less than one window, or not what the mix names.
     """
@@ -92,137 +68,180 @@ class Batches:
         sequences: int,
         seed: int,
         mix: Mapping[str, float] | None = None,
+        *,
+        packing: Packing = "concat",
+        document_mask: bool = False,
+        earlier: Sequence[Path] = (),
+        replay: float = 0.0,
     ) -> None:
-        opened = [Shard.open(path) for path in paths]
-        shards = [shard for shard in opened if len(shard.tokens)]
-        groups, self._mixed = {"": shards}, False
-        if mix:
-            named = _by_source(shards)
-            _check_names(mix, named)
-            self._mixed = any(mix.get(name, 1) != 1 for name in named)
-            groups = named if self._mixed else groups
-        self._streams = [shard.tokens for group in groups.values() for shard in group]
-        self._starts = list(accumulate((len(stream) for stream in self._streams), initial=0))
-        self.tokens = self._starts[-1]
         self.context_length, self.sequences, self.seed = context_length, sequences, seed
-        self._parts: list[_Part] = []
-        begin = 0
-        for name, group in groups.items():
-            size = sum(len(shard.tokens) for shard in group)
-            windows = max(0, size - 1) // context_length
-            share = round((mix or {}).get(name, 1) * windows)
-            self._parts.append(_Part(begin, windows, share, _seed_of(name, seed)))
-            begin += size
-        self._firsts = list(accumulate((part.windows for part in self._parts), initial=0))
-        self._bounds = list(accumulate((part.share for part in self._parts), initial=0))
-        self.windows = self._bounds[-1]
-        self.by_source = (
-            {name: part.share for name, part in zip(groups, self._parts, strict=True)}
-            if self._mixed
-            else {}
-        )
-        if not self._firsts[-1]:
+        self._pools = _pools(paths, earlier, replay, seed, mix or {})
+        self._rows = _cut(self._pools, context_length, packing, document_mask)
+        self._firsts = list(accumulate(self._rows.counts, initial=0))
+        new = sum(not pool.replayed for pool in self._pools)
+        self.tokens = sum(len(shard.tokens) for pool in self._pools[:new] for shard in pool.shards)
+        if not self._firsts[new]:
             raise BadInput(
                 f"the training split has {self.tokens} tokens, fewer than one window of "
                 f"{context_length + 1}: crawl more, lower model.context_length, or loosen clean.filters"
             )
+        self._shares = _shares(self._pools, self._rows, replay)
+        self.windows = sum(self._shares)
         if not self.windows:
             raise BadInput(
                 "pretrain.mix leaves out every source that has a window: give one of "
-                f"{', '.join(groups)} more weight"
+                f"{', '.join(pool.source for pool in self._pools)} more weight"
             )
+        self.learned = round(sum(self._learned(self._shares)))
+        self.padding = self.windows * context_length - self.learned
+        self.by_source: dict[str, int] = {}
+        for pool, share in zip(self._pools, self._shares, strict=True):
+            if pool.source:
+                self.by_source[pool.source] = self.by_source.get(pool.source, 0) + share
         self.steps_per_epoch = self.windows / sequences
         self._block: tuple[tuple[int, int], Integers] | None = None
 
     def windows_of(self, step: int, start: int = 0, stop: int | None = None) -> Integers:
-        """Which windows rows start to stop of a step read (all rows by default), as indices."""
+        """Which rows a step reads, as numbers; from `start` to `stop` of its batch (default: all)."""
         first = step * self.sequences
-        rows = range(first + start, first + (self.sequences if stop is None else stop))
+        position, end = first + start, first + (self.sequences if stop is None else stop)
         found: list[Integers] = []
-        position = rows.start
-        while position < rows.stop:  # one turn for each block of an epoch's order that is touched
+        while position < end:  # one turn for each block of an epoch's order that is touched
             epoch, inside = divmod(position, self.windows)
             number, offset = divmod(inside, BLOCK)
-            order = self._order(epoch, number)
-            taken = order[offset : offset + rows.stop - position]
+            taken = self._order(epoch, number)[offset : offset + end - position]
             found.append(taken)
             position += len(taken)
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
-    def batch(self, step: int, start: int = 0, stop: int | None = None) -> Integers:
-        """Rows start to stop of a step's batch (all by default): (rows, context_length + 1) int64.
+    def batch(self, step: int, start: int = 0, stop: int | None = None) -> Batch:
+        """Rows start to stop of a step's batch (all by default)."""
+        return self._rows.read(self.windows_of(step, start, stop))
 
-        Inputs are `[:, :-1]`, targets `[:, 1:]`.
-        """
-        windows = self.windows_of(step, start, stop).tolist()
-        result = np.empty((len(windows), self.context_length + 1), dtype=np.int64)
-        for row, window in zip(result, windows, strict=True):
-            number = bisect_right(self._firsts, window) - 1
-            inside = window - self._firsts[number]
-            self._read(self._parts[number].begin + inside * self.context_length, row)
-        return result
+    def learned_by_source(self, steps: int) -> dict[str, float]:
+        """Tokens that the first `steps` steps learn, by source; to within a few rows."""
+        epochs = steps * self.sequences / self.windows
+        return _by_source(self._pools, [epochs * one for one in self._learned(self._shares)])
+
+    def epoch_by_source(self) -> dict[str, float]:
+        """Tokens that reading every row of the shards at `paths` once learns, by source."""
+        new = [pool for pool in self._pools if not pool.replayed]
+        return _by_source(new, self._rows.learned[: len(new)])
+
+    def _learned(self, rows: Sequence[int]) -> list[float]:
+        """Tokens that so many rows of each pool learn."""
+        each = zip(rows, self._rows.learned, self._rows.counts, strict=True)
+        return [number * learned / max(1, count) for number, learned, count in each]
 
     def _order(self, epoch: int, number: int) -> Integers:
         """Block `number` of an epoch's order; the last one asked for is kept."""
         if self._block is None or self._block[0] != (epoch, number):
-            positions = np.arange(number * BLOCK, min((number + 1) * BLOCK, self.windows))
-            order = permuted(positions, self.windows, self.seed, epoch)
-            self._block = ((epoch, number), self._dealt(order, epoch) if self._mixed else order)
+            inside = np.arange(number * BLOCK, min((number + 1) * BLOCK, self.windows))
+            owners, turns = dealt(epoch * self.windows + inside, self._shares)
+            order = np.empty_like(turns)
+            for pool in np.unique(owners).tolist():
+                here = owners == pool
+                count, seed = self._rows.counts[pool], self._pools[pool].seed
+                order[here] = self._firsts[pool] + in_epochs(turns[here], count, seed)
+            self._block = ((epoch, number), order)
         return self._block[1]
 
-    def _dealt(self, places: Integers, epoch: int) -> Integers:
-        """Which windows are read at these places of an epoch of the mix, before it is shuffled."""
-        result = np.empty_like(places)
-        owners = np.searchsorted(self._bounds, places, side="right") - 1
-        for number in np.unique(owners).tolist():
-            part = self._parts[number]
-            rows = np.flatnonzero(owners == number)
-            turns = epoch * part.share + places[rows] - self._bounds[number]
-            epochs, inside = np.divmod(turns, part.windows)
-            for own in np.unique(epochs).tolist():
-                now = epochs == own
-                order = permuted(inside[now], part.windows, part.seed, own)
-                result[rows[now]] = self._firsts[number] + order
-        return result
 
-    def _read(self, begin: int, row: Integers) -> None:
-        """Fill `row` from the token at `begin` on, over the ends of shards where need be.
-
-        A slice for each row: one gather for all rows of a shard wins only from some 64 rows on.
-        """
-        shard = bisect_right(self._starts, begin) - 1
-        filled = 0
-        while filled < len(row):
-            local = begin + filled - self._starts[shard]
-            piece = self._streams[shard][local : local + len(row) - filled]
-            row[filled : filled + len(piece)] = piece
-            filled += len(piece)
-            shard += 1
+def _pools(
+    paths: Sequence[Path],
+    earlier: Sequence[Path],
+    replay: float,
+    seed: int,
+    mix: Mapping[str, float],
+) -> list[_Pool]:
+    """The pools, new ones first; by source only where a weight asks for it."""
+    shards = [[Shard.open(path) for path in group] for group in (paths, earlier)]
+    named = [_shards_by_source(group) if mix else {} for group in shards]
+    names = sorted({name for group in named for name in group})
+    _check_names(mix, names)
+    mixed = any(mix.get(name, 1) != 1 for name in names)
+    pools = []
+    for replayed in (False, True) if replay else (False,):
+        for name, group in (named[replayed] if mixed else {"": shards[replayed]}).items():
+            # Each pool has a seed of its own: pools of one size would else have one order.
+            label = f"{name}/replayed" if replayed else name
+            own = seed_of(seed, label) if label else seed
+            pools.append(_Pool(name, replayed, mix.get(name, 1), own, group))
+    return pools
 
 
-def _by_source(shards: Sequence[Shard]) -> dict[str, list[Shard]]:
-    """Shards by the source of their documents, which each has one of."""
+def _cut(
+    pools: Sequence[_Pool], context_length: int, packing: Packing, document_mask: bool
+) -> Rows:
+    stream = Stream([shard for pool in pools for shard in pool.shards])
+    sizes = (sum(len(shard.tokens) for shard in pool.shards) for pool in pools)
+    bounds = list(accumulate(sizes, initial=0))
+    if packing == "best_fit":
+        return BestFitRows(stream, bounds, context_length)
+    return ConcatRows(stream, bounds, context_length, document_mask)
+
+
+def _shares(pools: Sequence[_Pool], rows: Rows, replay: float) -> list[int]:
+    """How many rows of each pool an epoch has."""
+    if not 0 <= replay < 1:
+        raise BadInput(f"replay is {replay}: it is a share of the tokens, from 0 to below 1")
+    shares = [round(pool.weight * count) for pool, count in zip(pools, rows.counts, strict=True)]
+    due = [pool.weight * learned for pool, learned in zip(pools, rows.learned, strict=True)]
+    new, old = (
+        sum(tokens for pool, tokens in zip(pools, due, strict=True) if pool.replayed is replayed)
+        for replayed in (False, True)
+    )
+    if not replay:
+        return shares
+    if not old:
+        raise BadInput(
+            f"replay {replay} asks for earlier shards that hold a window: there are none of weight "
+            "above 0"
+        )
+    times = replay / (1 - replay) * new / old
+    return [
+        round(times * pool.weight * count) if pool.replayed else share
+        for pool, count, share in zip(pools, rows.counts, shares, strict=True)
+    ]
+
+
+def _shards_by_source(shards: Sequence[Shard]) -> dict[str, list[Shard]]:
+    """Shards by the source of their documents, which each has one of; empty ones belong nowhere."""
     found: dict[str, list[Shard]] = {}
     for shard in shards:
         names = pc.unique(shard.documents["source"]).to_pylist()
-        if len(names) != 1:
+        if len(names) > 1:
             raise BadInput(
                 f"{shard.path} has documents of {', '.join(sorted(names))}: pretrain.mix needs "
                 "shards of one source each"
             )
-        found.setdefault(names[0], []).append(shard)
+        if len(shard.tokens):
+            found.setdefault(names[0], []).append(shard)
     return dict(sorted(found.items()))
 
 
-def _check_names(mix: Mapping[str, float], named: Mapping[str, object]) -> None:
-    unknown = sorted(mix.keys() - named.keys())
+def _check_names(mix: Mapping[str, float], names: Sequence[str]) -> None:
+    unknown = sorted(mix.keys() - set(names))
     if unknown:
         raise BadInput(
             f"pretrain.mix names {', '.join(unknown)}: the training split has "
-            f"{'documents of ' + ', '.join(named) if named else 'no document'}"
+            f"{'documents of ' + ', '.join(names) if names else 'no document'}"
         )
 
 
-def _seed_of(source: str, seed: int) -> int:
-    """A seed of its own for each source: sources of one size would else have one order."""
-    return int.from_bytes(blake2b(f"{seed}/{source}".encode(), digest_size=8).digest(), "little")
+def _by_source(pools: Sequence[_Pool], tokens: Sequence[float]) -> dict[str, float]:
+    """`tokens` of pools, by source; those of a pool of many sources by the sources' part in it."""
+    found: dict[str, float] = {}
+    for pool, number in zip(pools, tokens, strict=True):
+        sizes: dict[str, int] = {}
+        for shard in pool.shards:
+            names = pc.unique(shard.documents["source"]).to_pylist()
+            for name in names:
+                lengths = np.diff(shard.offsets)
+                if len(names) > 1:
+                    lengths = lengths[pc.equal(shard.documents["source"], name).to_numpy(False)]
+                sizes[name] = sizes.get(name, 0) + int(lengths.sum())
+        total = sum(sizes.values())
+        for name, size in sizes.items():
+            found[name] = found.get(name, 0) + number * size / max(1, total)
+    return dict(sorted(found.items()))

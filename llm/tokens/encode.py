@@ -2,23 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from llm.corpus import documents
 from llm.durable import file_digest
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
+from llm.tokens.encoders import Encoder, fastest, prepare
 from llm.tokens.shards import ShardColumns, Tokens, token_type, write_shard
-from llm.tokens.special import END_OF_TEXT, read_special_tokens_as_text, special_ids
+from llm.tokens.special import END_OF_TEXT, special_ids
 
 LIBRARIES = ("tokenizers",)
 
 SPLITS = ("train", "validation")
 CHUNK_BYTES = 8_000_000  # text that is encoded at once: the threads are busy, memory stays small
+COLUMNS = ("doc_id", "source", "split_key", "text")
 
 
 @section
@@ -44,101 +46,123 @@ class TokenizeSettings:
 
 
 @dataclass
-class _Rows:
-    """One split's rows while they are gathered."""
+class _Split:
+    """One split's documents while they are gathered, chunk by chunk."""
 
-    doc_ids: list[bytes] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
+    doc_ids: list[pa.Array] = field(default_factory=list)
+    sources: list[pa.Array] = field(default_factory=list)
+    sizes: list[np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=list)
+    lengths: list[np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=list)
     tokens: list[Tokens] = field(default_factory=list)
 
-    def columns(self, dtype: np.dtype[Any]) -> ShardColumns:
-        tokens = np.concatenate([np.empty(0, dtype), *self.tokens])
-        return ShardColumns(self.doc_ids, self.sources, self.sizes, self.lengths, tokens)
+    def add(self, rows: pa.RecordBatch, encoder: Encoder, end: Tokens) -> None:
+        """Encode the rows' texts and end each with the token `end` (1,)."""
+        texts = rows["text"]
+        if not len(texts):
+            return
+        _, starts, _ = texts.buffers()
+        starts = np.frombuffer(starts, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+        ids, offsets = encoder.encode(texts)
+        lengths = np.diff(offsets) + 1
+        tokens = np.empty(len(ids) + len(texts), end.dtype)
+        ends = np.cumsum(lengths) - 1
+        inside = np.ones(len(tokens), bool)
+        inside[ends] = False
+        tokens[ends] = end
+        tokens[inside] = ids
+        self.doc_ids.append(rows["doc_id"])
+        self.sources.append(rows["source"])
+        self.sizes.append(np.diff(starts))
+        self.lengths.append(lengths)
+        self.tokens.append(tokens)
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Documents, bytes and tokens by source."""
-        found: dict[str, dict[str, int]] = {}
-        for source, size, length in zip(self.sources, self.sizes, self.lengths, strict=True):
-            row = found.setdefault(source, {"documents": 0, "bytes": 0, "tokens": 0})
-            row["documents"] += 1
-            row["bytes"] += size
-            row["tokens"] += length
-        return dict(sorted(found.items()))
+    def columns(self, dtype: np.dtype[Any]) -> ShardColumns:
+        """All chunks, end to end."""
+        none = np.empty(0, np.int64)
+        return ShardColumns(
+            pa.concat_arrays([pa.array([], documents.DOC_ID), *self.doc_ids]),
+            pa.concat_arrays([pa.array([], pa.string()), *self.sources]),
+            np.concatenate([none, *self.sizes]),
+            np.concatenate([none, *self.lengths]),
+            np.concatenate([np.empty(0, dtype), *self.tokens]),
+        )
 
 
 def tokenize(values: TokenizeSettings, inputs: Inputs, context: Context) -> StepResult:
     """Encode one shard of documents into `train.arrow` and `validation.arrow`.
 
-    Each document ends with <|endoftext|>; a split with no document is a shard of no rows.
+    Each document ends with <|endoftext|>; a split with no document is a shard of no rows. The ids
+    are those of Hugging Face's tokenizers, whichever encoder gave them: the counts say which.
     Raises BadInput for a tokenizer that cannot be read or has no such token.
     """
     [folder], [tokenizer_folder] = inputs["documents"], inputs["tokenizer"]
     path = tokenizer_folder / "tokenizer.json"
     try:
-        tokenizer = Tokenizer.from_file(str(path))
-        end_of_text = special_ids(tokenizer, [END_OF_TEXT])[END_OF_TEXT]
+        prepared = prepare(path.read_text("utf8"))
+        end_of_text = special_ids(prepared.tokenizer, [END_OF_TEXT])[END_OF_TEXT]
     except Exception as error:  # the library raises nothing narrower
         raise BadInput(f"{path} cannot be used: {error}") from error
-    read_special_tokens_as_text(tokenizer)
-    # Not get_vocab_size: an imported vocabulary may have gaps in its ids.
-    dtype = token_type(1 + max(tokenizer.get_vocab(with_added_tokens=True).values()))
+    dtype = token_type(prepared.end)
     end = np.array([end_of_text], dtype)
 
-    rows = {name: _Rows() for name in SPLITS}
-    table = documents.open_table(folder / "documents.parquet", documents.DOCUMENTS)
-    total, done = table.metadata.num_rows, 0
-    for chunk in _chunks(inputs):
-        texts = [text for *_, text in chunk]
-        for (doc_id, source, key, text), encoding in zip(
-            chunk, tokenizer.encode_batch_fast(texts, add_special_tokens=False), strict=True
-        ):
-            held_out = documents.validation(key, values.validation.fraction)
-            split = rows["validation" if held_out else "train"]
-            ids = np.concatenate([np.array(encoding.ids, dtype), end])
-            split.doc_ids.append(doc_id)
-            split.sources.append(source)
-            split.sizes.append(len(text.encode()))
-            split.lengths.append(len(ids))
-            split.tokens.append(ids)
-        done += len(chunk)
-        context.report.progress(done, total, "documents")
+    splits = {name: _Split() for name in SPLITS}
+    encoder: Encoder | None = None
+    with documents.open_table(folder / "documents.parquet", documents.DOCUMENTS) as table:
+        total, done = table.metadata.num_rows, 0
+        for rows in _chunks(table):
+            encoder = encoder or fastest(prepared, rows["text"])
+            keys = rows["split_key"].to_numpy()
+            held_out = documents.validation_mask(keys, values.validation.fraction)
+            for split, chosen in zip(splits.values(), (~held_out, held_out), strict=True):
+                split.add(rows.filter(pa.array(chosen)), encoder, end)
+            done += len(rows)
+            context.report.progress(done, total, "documents")
 
-    counts = {name: split.counts() for name, split in rows.items()}
     digest = file_digest(path)
-    for name, split in rows.items():
+    written = {name: split.columns(dtype) for name, split in splits.items()}
+    counts = {name: _counts(columns) for name, columns in written.items()}
+    for name, columns in written.items():
         metadata = {"tokenizer": digest, "split": name, "sources": counts[name]}
-        write_shard(context.out / f"{name}.arrow", split.columns(dtype), metadata)
-    return StepResult(counts={**counts, **_totals(rows)}, summary=_summary(rows))
-
-
-def _chunks(inputs: Inputs) -> Iterator[list[tuple[bytes, str, int, str]]]:
-    """Rows of doc_id, source, split_key and text, in order, some CHUNK_BYTES at a time."""
-    chunk: list[tuple[bytes, str, int, str]] = []
-    size = 0
-    columns = ["doc_id", "source", "split_key", "text"]
-    batches = documents.batches(inputs["documents"], columns)
-    for row in chain.from_iterable(
-        zip(*(batch[name].to_pylist() for name in columns), strict=True) for batch in batches
-    ):
-        chunk.append(row)
-        size += len(row[-1])
-        if size >= CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def _totals(rows: dict[str, _Rows]) -> dict[str, int]:
-    return {
-        "documents": sum(len(split.doc_ids) for split in rows.values()),
-        "bytes": sum(sum(split.sizes) for split in rows.values()),
-        "tokens": sum(sum(split.lengths) for split in rows.values()),
+        write_shard(context.out / f"{name}.arrow", columns, metadata)
+    sums = {
+        "documents": sum(len(columns.lengths) for columns in written.values()),
+        "bytes": sum(int(np.sum(columns.sizes)) for columns in written.values()),
+        "tokens": sum(len(columns.tokens) for columns in written.values()),
     }
+    train, held = (len(written[name].tokens) for name in SPLITS)
+    return StepResult(
+        counts={**counts, **sums, "encoder": encoder.name if encoder else "none"},
+        summary=f"{train:,} tokens for training, {held:,} for validation",
+    )
 
 
-def _summary(rows: dict[str, _Rows]) -> str:
-    train, held = (sum(rows[name].lengths) for name in SPLITS)
-    return f"{train:,} tokens for training, {held:,} for validation"
+def _chunks(table: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Rows in order, some CHUNK_BYTES of text at a time."""
+    waiting: list[pa.RecordBatch] = []
+    size = 0
+    for batch in table.iter_batches(batch_size=documents.GROUP_ROWS, columns=list(COLUMNS)):
+        waiting.append(batch)
+        size += batch["text"].nbytes
+        if size >= CHUNK_BYTES:
+            yield pa.concat_batches(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield pa.concat_batches(waiting)
+
+
+def _counts(columns: ShardColumns) -> dict[str, dict[str, int]]:
+    """Documents, bytes and tokens by source."""
+    table = pa.table(
+        {
+            "source": columns.sources,
+            "documents": np.ones(len(columns.lengths), np.int64),
+            "bytes": columns.sizes,
+            "tokens": columns.lengths,
+        }
+    )
+    names = ("documents", "bytes", "tokens")
+    summed = table.group_by("source").aggregate([(name, "sum") for name in names])
+    return {
+        row["source"]: {name: row[f"{name}_sum"] for name in names}
+        for row in sorted(summed.to_pylist(), key=lambda row: row["source"])
+    }

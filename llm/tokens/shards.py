@@ -6,7 +6,7 @@ offsets are the document boundaries.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,10 +79,10 @@ class ShardColumns:
     doc_ids: 16 bytes each; sources: names; sizes: UTF-8 bytes; lengths: tokens; all (documents,).
     """
 
-    doc_ids: list[bytes]
-    sources: list[str]
-    sizes: list[int]
-    lengths: list[int]
+    doc_ids: Sequence[bytes] | pa.Array
+    sources: Sequence[str] | pa.Array
+    sizes: Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]
+    lengths: Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]
     tokens: Tokens
 
 

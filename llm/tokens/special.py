@@ -16,8 +16,28 @@ SEPARATOR = "<|sep|>"
 SPANS = 64
 SENTINELS = tuple(f"<|span_{number}|>" for number in range(SPANS))
 
+# What WordPiece gives for a word that it has no pieces for (BERT's spelling).
+UNKNOWN = "[UNK]"
+
 SPECIAL_TOKENS = (END_OF_TEXT, MESSAGE_START, MESSAGE_END, PADDING)
 END_OF_TEXT_ID, MESSAGE_START_ID, MESSAGE_END_ID, PADDING_ID = range(len(SPECIAL_TOKENS))
+
+# What `tokenizer.reserve` names. Every vocabulary has the end of text and padding.
+GROUPS = {
+    "chat": (MESSAGE_START, MESSAGE_END),
+    "masking": (MASK, CLASSIFY, SEPARATOR),
+    "spans": SENTINELS,
+}
+
+
+def reserved(groups: Sequence[str]) -> tuple[str, ...]:
+    """The special tokens of a vocabulary that reserves these groups, in the order of their ids.
+
+    With the chat group alone these are SPECIAL_TOKENS; others come after them.
+    """
+    chosen = [*(GROUPS["chat"] if "chat" in groups else ())]
+    others = [token for name in ("masking", "spans") if name in groups for token in GROUPS[name]]
+    return (END_OF_TEXT, *chosen, PADDING, *others)
 
 
 def special_ids(tokenizer: Any, names: Sequence[str] = SPECIAL_TOKENS) -> dict[str, int]:

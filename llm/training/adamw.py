@@ -6,27 +6,44 @@ step would import its compiler (1.3 s in every process).
 """
 
 import math
+from collections.abc import Collection, Iterator
 
 from llm.training.optimizer import OptimizerSettings
 from llm.training.reduce import CHUNK, Flat
 
 
 class FlatAdamW:
-    """AdamW on this rank's chunks; `done` is how many steps the moments have behind them."""
+    """AdamW on this rank's chunks; `done` is how many steps the moments have behind them.
 
-    def __init__(self, settings: OptimizerSettings, flat: Flat, done: int) -> None:
+    without: names of parameters that another optimizer steps.
+    """
+
+    crosses_shares = False  # a step reads nothing of another rank's share
+
+    def __init__(
+        self, settings: OptimizerSettings, flat: Flat, done: int, without: Collection[str] = ()
+    ) -> None:
         self.settings, self.flat, self.done = settings, flat, done
-        mine, decayed = flat.my_slice(), flat.layout.decayed
-        # Chunk by chunk the four buffers stay in a core's cache; a GPU takes all in one go.
-        stride = CHUNK if flat.parameters.device.type == "cpu" else max(1, flat.layout.size)
-        kinds = ((0, decayed, settings.weight_decay), (decayed, flat.layout.size, 0.0))
+        decayed, size = flat.layout.decayed, flat.layout.size
+        kinds = ((0, decayed, settings.weight_decay), (decayed, size, 0.0))
         self.spans = [
-            (slice(first, min(first + stride, span.stop)), decay)
+            (span, decay)
             for start, stop, decay in kinds
-            for span in [flat.my_slice(start, stop)]
-            for first in range(span.start, span.stop, stride)
+            for low, high in flat.layout.gaps_between(without, start, stop)
+            for span in self._pieces(flat.my_slice(low, high))
         ]
-        assert sum(span.stop - span.start for span, _ in self.spans) == mine.stop - mine.start
+
+    def _pieces(self, span: slice) -> Iterator[slice]:
+        """Cut a span at whole chunks, wherever it starts: the four buffers stay in a core's cache,
+        and vector instructions end at the same elements on every rank. A GPU takes all in one go.
+        """
+        first = span.start
+        while first < span.stop:
+            last = span.stop
+            if self.flat.parameters.device.type == "cpu":
+                last = min(last, (first // CHUNK + 1) * CHUNK)
+            yield slice(first, last)
+            first = last
 
     def step(self, learning_rate: float) -> None:
         """Update this rank's share of the parameters from the reduced gradient.

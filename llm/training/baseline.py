@@ -16,8 +16,8 @@ from llm.settings import section, setting
 from llm.step import Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Batches
 from llm.training import launch
+from llm.training.data import Windows
 from llm.training.optimizer import OptimizerSettings
-from llm.training.pretrain import Windows
 from llm.training.schedule import ScheduleSettings, learning_rate
 from llm.training.work import METRICS, MODEL, folder_digest, hand_over, last_line
 

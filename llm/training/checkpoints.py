@@ -1,4 +1,4 @@
-"""Checkpoints: a folder a step, written aside, synced and renamed; the last two are kept.
+"""Checkpoints: a folder a step, written aside, synced and renamed; the last few are kept.
 
 state.safetensors holds the flat buffers, checkpoint.json what else there is to know, with the size
 and digest of the former. A folder that does not match its own description is never used.
@@ -7,7 +7,7 @@ and digest of the former. A folder that does not match its own description is ne
 import errno
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 from llm.durable import commit_folder, empty_folder, file_digest, sync_folder, write_json
 
 STATE, NOTE = "state.safetensors", "checkpoint.json"
-KEPT = 2
 Warn = Callable[[str], None]
 
 
@@ -78,7 +77,7 @@ def _explained(
     return OSError(
         errno.ENOSPC,
         f"no space for checkpoint {folder.name} ({size:,} bytes) in {folder.parent}; the one before "
-        f"is whole: free at least {(KEPT + 1) * size:,} bytes and run again to go on from it ({text})",
+        f"is whole: free at least {3 * size:,} bytes and run again to go on from it ({text})",
     )
 
 
@@ -111,23 +110,42 @@ def step_folder(root: Path, step: int) -> Path:
     return root / f"step-{step:09d}"
 
 
-def newest(root: Path, identity: str, warn: Warn) -> Checkpoint | None:
-    """The newest whole checkpoint under `root` of the run `identity`; others are named to `warn`."""
+def fitting(
+    root: Path, fits: Callable[[Mapping[str, Any]], bool], warn: Warn
+) -> Iterator[Checkpoint]:
+    """The whole checkpoints under `root` whose notes fit, newest first; others are named to `warn`."""
     for folder in sorted(root.glob("step-*"), reverse=True):
         try:
             checkpoint = read(folder)
         except ValueError as error:
             warn(f"{error}; the one before it is used")
             continue
-        if checkpoint.note.get("identity") == identity:
-            return checkpoint
-        warn(f"checkpoint {folder} belongs to other settings or data: not used")
-    return None
+        if fits(checkpoint.note):
+            yield checkpoint
+        else:
+            warn(f"checkpoint {folder} belongs to other settings or data: not used")
 
 
-def prune(root: Path) -> None:
-    """Remove all but the newest checkpoints, and what crashes left half-written or half-removed."""
-    for folder in sorted(root.glob("step-*"))[:-KEPT]:
-        remove(folder)
+def remove_after(root: Path, step: int) -> None:
+    """Remove the checkpoints of later steps: a run that goes on from `step` makes its own."""
+    for folder in root.glob("step-*"):
+        if _step_of(folder) > step:
+            remove(folder)
+
+
+def prune(root: Path, kept: Collection[int]) -> None:
+    """Remove the checkpoints of other steps than `kept`, and what crashes left behind."""
+    for folder in sorted(root.glob("step-*")):
+        if _step_of(folder) not in kept:
+            remove(folder)
     for left in (*root.glob(".step-*.tmp"), *root.glob(".step-*.old")):
         shutil.rmtree(left)
+
+
+def steps(root: Path) -> list[int]:
+    """The steps that have a checkpoint, ascending; whether those are whole is not looked at."""
+    return sorted(_step_of(folder) for folder in root.glob("step-*"))
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))

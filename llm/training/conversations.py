@@ -10,26 +10,22 @@ positions are filled best fit, longest first, and conversations in a row do not 
 Targets are -100 (nothing is learned) but where the next token is part of an answer.
 """
 
-import bisect
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from llm.step import BadInput
-from llm.tokens.batches import permuted
 from llm.tokens.chat import encode_messages
+from llm.tokens.order import in_epochs
+from llm.tokens.packing import best_fit
+from llm.tokens.rows import IGNORE
 from llm.tokens.special import PADDING
-
-if TYPE_CHECKING:
-    from llm.training.loop import Rows
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
-IGNORE = -100
+from llm.training.rows import Integers, Rows
 
 
 @dataclass(frozen=True)
@@ -105,29 +101,20 @@ def pack(examples: Iterable[Example], context_length: int, padding: int) -> Pack
 
     The same examples in the same order give the same rows.
     """
-    rows: list[list[Example]] = []
-    room: list[tuple[int, int]] = []  # (free positions, row), sorted
-    for example in sorted(examples, key=lambda one: -len(one.ids)):
-        needed = len(example.ids) - 1
-        place = bisect.bisect_left(room, (needed, 0))
-        if place < len(room):
-            free, row = room.pop(place)
-            rows[row].append(example)
-        else:
-            free, row = context_length, len(rows)
-            rows.append([example])
-        bisect.insort(room, (free - needed, row))
-    shape = (len(rows), context_length)
+    examples = sorted(examples, key=lambda one: -len(one.ids))
+    needed = np.array([len(example.ids) - 1 for example in examples], dtype=np.int64)
+    rows, starts = best_fit(needed, context_length)
+    shape = (int(rows.max(initial=-1)) + 1, context_length)
     packed = Packed(np.full(shape, padding), np.full(shape, IGNORE), np.zeros(shape, np.int64))
-    for number, members in enumerate(rows):
-        start = 0
-        for segment, example in enumerate(members, start=1):
-            ids, learn = np.array(example.ids), np.array(example.learn[1:], dtype=bool)
-            span = slice(start, start + len(ids) - 1)
-            packed.tokens[number, span] = ids[:-1]
-            packed.targets[number, span] = np.where(learn, ids[1:], IGNORE)
-            packed.segments[number, span] = segment
-            start = span.stop
+    members = np.zeros(len(packed.tokens), dtype=np.int64)
+    # Longest first is also how they stand in a row.
+    for example, row, start in zip(examples, rows.tolist(), starts.tolist(), strict=True):
+        ids, learn = np.array(example.ids), np.array(example.learn[1:], dtype=bool)
+        span = slice(start, start + len(ids) - 1)
+        members[row] += 1
+        packed.tokens[row, span] = ids[:-1]
+        packed.targets[row, span] = np.where(learn, ids[1:], IGNORE)
+        packed.segments[row, span] = members[row]
     return packed
 
 
@@ -144,10 +131,8 @@ class Conversations:
     def __init__(self, packed: Packed, rows_per_step: int, seed: int) -> None:
         self.packed, self.rows_per_step, self.seed = packed, rows_per_step, seed
 
-    def part(self, step: int, part: int, parts: int) -> "Rows":
+    def part(self, step: int, part: int, parts: int) -> Rows:
         """Share part of parts of a step's rows."""
-        from llm.training.loop import Rows  # imports torch, which reading and packing do without
-
         first, last = (number * self.rows_per_step // parts for number in (part, part + 1))
         chosen = self.rows_of(step)[first:last]
         packed = self.packed
@@ -161,9 +146,4 @@ class Conversations:
         """Which rows a step reads, (rows_per_step,): it may run on into the next epoch."""
         rows = len(self.packed.tokens)
         places = np.arange(step * self.rows_per_step, (step + 1) * self.rows_per_step)
-        epochs, inside = np.divmod(places, rows)
-        found = np.empty_like(places)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            found[here] = permuted(inside[here], rows, self.seed, int(epoch))
-        return found
+        return in_epochs(places, rows, self.seed)

@@ -19,7 +19,9 @@ from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.chat import CHAT_TEMPLATE
 from llm.training import launch
 from llm.training.conversations import Conversations, Packed, pack, padding_id, read
+from llm.training.incidents import Incidents
 from llm.training.optimizer import OptimizerSettings
+from llm.training.plan import Plan
 from llm.training.work import METRICS, MODEL, SEEN, folder_digest, hand_over
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class FinetuneSettings:
     )
     optimizer: OptimizerSettings = setting(
         default=lambda: OptimizerSettings(betas=(0.9, 0.95), epsilon=1e-8, weight_decay=0.01),
-        description="AdamW's constants.",
+        description="The optimizer and its constants.",
     )
     clip: float | None = setting(
         default=1.0,
@@ -123,7 +125,12 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
     hand_over(context.work, context.out, (MODEL, METRICS, SEEN))
     losses = {when: _measured(context.work, when) for when in MEASURED}
     return StepResult(
-        counts={**counts, "steps": steps, "validation_loss": losses},
+        counts={
+            **counts,
+            "steps": steps,
+            "validation_loss": losses,
+            **Incidents.read(context.work).counts(),
+        },
         content=folder_digest(context.out / MODEL),
         summary=_summary(counts, steps, losses),
     )
@@ -221,7 +228,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     device = devices.choose(job["device"])
     base = Path(job["base"])
     model = load_decoder(base, device, devices.compute_type(values.precision, device))
-    plan = loop.Plan(
+    plan = Plan(
         steps=job["steps"],
         tokens_per_step=job["rows_per_step"] * model.config.context_length,
         parts=values.data_parallel,

@@ -23,6 +23,7 @@ from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
 STOP_SECONDS = 25  # from SIGTERM to SIGKILL: a checkpoint takes less, Prefect waits for 30
 POLL_SECONDS = 0.2
 TAIL_LINES = 30
+GPU_MICRO_BATCH_TOKENS = 1 << 17  # to begin with, on a GPU
 MICRO_BATCH_TOKENS = 4096  # of one forward pass, when the machine does not say
 # glibc hands large tensors back to the kernel and gets them again, zeroed page by page, in every
 # step; kept, and on huge pages, a step on the CPU takes some 10 % less. Other C libraries ignore it.
@@ -42,19 +43,26 @@ def processes_for(machine: Machine, parts: int) -> int:
 
     On a GPU one: a device is shared by the parts one after another, with the same result.
     """
-    if machine.device == "cuda" or (machine.device == "auto" and NVIDIA_DRIVER.exists()):
+    if on_gpu(machine):
         return 1
     wanted = machine.processes or len(os.sched_getaffinity(0))
     return min(wanted, parts)
 
 
-def micro_batch(machine: Machine, context_length: int) -> int:
-    """Rows of one forward pass: the machine's, else as many as MICRO_BATCH_TOKENS allow.
+def on_gpu(machine: Machine) -> bool:
+    """Whether training will be on a GPU, as far as can be told without importing torch."""
+    return machine.device == "cuda" or (machine.device == "auto" and NVIDIA_DRIVER.exists())
 
-    It decides how float sums are bracketed, so another one gives equivalent results, not the same
-    bits: without a machine setting it hangs on the recipe alone.
+
+def micro_batch(machine: Machine, context_length: int) -> int:
+    """Rows of one forward pass: the machine's, else as many as a number of tokens allows.
+
+    On a GPU that number is large, and the loop halves it until it fits. It decides how float sums
+    are bracketed, so another one gives equivalent results, not the same bits: on the CPU, without a
+    machine setting, it hangs on the recipe alone.
     """
-    return machine.micro_batch or max(1, MICRO_BATCH_TOKENS // context_length)
+    tokens = GPU_MICRO_BATCH_TOKENS if on_gpu(machine) else MICRO_BATCH_TOKENS
+    return machine.micro_batch or max(1, tokens // context_length)
 
 
 def run(module: str, job: Mapping[str, Any], context: Context, processes: int, steps: int) -> None:
@@ -138,31 +146,47 @@ class Follower:
     def __init__(self, work: Path, report: Reporter, steps: int) -> None:
         self.work, self.report, self.steps = work, report, steps
         self.position = -1  # before the ranks have cut the log back to their checkpoint
+        self.begun: int | None = None  # which note of a (new) beginning was read: its inode
+        self.known = 0  # steps that were told before the log was cut back while training went on
         self.told = 0.0
 
     def look(self) -> None:
         """Report what is new."""
-        if self.position < 0:
-            started = self.work / STARTED
-            if not started.exists():
-                return
-            note = json.loads(started.read_bytes())
-            for warning in note["warnings"]:
-                self.report.warning(warning)
-            if note["step"]:
-                self.report.info(f"training goes on from step {note['step']} of {self.steps}")
-            self.position = 0
+        begun = self._beginning()
+        if begun is None:
+            return
+        if begun != self.begun:
+            self._begin(json.loads((self.work / STARTED).read_bytes()))
+            self.begun = begun
         path = self.work / METRICS
         if not path.exists():
             return
         with path.open("rb") as log:
             log.seek(self.position)
             lines = log.readlines()
+        if self._beginning() != self.begun:
+            return  # the log was cut back meanwhile: its lines are read at the next look
         for line in lines:
             if not line.endswith(b"\n"):
                 break
             self.position += len(line)
-            self._tell(json.loads(line))
+            point = json.loads(line)
+            if point["step"] > self.known:
+                self._tell({name: value for name, value in point.items() if value is not None})
+
+    def _beginning(self) -> int | None:
+        started = self.work / STARTED
+        return started.stat().st_ino if started.exists() else None
+
+    def _begin(self, note: dict[str, Any]) -> None:
+        """The ranks go on from a checkpoint, first of all or because something went wrong."""
+        for warning in note["warnings"]:
+            self.report.warning(warning)
+        if note["step"]:
+            self.report.info(f"training goes on from step {note['step']} of {self.steps}")
+        if self.position >= 0:
+            self.known = note["step"]
+        self.position = 0
 
     def _tell(self, point: dict[str, float]) -> None:
         total = point["tokens"] / point["step"] * self.steps

@@ -3,85 +3,23 @@
 One step, on every rank:
   1. gradients of the parts that are this rank's (part p belongs to rank p mod ranks)   | barrier
   2. this rank's chunks: sum over parts, divide by all targets, note sums of squares    | barrier
-  3. clip by the norm of the whole, AdamW on this rank's chunks                         | barrier
+  3. clip by the norm of the whole, step this rank's share (Muon: after one more barrier) | barrier
 Nothing random is kept from step to step: what a step reads and draws hangs on (seed, step, part).
 """
 
-import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from llm.durable import write_json
-from llm.training import checkpoints
-from llm.training.adamw import FlatAdamW
-from llm.training.optimizer import OptimizerSettings
+from llm.tokens.rows import IGNORE
+from llm.training.plan import Plan
 from llm.training.ranks import Group
-from llm.training.reduce import Flat
-from llm.training.work import (
-    CHECKPOINTS,
-    METRICS,
-    SEEN,
-    STARTED,
-    TRUNK,
-    append,
-    cut_back,
-    sync_file,
-)
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
-
-
-class Rows(NamedTuple):
-    """What one part of a step reads: all (B, T) int64.
-
-    targets: -100 where nothing is learned. segments: positions see only their own segment; None:
-    everything before them.
-    """
-
-    tokens: Integers
-    targets: Integers
-    segments: Integers | None = None
-
-
-class BatchSource(Protocol):
-    """Where rows come from: a pure function of (step, part)."""
-
-    def part(self, step: int, part: int, parts: int) -> Rows:
-        """The rows of one of `parts` shares of a step; together they are the step's batch."""
-
-    def seen(self, step: int) -> Any:
-        """What the step reads, for seen.jsonl (JSON): such as the numbers of its windows."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What decides a run of the loop.
-
-    steps: when it ends; tokens_per_step: for metrics; parts: partial gradients of a step.
-    learning_rate: by step (from 0). clip: largest gradient norm; None: no limit.
-    micro_batch: rows of one forward pass. checkpoint_every: steps.
-    trunk_at: a checkpoint after this many steps is also kept as `trunk`. identity: digest of all
-    that decides the run up to there; checkpoints of another identity are not used.
-    """
-
-    steps: int
-    tokens_per_step: int
-    parts: int
-    learning_rate: Callable[[int], float]
-    optimizer: OptimizerSettings
-    seed: int
-    identity: str
-    clip: float | None = 1.0
-    micro_batch: int = 16
-    checkpoint_every: int = 200
-    trunk_at: int | None = None
+from llm.training.rows import BatchSource, Rows
+from llm.training.run import Run
+from llm.training.validation import Slice
 
 
 def train(
@@ -91,186 +29,118 @@ def train(
     group: Group,
     work: Path,
     start: Path | None = None,
+    validation: Slice | None = None,
 ) -> int:
     """Train `model` in place; returns the steps done: plan.steps, or fewer when asked to stop.
 
-    model.loss(tokens, targets[, segments]) gives the nats summed over targets that are not -100.
+    model.loss(tokens, targets, ...) gives the nats summed over targets that are not IGNORE; it gets by
+    name what else the rows have.
 
     Goes on from the newest whole checkpoint in `work`, else from the checkpoint folder `start`.
     Writes metrics.jsonl, seen.jsonl, checkpoints/ and trunk/ into `work`; the last state is a
-    checkpoint too. Raises RuntimeError when the loss is no longer a number.
+    checkpoint too. What goes wrong is mended as plan.spikes says and as memory allows, and noted in
+    incidents.json. Raises RuntimeError when that does not help. validation: measured now and then.
     """
     run = Run(model, plan, group, work)
+    try:
+        return _steps(model, batches, run, start, validation)
+    finally:
+        run.writer.close()
+
+
+def _steps(
+    model: nn.Module,
+    batches: BatchSource,
+    run: Run,
+    start: Path | None,
+    validation: Slice | None,
+) -> int:
+    plan, group = run.plan, run.group
     done = run.resume(start)
-    device = next(model.parameters()).device
     model.train()
     while done < plan.steps:
         began = time.monotonic()
+        reads = run.incidents.data_step(done)
         for part in range(group.rank, plan.parts, group.size):
-            torch.manual_seed(plan.seed + done * plan.parts + part)
-            run.flat.collect(part)
-            nats, count = gradients(
-                model, batches.part(done, part, plan.parts), plan, device, group
+            rows = batches.part(reads, part, plan.parts)
+            nats, count = part_gradients(
+                model, rows, run, part, plan.seed + done * plan.parts + part
             )
             run.flat.losses[part], run.flat.counts[part] = nats, count
         run.flat.stops[group.rank] = float(group.stopping)
         group.barrier()
         if run.flat.stops.any():
             break  # the step is made again after the restart: half a gradient is worth nothing
-        loss, norm = run.step(done)
+        loss, norm = run.reduce(done)
+        if problem := run.watch.problem(loss, norm):
+            done = run.go_back(done, problem, start)
+            continue
+        run.step(done, norm)
         done += 1
+        seconds = time.monotonic() - began
+        found = validation.measure(model) if validation and validation.is_due(done, plan) else {}
         if group.rank == 0:
-            run.note(done, loss, norm, batches.seen(done - 1), time.monotonic() - began)
+            run.note(done, loss, norm, batches.seen(reads), seconds, found)
         if done % plan.checkpoint_every == 0 or done in (plan.steps, plan.trunk_at):
             run.checkpoint(done)
     run.checkpoint(done)
+    run.writer.wait()
+    group.barrier()
     return done
 
 
+def part_gradients(
+    model: nn.Module, rows: Rows, run: Run, part: int, seed: int
+) -> tuple[float, int]:
+    """`gradients` of one part into its buffer; out of memory, again with half the micro-batch.
+
+    Raises RuntimeError when there is no memory for a single row.
+    """
+    while True:
+        torch.manual_seed(seed)
+        run.flat.collect(part)
+        try:
+            return gradients(model, rows, run.micro_batch, run.device, run.group)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error)
+        run.halve(len(rows.tokens), reason)  # here: the error held on to what it had allocated
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; the processor's allocator has no type of its own for that."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
+
+
 def gradients(
-    model: nn.Module, rows: Rows, plan: Plan, device: torch.device, group: Group
+    model: nn.Module, rows: Rows, micro_batch: int, device: torch.device, group: Group
 ) -> tuple[float, int]:
     """Backward passes over one part, a micro-batch at a time: summed nats, number of targets.
 
     Gradients of the summed nats add up in the buffer that the parameters' `.grad` point to. Ends
     early when this process is asked to stop.
     """
-    nats, count = 0.0, 0
-    for first in range(0, len(rows.tokens), plan.micro_batch):
+    nats = torch.zeros((), dtype=torch.float64, device=device)  # read once: a GPU need not wait
+    count = 0
+    for first in range(0, len(rows.tokens), micro_batch):
         if group.stopping:
             break
-        span = slice(first, first + plan.micro_batch)
-        counted = int((rows.targets[span] != -100).sum())
+        span = slice(first, first + micro_batch)
+        counted = int((rows.targets[span] != IGNORE).sum())
         if not counted:
             continue
         tokens = torch.from_numpy(rows.tokens[span]).to(device)
         targets = torch.from_numpy(rows.targets[span]).to(device)
-        if rows.segments is None:
-            loss: Tensor = model.loss(tokens, targets)  # type: ignore[operator]
-        else:
-            segments = torch.from_numpy(rows.segments[span]).to(device)
-            loss = model.loss(tokens, targets, segments)  # type: ignore[operator]
+        extras: dict[str, Any] = {
+            name: torch.from_numpy(values).to(device) for name, values in rows.extras(span).items()
+        }
+        if rows.pairs is not None:
+            extras["pair_weight"] = rows.pair_weight
+        loss: Tensor = model.loss(tokens, targets, **extras)  # type: ignore[operator]
         loss.backward()
-        nats += float(loss.detach())
+        nats += loss.detach()
         count += counted
-    return nats, count
-
-
-class Run:
-    """The state of one run on one rank: flat buffers, optimizer, and what is written to disk."""
-
-    def __init__(self, model: nn.Module, plan: Plan, group: Group, work: Path) -> None:
-        self.plan, self.group, self.work = plan, group, work
-        self.flat = Flat(model, plan.parts, group)
-        self.environment = environment(next(model.parameters()).device, plan, model)
-        self.optimizer: FlatAdamW
-        self.saved = 0  # the step of the newest checkpoint
-
-    def resume(self, start: Path | None) -> int:
-        """Load the newest checkpoint, if any, and cut the logs back to it; the steps done."""
-        if self.group.rank == 0:
-            self.flat.counts[0] = self._restore(start)
-        self.group.barrier()
-        self.saved = int(self.flat.counts[0])
-        self.optimizer = FlatAdamW(self.plan.optimizer, self.flat, self.saved)
-        self.group.barrier()  # every rank has read the step before the first one writes its count
-        return self.saved
-
-    def _restore(self, start: Path | None) -> int:
-        """Bring back buffers and logs (rank 0); the steps done."""
-        warnings: list[str] = []
-        root = self.work / CHECKPOINTS
-        root.mkdir(parents=True, exist_ok=True)
-        found = checkpoints.newest(root, self.plan.identity, warnings.append)
-        if found is None and start is not None:
-            found = checkpoints.read(start)
-        if found is not None and found.note["environment"] != self.environment:
-            warnings.append(
-                f"going on from step {found.step} in another environment ({self.environment}, before: "
-                f"{found.note['environment']}): the result is equivalent, not bitwise the same"
-            )
-        done = found.step if found else 0
-        if found:
-            found.restore(self._tensors())
-        for name in (METRICS, SEEN):
-            cut_back(self.work / name, done)
-        if done == self.plan.trunk_at and not (self.work / TRUNK).exists():
-            checkpoints.save(self.work / TRUNK, self._tensors(), self._note(done))
-        write_json(self.work / STARTED, {"step": done, "warnings": warnings})
-        return done
-
-    def step(self, done: int) -> tuple[float, float]:
-        """Phases 2 and 3 of step `done` (from 0), after the first barrier: loss, gradient norm."""
-        self.flat.reduce()
-        self.group.barrier()
-        norm, loss = self.flat.norm(), self.flat.loss()
-        rate = self.plan.learning_rate(done)
-        if not (math.isfinite(norm) and math.isfinite(loss)):
-            raise RuntimeError(
-                f"training diverged at step {done + 1} of {self.plan.steps}: loss {loss}, gradient "
-                f"norm {norm}, learning rate {rate:.3g}. Lower schedule.peak_lr (try "
-                f"{rate / 3:.1g}), lengthen schedule.warmup_tokens, or lower clip"
-            )
-        if self.plan.clip is not None and norm > self.plan.clip:
-            self.flat.scale_gradient(self.plan.clip / norm)
-        self.optimizer.step(rate)
-        self.group.barrier()
-        return loss, norm
-
-    def note(self, done: int, loss: float, norm: float, seen: Any, seconds: float) -> None:
-        """Append what happened in the step to the logs (rank 0)."""
-        tokens = done * self.plan.tokens_per_step
-        line = {
-            "step": done,
-            "tokens": tokens,
-            "loss": loss,
-            "lr": self.plan.learning_rate(done - 1),
-            "grad_norm": norm,
-            "tokens_per_second": round(self.plan.tokens_per_step / seconds, 1),
-        }
-        for name, value in ((METRICS, line), (SEEN, {"step": done, "windows": seen})):
-            append(self.work / name, value)
-
-    def checkpoint(self, done: int) -> None:
-        """Keep the state after `done` steps, unless it is kept (rank 0 writes, the others wait)."""
-        if done == self.saved:
-            return
-        self.saved = done
-        if self.group.rank == 0:
-            for name in (METRICS, SEEN):
-                sync_file(self.work / name)  # no step of a checkpoint is missing in the logs
-            if done == self.plan.trunk_at:  # first, so that no resume can pass over it
-                checkpoints.save(self.work / TRUNK, self._tensors(), self._note(done))
-            root = self.work / CHECKPOINTS
-            checkpoints.save(checkpoints.step_folder(root, done), self._tensors(), self._note(done))
-            checkpoints.prune(root)
-        self.group.barrier()
-
-    def _note(self, done: int) -> dict[str, Any]:
-        return {
-            "step": done,
-            "tokens": done * self.plan.tokens_per_step,
-            "identity": self.plan.identity,
-            "environment": self.environment,
-            "random": {"seed": self.plan.seed, "derived_from": ["seed", "step", "part"]},
-            "layout": [[name, list(shape), at] for name, shape, at in self.flat.layout.places],
-        }
-
-    def _tensors(self) -> dict[str, Tensor]:
-        flat = self.flat
-        return {
-            "parameters": flat.parameters,
-            "first_moment": flat.first_moment,
-            "second_moment": flat.second_moment,
-        }
-
-
-def environment(device: torch.device, plan: Plan, model: nn.Module) -> dict[str, Any]:
-    """What bits hang on besides the recipe. Equal environments give equal bits."""
-    processor = torch.backends.cpu.get_cpu_capability()
-    return {
-        "torch": torch.__version__,
-        "device": processor if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "precision": str(getattr(model, "compute_dtype", torch.float32)).removeprefix("torch."),
-        "micro_batch": plan.micro_batch,
-    }
+    return float(nats), count

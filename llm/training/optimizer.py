@@ -1,12 +1,19 @@
-"""What a recipe says of the optimizer (the optimizer itself is in adamw.py, and imports torch)."""
+"""What a recipe says of the optimizer (adamw.py and muon.py have the optimizers, and import torch)."""
+
+from typing import Literal
 
 from llm.settings import section, setting
 
 
 @section
 class OptimizerSettings:
-    """AdamW (Loshchilov and Hutter, arXiv 1711.05101)."""
+    """AdamW (Loshchilov and Hutter, arXiv 1711.05101), or Muon for the hidden matrices."""
 
+    type: Literal["adamw", "muon"] = setting(
+        default="adamw",
+        description="adamw; or muon for the matrices inside blocks, with adamw for the rest. Muon's updates are "
+        "scaled to the size of AdamW's, so learning rates mean the same; it pays from some 4,000 tokens a step on.",
+    )
     betas: tuple[float, float] = setting(
         default=(0.9, 0.95),
         description="Decay of the first and the second moment per step (fractions).",
@@ -18,6 +25,10 @@ class OptimizerSettings:
         default=0.1,
         description="Decoupled decay of matrices per step, times the learning rate (no unit).",
         ge=0,
+    )
+
+    momentum: float = setting(
+        default=0.95, description="Muon's decay of past gradients per step (fraction).", ge=0, lt=1
     )
 
     def __post_init__(self) -> None:

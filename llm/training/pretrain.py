@@ -5,7 +5,6 @@ step does not: the commands that only plan or look stay quick.
 """
 
 import dataclasses
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,22 +13,28 @@ from typing import TYPE_CHECKING, Any, Literal
 from tokenizers import Tokenizer
 
 from llm.durable import file_digest
-from llm.models.config import DecoderConfig, ModelSettings
+from llm.models.config import ModelConfig, ModelSettings
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
-from llm.tokens.batches import Batches
-from llm.training import launch
+from llm.tokens.batches import Packing
+from llm.tokens.phases import Phase
+from llm.training import launch, trunk
+from llm.training.data import check_rows, read_data, rows_of, validation_slice
+from llm.training.incidents import Incidents
+from llm.training.objectives.settings import ObjectiveSettings, check_pairing
 from llm.training.optimizer import OptimizerSettings
+from llm.training.plan import Plan, SpikeSettings
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
 from llm.training.work import METRICS, MODEL, SEEN, TRUNK, folder_digest, hand_over, last_line
 
 if TYPE_CHECKING:
-    from llm.training.loop import Rows
     from llm.training.ranks import Group
 
 LIBRARIES = ("torch", "numpy", "safetensors")
 
 MOST_WEIGHT = 1000
+# What decides how a run is kept and watched, not what comes out of it.
+HOW = ("checkpoint_every", "keep_last", "keep_every", "validate_every", "validation_tokens")
 
 
 @section
@@ -37,6 +42,9 @@ class PretrainSettings:
     """How the base model is trained."""
 
     model: ModelSettings = setting(default=ModelSettings, description="The decoder's shape.")
+    objective: ObjectiveSettings = setting(
+        default=ObjectiveSettings, description="What the model learns to predict."
+    )
     tokens: int = setting(
         default=3_000_000,
         description="How much to train on, repeating the corpus as needed (tokens, rounded up to whole steps). "
@@ -48,6 +56,15 @@ class PretrainSettings:
         description="How often the documents of a source are seen for each time those of a source with weight 1 "
         "are, by the source's name (0 to 1,000; 0 leaves it out; sources not named have weight 1).",
     )
+    packing: Packing = setting(
+        default="concat",
+        description="How documents become rows of context_length: concat, end to end and cut; best_fit, whole "
+        "(longer ones in pieces), each apart from the others in its row, with some padding.",
+    )
+    document_mask: bool = setting(
+        default=False,
+        description="With packing concat: tokens do not see the document before theirs in a row.",
+    )
     batch_tokens: int = setting(
         default=4096,
         description="Tokens of one optimizer step; a multiple of model.context_length.",
@@ -57,7 +74,7 @@ class PretrainSettings:
         default=ScheduleSettings, description="The learning rate by step."
     )
     optimizer: OptimizerSettings = setting(
-        default=OptimizerSettings, description="AdamW's constants."
+        default=OptimizerSettings, description="The optimizer and its constants."
     )
     clip: float | None = setting(
         default=1.0,
@@ -80,8 +97,35 @@ class PretrainSettings:
     )
     checkpoint_every: int = setting(
         default=200,
-        description="A checkpoint after every so many steps; the last two are kept (steps).",
+        description="A checkpoint after every so many steps (steps).",
         ge=1,
+    )
+    keep_last: int = setting(
+        default=2, description="How many of the last checkpoints are kept (count).", ge=1
+    )
+    keep_every: int | None = setting(
+        default=None,
+        description="Checkpoints after a multiple of so many steps are kept while the run lasts (steps); none: no "
+        "more than the last.",
+        ge=1,
+    )
+    spikes: SpikeSettings = setting(
+        default=SpikeSettings, description="What happens when the loss leaps or is no number."
+    )
+    z_loss: float = setting(
+        default=0.0,
+        description="Weight of the squared logarithm of the softmax's sum in the loss, which keeps logits small "
+        "(no unit, such as 1e-4).",
+        ge=0,
+    )
+    validate_every: int | None = setting(
+        default=None,
+        description="Measure the loss on a slice of the validation split after every so many steps (steps); none: "
+        "never. It changes nothing in training.",
+        ge=1,
+    )
+    validation_tokens: int = setting(
+        default=65_536, description="Size of that slice (tokens).", ge=1
     )
     init: str | None = setting(
         default=None,
@@ -96,6 +140,7 @@ class PretrainSettings:
                 f"{self.model.context_length}, and at least data_parallel {self.data_parallel} "
                 "times that"
             )
+        check_pairing(self.objective, self.model.architecture)
         for name, weight in self.mix.items():
             if not 0 <= weight <= MOST_WEIGHT:
                 raise ValueError(f"mix.{name} is {weight}: a weight is from 0 to {MOST_WEIGHT:,}")
@@ -129,11 +174,14 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         "steps": values.steps,
         "tokens": tokens,
         "corpus_tokens": job["corpus_tokens"],
-        "epochs": round(tokens / job["epoch_tokens"], 2),
-        "matrix_parameters": DecoderConfig(**job["config"]).matrix_parameters,
+        "epochs": job["epochs"],
+        "matrix_parameters": ModelConfig(**job["config"]).matrix_parameters,
         "loss": round(loss, 4),
+        **Incidents.read(context.work).counts(),
     }
     summary = f"{tokens:,} tokens in {values.steps:,} steps, loss {loss:.3f}"
+    if values.packing == "best_fit":
+        counts["epoch_padding"] = job["padding"]
     if job["mix"]:
         counts["epoch_windows"] = job["mix"]
         shares = (f"{name} {windows:,}" for name, windows in job["mix"].items())
@@ -147,27 +195,34 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
     shards = [folder / "train.arrow" for folder in inputs["tokens"]]
     init = inputs["init"][0] if inputs.get("init") else None
     length = values.model.context_length
-    data = Batches(shards, length, values.rows, values.seed, values.mix)
+    phases = [Phase(0, [path.resolve() for path in shards], mix=values.mix)]
+    data = read_data(values, phases)
+    first = data.phase(0)
     config = resolve(values, tokenizer, init)
+    check_rows(rows_of(values, data, tokenizer), values)
     identity = identify(values, config, shards, init)
-    start = adopt_trunk(values, inputs.get("trunk", ()), identity, context)
+    last = decay_start(values.schedule, values.steps, values.batch_tokens)
+    start = trunk.adopt(inputs.get("trunk", ()), identity, last, context)
     return {
         "values": dataclasses.asdict(values),
         "config": dataclasses.asdict(config),
-        "shards": [str(path.resolve()) for path in shards],
-        "corpus_tokens": data.tokens,
-        "epoch_tokens": data.windows * length if data.by_source else data.tokens,
-        "mix": data.by_source,  # windows an epoch
+        "phases": [phase.describe() for phase in phases],
+        "validation": [str((path / "validation.arrow").resolve()) for path in inputs["tokens"]],
+        "corpus_tokens": first.tokens,
+        "epochs": {name: round(number, 2) for name, number in data.epochs(values.steps).items()},
+        "mix": first.by_source,  # windows an epoch
+        "padding": first.padding,  # positions an epoch
         "tokenizer": str(tokenizer.resolve()),
         "init": str(init.resolve()) if init else None,
         "start": str(start.resolve()) if start else None,
         "identity": identity,
+        "ending": trunk.ending(values.schedule, values.steps),
         "device": context.machine.device,
         "micro_batch": launch.micro_batch(context.machine, length),
     }
 
 
-def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> DecoderConfig:
+def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> ModelConfig:
     """The model's sizes. Raises BadInput when `init` fits neither the recipe nor the tokenizer."""
     vocabulary = Tokenizer.from_file(str(tokenizer))
     config = values.model.resolve(vocabulary.get_vocab_size())
@@ -186,9 +241,8 @@ def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> Dec
         )
     for field in dataclasses.fields(config):
         wanted, has = getattr(config, field.name), getattr(found, field.name)
-        # A table of positions is made anew for any length; a padded vocabulary is kept.
-        padded = field.name == "vocabulary" and has >= wanted
-        if has != wanted and not padded and field.name != "context_length":
+        padded = field.name == "vocabulary" and has >= wanted  # is kept
+        if has != wanted and not padded and field.name not in config.free_fields:
             raise BadInput(
                 f"pretrain.init: {init} has {field.name} {has}, the recipe's pretrain.model makes it "
                 f"{wanted}; set pretrain.model.{field.name} to {has}"
@@ -197,11 +251,11 @@ def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> Dec
 
 
 def identify(
-    values: PretrainSettings, config: DecoderConfig, shards: Sequence[Path], init: Path | None
+    values: PretrainSettings, config: ModelConfig, shards: Sequence[Path], init: Path | None
 ) -> str:
     """Digest of all that decides the weights before the decay: not how long the run is to be."""
     recipe = dataclasses.asdict(values)
-    for name in ("tokens", "checkpoint_every", "init"):
+    for name in ("tokens", "init", *HOW):
         del recipe[name]
     recipe["mix"] = sorted(values.mix.items())
     for name in ("decay_fraction", "final_lr_fraction"):
@@ -212,56 +266,6 @@ def identify(
     )
 
 
-def adopt_trunk(
-    values: PretrainSettings, trunks: Sequence[Path], identity: str, context: Context
-) -> Path | None:
-    """The checkpoint folder of an earlier run to go on from, its logs copied; None: from scratch.
-
-    Where it does not fit, the reason is a warning: a run from scratch gives the same result.
-    """
-    if not trunks:
-        return None
-    from llm.training import checkpoints  # imports torch
-
-    for artifact in trunks:
-        try:
-            found = checkpoints.read(artifact / TRUNK)
-        except ValueError as error:
-            context.report.warning(f"{error}; training starts from scratch")
-            continue
-        last = decay_start(values.schedule, values.steps)
-        if found.note["identity"] != identity or found.step > last:
-            context.report.warning(
-                f"the earlier run in {artifact} has other settings or data, or began to decay after "
-                f"step {last}: training starts from scratch"
-            )
-            continue
-        for name in (METRICS, SEEN):
-            if not (context.work / name).exists():
-                shutil.copyfile(artifact / name, context.work / name)
-        return found.folder
-    return None
-
-
-class Windows:
-    """The loop's source of rows: windows of the token stream, dealt to the parts in order."""
-
-    def __init__(self, data: Batches) -> None:
-        self.data = data
-
-    def part(self, step: int, part: int, parts: int) -> "Rows":
-        """Rows part/parts to (part + 1)/parts of the step's batch."""
-        from llm.training.loop import Rows
-
-        rows = self.data.sequences
-        batch = self.data.batch(step, part * rows // parts, (part + 1) * rows // parts)
-        return Rows(tokens=batch[:, :-1], targets=batch[:, 1:])
-
-    def seen(self, step: int) -> list[int]:
-        """The numbers of the step's windows in the token stream."""
-        return [int(window) for window in self.data.windows_of(step)]
-
-
 def settings_from(values: dict[str, Any]) -> PretrainSettings:
     """The settings as they were before they were written as JSON."""
     optimizer = values["optimizer"]
@@ -269,6 +273,8 @@ def settings_from(values: dict[str, Any]) -> PretrainSettings:
         **{
             **values,
             "model": ModelSettings(**values["model"]),
+            "objective": ObjectiveSettings(**values["objective"]),
+            "spikes": SpikeSettings(**values["spikes"]),
             "schedule": ScheduleSettings(**values["schedule"]),
             "optimizer": OptimizerSettings(**{**optimizer, "betas": tuple(optimizer["betas"])}),
         }
@@ -277,22 +283,22 @@ def settings_from(values: dict[str, Any]) -> PretrainSettings:
 
 def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     """What every rank does; whether it came to the end."""
-    from llm.models.decoder import Decoder
-    from llm.models.folder import load_decoder, save
+    from llm.models.build import build
+    from llm.models.folder import load_model, save
     from llm.training import devices, loop
 
     values = settings_from(job["values"])
     device = devices.choose(job["device"])
     compute_type = devices.compute_type(values.precision, device)
-    config = DecoderConfig(**job["config"])
-    model = Decoder(config, compute_type)
+    config = ModelConfig(**job["config"])
+    model = build(config, compute_type)
     if job["init"]:
-        model.load_state_dict(load_decoder(Path(job["init"])).state_dict())
+        model.load_state_dict(load_model(Path(job["init"])).state_dict())
     elif group.rank == 0:  # the others get its weights by sharing them
         model.initialise(values.seed)
-    shards = [Path(path) for path in job["shards"]]
-    data = Batches(shards, config.context_length, values.rows, values.seed, values.mix)
-    plan = loop.Plan(
+    data = read_data(values, [Phase.read(described) for described in job["phases"]])
+    rows = rows_of(values, data, Path(job["tokenizer"]))
+    plan = Plan(
         steps=values.steps,
         tokens_per_step=values.batch_tokens,
         parts=values.data_parallel,
@@ -302,13 +308,20 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         optimizer=values.optimizer,
         seed=values.seed,
         identity=job["identity"],
+        ending=job["ending"],
         clip=values.clip,
         micro_batch=job["micro_batch"],
         checkpoint_every=values.checkpoint_every,
-        trunk_at=decay_start(values.schedule, values.steps),
+        keep_last=values.keep_last,
+        keep_every=values.keep_every,
+        spikes=values.spikes,
+        flops_per_token=config.training_flops_per_token(config.context_length),
+        trunk_at=decay_start(values.schedule, values.steps, values.batch_tokens),
     )
     start = Path(job["start"]) if job["start"] else None
-    done = loop.train(model.to(device), Windows(data), plan, group, work, start)
+    model.z_loss = values.z_loss
+    measured = validation_slice(values, job, group) if values.validate_every else None
+    done = loop.train(model.to(device), rows, plan, group, work, start, measured)
     if done == plan.steps and group.rank == 0:
         save(model, work / MODEL, Path(job["tokenizer"]))
     return done == plan.steps

@@ -7,7 +7,7 @@ by chunk, so that the result has the same bits whatever the number of processes.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +59,18 @@ class Layout:
         for name, shape, offset in self.places:
             yield name, buffer[offset : offset + math.prod(shape)].view(shape)
 
+    def gaps_between(
+        self, names: Collection[str], start: int, stop: int
+    ) -> Iterator[tuple[int, int]]:
+        """What lies from `start` to `stop` outside the parameters `names`: pairs of bounds."""
+        for name, shape, offset in self.places:
+            if name in names and start <= offset < stop:
+                if start < offset:
+                    yield start, offset
+                start = _round_up(offset + math.prod(shape), ALIGNMENT)
+        if start < stop:
+            yield start, stop
+
     def share_of(self, rank: int, ranks: int) -> range:
         """The chunks that a rank reduces and steps: contiguous, as even as can be."""
         return range(rank * self.chunks // ranks, (rank + 1) * self.chunks // ranks)
@@ -68,7 +80,8 @@ class Flat:
     """The flat buffers of one training run, and this rank's part in working on them.
 
     parameters, first_moment, second_moment: (size,) float32; gradients: (parts, size) float32;
-    losses, counts: (parts,) float64, nats and targets of the step; stops: (ranks,) float64.
+    losses, counts: (parts,) float64, nats and targets of the step; stops, micro: (ranks,) float64, who
+    is asked to stop, and rows of a forward pass.
     The model's parameters become views of `parameters`.
     """
 
@@ -79,7 +92,7 @@ class Flat:
         if device.type != "cpu" and group.size > 1:
             raise ValueError(f"{group.size} processes cannot share {device}: set processes to 1")
         sizes = [layout.size] * (3 + parts)
-        notes = [parts, parts, layout.chunks, group.size]
+        notes = [parts, parts, layout.chunks, group.size, group.size]
         # Notes stay in the processor's memory; on a GPU the wide buffers stay in its own.
         if device.type == "cpu":
             shared = group.share(4 * sum(sizes) + 8 * sum(notes))
@@ -90,7 +103,7 @@ class Flat:
             small = torch.zeros(sum(notes), dtype=torch.float64)
         self.parameters, self.first_moment, self.second_moment, *gradients = wide.split(sizes)
         self.gradients = gradients
-        self.losses, self.counts, self.squares, self.stops = small.split(notes)
+        self.losses, self.counts, self.squares, self.stops, self.micro = small.split(notes)
         self.mine = layout.share_of(group.rank, group.size)
         self._parameters = dict(model.named_parameters())
         self._adopt()

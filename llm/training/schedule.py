@@ -1,9 +1,12 @@
-"""The learning rate by step: warm-up, stable, decay (WSD).
+"""The learning rate by step: a warm-up, then one of three ways down.
 
-Hu et al., MiniCPM (arXiv 2404.06395), section 4. Before the decay nothing depends on how long the
-run is going to be: a longer run shares its warm-up and stable phase, and can go on from there.
+wsd: warm-up, stable, decay (Hu et al., MiniCPM, arXiv 2404.06395, section 4). Before the decay nothing
+depends on how long the run is going to be: a longer run shares its warm-up and stable phase, and can
+go on from there. cosine (Loshchilov and Hutter, arXiv 1608.03983) and linear fall from the end of the
+warm-up on, and share no more than that.
 """
 
+import math
 from typing import Literal
 
 from llm.settings import section, setting
@@ -13,8 +16,10 @@ from llm.settings import section, setting
 class ScheduleSettings:
     """How the learning rate moves."""
 
-    type: Literal["wsd"] = setting(
-        default="wsd", description="Shape: wsd is warm-up, stable, linear decay."
+    type: Literal["wsd", "cosine", "linear"] = setting(
+        default="wsd",
+        description="Shape after the warm-up: wsd is stable, then a linear decay, and lets a run be made longer "
+        "later; cosine and linear fall all the way.",
     )
     peak_lr: float = setting(
         default=0.004, description="Learning rate of the stable phase (no unit).", gt=0
@@ -24,7 +29,7 @@ class ScheduleSettings:
     )
     decay_fraction: float = setting(
         default=0.3,
-        description="Share of all steps, at the end, with linear decay (fraction).",
+        description="Share of all steps, at the end, with linear decay (fraction); wsd only.",
         ge=0,
         le=1,
     )
@@ -36,24 +41,28 @@ class ScheduleSettings:
     )
 
 
-def decay_start(settings: ScheduleSettings, steps: int) -> int:
+def decay_start(settings: ScheduleSettings, steps: int, tokens_per_step: int) -> int:
     """How many of `steps` steps are made before the decay begins."""
-    return steps - round(steps * settings.decay_fraction)
+    if settings.type == "wsd":
+        return steps - round(steps * settings.decay_fraction)
+    return min(steps, -(-settings.warmup_tokens // tokens_per_step))
 
 
 def learning_rate(settings: ScheduleSettings, step: int, steps: int, tokens_per_step: int) -> float:
     """The learning rate of step `step` (from 0) of `steps`.
 
-    Warm-up: peak * tokens after this step / warmup_tokens. Decay: linear in steps, so that a step
-    after the last one would have peak * final_lr_fraction. The smaller of both, so that a run
-    shorter than its warm-up is well defined.
+    Warm-up: peak * tokens after this step / warmup_tokens. Decay: a line, or half a wave of the
+    cosine, in steps, so that a step after the last one would have peak * final_lr_fraction. The
+    smaller of both, so that a run shorter than its warm-up is well defined.
     """
     warm = 1.0
     if settings.warmup_tokens:
         warm = min(1.0, (step + 1) * tokens_per_step / settings.warmup_tokens)
-    start = decay_start(settings, steps)
+    start = decay_start(settings, steps, tokens_per_step)
     cool = 1.0
     if step >= start:
         done = (step - start) / (steps - start)
+        if settings.type == "cosine":
+            done = 0.5 - 0.5 * math.cos(math.pi * done)
         cool = 1.0 - done * (1.0 - settings.final_lr_fraction)
     return settings.peak_lr * min(warm, cool)

@@ -26,9 +26,14 @@ def test_whatif_tells_what_a_threshold_would_do(home: Home) -> None:
     told = json.loads(done.stdout)
     assert [one["path"] for one in told["changes"]] == ["clean.filters.gopher_quality.min_words"]
     assert told["moved"]["out"]["documents"] == 0
+    short = penstock(home, "whatif", "--set", "clean.gopher.min_words=1", "--json")
+    assert json.loads(short.stdout) == told
+    (snapshot,) = {record.snapshot for record in home.runs.all()}
     for arguments, said in (
         ("clean.filters.gopher_quality.min_word=1", "did you mean min_words?"),
+        ("clean.gopher.min_word=1", "did you mean min_words?"),
         ("clean.pii=[]", "cannot be told without reading text"),
+        ("clean.pii=[]", f"--snapshot {snapshot}"),
     ):
         done = penstock(home, "whatif", "--set", arguments)
         assert done.returncode == 2 and said in done.stderr
@@ -45,5 +50,8 @@ def test_browse_and_takedown_show_documents_and_take_them_away(home: Home, tmp_p
     told = json.loads(done.stdout)
     assert told["purged"]["documents"] >= 1 and told["urls"] == [one["url"]]
     assert one["url"] not in penstock(home, "browse", "--count", "99").stdout
+    shown = json.loads(penstock(home, "browse", "--kept", "--count", "99", "--json").stdout)
+    tally = json.loads(penstock(home, "whatif", "--json").stdout)["before"]
+    assert tally["kept"]["documents"] == len(shown["documents"])
     undone = penstock(home, "takedown", "--url", one["url"], "--undo")
     assert undone.returncode == 2 and "has been purged" in undone.stderr

@@ -104,3 +104,8 @@ def test_the_machine_file_is_validated_too(tmp_path: Path) -> None:
         load_machine(path)
     path.write_text("workers: 3\n")
     assert load_machine(path, ["device=cpu"]).workers == 3
+
+
+def test_a_mix_of_sources_that_are_not_crawled_is_told_before_anything_runs() -> None:
+    with pytest.raises(RecipeError, match=r"no source 'nope' in crawl\.sources; there are: \w+"):
+        load_recipe("demo", ["pretrain.mix={nope: 2}"])

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
@@ -16,8 +16,9 @@ from warcio.archiveiterator import ArchiveIterator as ArcIterator
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 
-from llm.corpus.archive.packed import BROKEN, unpacked
+from llm.corpus.archive.packed import BROKEN, is_damage, unpacked
 from llm.corpus.archive.pages import Page
+from llm.corpus.archive.transfer import decoded
 from llm.corpus.web.crawler import TEXT_TYPES
 from llm.corpus.web.urls import normalise
 
@@ -27,7 +28,14 @@ LIBRARIES = ("fastwarc", "warcio")
 _PLAIN = re.compile(rb"(?:(?<=\n)|\A)WARC/[01]\.\d+\r?\n[A-Za-z]")
 _PACKED = re.compile(rb"\x1f\x8b\x08|\x04\x22\x4d\x18|\x28\xb5\x2f\xfd")
 _SHA1 = re.compile(r"sha1:[A-Z2-7]{32}")
-_MAGIC = {b"\x1f\x8b": ".gz", b"\x04\x22\x4d\x18": ".lz4", b"\x28\xb5\x2f\xfd": ".zst"}
+# Before the records of a zstd file may stand the dictionary that they are packed with.
+_DICTIONARY = b"\x5d\x2a\x4d\x18"
+_MAGIC = {
+    b"\x1f\x8b": ".gz",
+    b"\x04\x22\x4d\x18": ".lz4",
+    b"\x28\xb5\x2f\xfd": ".zst",
+    _DICTIONARY: ".zst",
+}
 
 _KINDS = (WarcRecordType.response, WarcRecordType.resource, WarcRecordType.conversion)
 # Where resources that are pages come from. Under other schemes crawlers keep what is none: wget its
@@ -37,6 +45,13 @@ _PUBLISHED = ("http", "https", "ftp", "file")
 # Bytes that are searched at a time, and more than any of the patterns is long.
 _WINDOW = 1 << 20
 _LONGEST = 64
+
+# Records that claim what is not theirs are searched for others; so many bytes are read again.
+_AGAIN_BYTES = 1 << 30
+# Larger dictionaries are not kept to go on with after damage (bytes).
+_LARGEST_DICTIONARY = 1 << 26
+# What fastwarc reads ahead of the record that it gives (bytes).
+_AHEAD = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -82,15 +97,21 @@ def _read_warc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
     """Read from the start; after damage, from the next place where a record may start."""
     packed = bool(_packing(stream)) or _find(stream, _PLAIN, 0) is None
     marker = _PACKED if packed else _PLAIN
+    dictionary = _dictionary(stream)
     start: int | None = 0
     sound = True  # damage is told once, not for each place that turns out to be no record
+    again = _AGAIN_BYTES
     while start is not None:
         stream.seek(start)
         place, resume, damage = start, start + 1, ""
-        found_any = False
+        found_any, swallowed = False, 0
+        source: Any = stream
+        ahead = 0
+        if start and dictionary:
+            source, ahead = _After(stream, dictionary), start - len(dictionary)
         try:
-            for record in ArchiveIterator(stream, parse_http=False, fsspec_args=False):
-                place, found_any, sound = record.stream_pos, True, True
+            for record in ArchiveIterator(source, parse_http=False, fsspec_args=False):
+                place, found_any, sound, swallowed = record.stream_pos + ahead, True, True, 0
                 # Where to look on if nothing follows: a plain record's claim is its own, unless
                 # it is more than there is.
                 end = place + max(0, record.content_length)
@@ -100,15 +121,24 @@ def _read_warc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
                     there = stream.seek(0, io.SEEK_END) - place
                     damage = f"truncated: {there} bytes of {record.content_length}"
                     break
+                claimed = record.content_length
                 page = _page(record, place, max_bytes)
-                if isinstance(page, Bad) and page.reason.startswith(("truncated", "digest")):
-                    resume, sound = place + 1, False
+                if isinstance(page, Bad):
+                    # What follows may be read wrongly because of it: that is told already.
+                    sound = not page.reason.startswith(("truncated", "digest", "bad_http"))
+                    if page.reason.startswith(("truncated", "digest")):
+                        read = stream.tell() - _AHEAD if packed else end
+                        resume = place + 1 if again > 0 else max(place + 1, read)
+                        swallowed = claimed
                 if page is not None:
                     yield page
         except BaseException as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise
-            damage, resume = f"damaged: {error}", place + 1
+            damage = f"damaged: {error}"
+            if sound:
+                resume = place + 1
+        again -= swallowed
         match = _find(stream, marker, resume)
         if not found_any and not damage and match is None and start == 0:
             damage = "damaged: there is no record in the file"
@@ -118,11 +148,33 @@ def _read_warc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
         start = match
 
 
-def _is_damage(error: BaseException) -> bool:
-    """Whether fastwarc says that the data is at fault. On some it panics: no Exception, by Rust's rule."""
-    return isinstance(error, OSError | ValueError | EOFError) or (
-        type(error).__name__ == "PanicException"
-    )
+def _dictionary(stream: BinaryIO) -> bytes:
+    """The frame with the dictionary that a zstd file begins with; b"": there is none."""
+    stream.seek(0)
+    head = stream.read(8)
+    if not head.startswith(_DICTIONARY):
+        return b""
+    size = int.from_bytes(head[4:], "little")
+    return head + stream.read(size) if size <= _LARGEST_DICTIONARY else b""
+
+
+class _After:
+    """The rest of a stream as if its dictionary stood right before it."""
+
+    def __init__(self, stream: BinaryIO, dictionary: bytes) -> None:
+        self.stream = stream
+        self.waiting = dictionary
+
+    def tell(self) -> int:
+        """Nothing: only at a file's start does fastwarc look for a dictionary."""
+        return 0
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end."""
+        if not self.waiting:
+            return self.stream.read(size)
+        data, self.waiting = self.waiting[:size], self.waiting[size:]
+        return data
 
 
 def _find(stream: BinaryIO, pattern: re.Pattern[bytes], start: int) -> int | None:
@@ -175,15 +227,15 @@ def _page(record: WarcRecord, offset: int, max_bytes: int) -> Page | Bad | None:
         page = Page(url, payload, kind, 200, content_type, {}, date, position=str(offset))
         return _checked(page, offset, max_bytes)
     try:
-        record.parse_http(auto_decode="all")
-        payload = record.reader.read(max_bytes + 1)
+        record.parse_http(auto_decode="none")
+        lines = record.http_headers
+        status = lines.status_code if lines is not None else None
+        headers = dict(lines.items()) if lines is not None else {}
+        payload = decoded(record.reader.read(promised), headers, max_bytes + 1)
     except BaseException as error:
-        if not _is_damage(error):
+        if not is_damage(error):
             raise
         return Bad(offset, f"bad_http: {error}", url)
-    lines = record.http_headers
-    status = lines.status_code if lines is not None else None
-    headers = dict(lines.items()) if lines is not None else {}
     page = _response(url, payload, status, headers, date, offset)
     return _checked(page, offset, max_bytes)
 

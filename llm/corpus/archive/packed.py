@@ -25,8 +25,18 @@ _MAX_RATIO = 1000
 _XZ_MEMORY = 1 << 30
 
 
+# What is given to zstd at once (bytes): as it may become 16,000 times as much, that is held.
+_ZST_PIECE = 256
+
 # What reading a damaged file raises.
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether fastwarc says that the data is at fault. On some it panics: no Exception, by Rust's rule."""
+    return isinstance(error, OSError | ValueError | EOFError) or (
+        type(error).__name__ == "PanicException"
+    )
 
 
 class Bomb(OSError):
@@ -52,8 +62,7 @@ def unpacked(raw: BinaryIO, name: str) -> BinaryIO:
     elif ending == ".bz2":
         stream = bz2.BZ2File(raw)
     elif ending == ".zst":
-        unpacker = zstandard.ZstdDecompressor(max_window_size=2**31)
-        stream = unpacker.stream_reader(raw, read_across_frames=True, closefd=False)
+        stream = _Zst(raw)
     elif ending == ".lz4":
         stream = _Lz4(raw)
     else:
@@ -107,10 +116,34 @@ class _Lz4:
         try:
             return self.reader.read(min(size, 1 << 12))
         except BaseException as error:
-            # By Rust's rule no Exception, though it is the data that is at fault.
-            if type(error).__name__ != "PanicException":
+            if isinstance(error, Exception) or not is_damage(error):
                 raise
             raise OSError(f"no lz4: {error}") from error
+
+
+class _Zst:
+    """A zstd file whose end is looked at: the library's own reader takes a cut one for whole."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self.raw = raw
+        self.unpacker: Any = None
+        self.ready = memoryview(b"")
+
+    def read1(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end."""
+        while not self.ready:
+            # What stands behind a frame is another one.
+            rest = self.unpacker.unused_data if self.unpacker and self.unpacker.eof else b""
+            piece = rest or self.raw.read(_ZST_PIECE)
+            if self.unpacker is None or self.unpacker.eof:
+                if not piece:
+                    return b""
+                self.unpacker = zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()
+            elif not piece:
+                raise EOFError("the file ends before its end mark")
+            self.ready = memoryview(self.unpacker.decompress(piece))
+        data, self.ready = self.ready[:size], self.ready[size:]
+        return bytes(data)
 
 
 class _Xz:

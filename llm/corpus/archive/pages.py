@@ -79,6 +79,11 @@ def place(url: str) -> int:
     return int.from_bytes(state.digest(), "big") >> (64 - PLACE_BITS)
 
 
+def _storable(text: str) -> str:
+    """The text with "?" for lone surrogates, which have no UTF-8: odd file names, broken JSON."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _remove(path: Path) -> None:
     for ending in ("", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
@@ -126,16 +131,16 @@ class PageStore:
         self.database.execute(
             "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                place(page.url),
-                page.url,
+                place(url := _storable(page.url)),
+                url,
                 page.digest,
                 page.kind,
                 page.status,
-                page.content_type,
+                _storable(page.content_type),
                 json.dumps(dict(page.headers)),
                 page.fetched_at,
                 page.depth,
-                page.position,
+                _storable(page.position),
                 page.size,
                 page.state,
                 json.dumps(dict(page.request)),
@@ -146,7 +151,8 @@ class PageStore:
 
     def fail(self, url: str, reason: str) -> None:
         """Note what could not be had, and why."""
-        self.database.execute("INSERT INTO failures VALUES (?, ?)", (url, reason))
+        said = (_storable(url), _storable(reason))
+        self.database.execute("INSERT INTO failures VALUES (?, ?)", said)
 
     def totals(self) -> tuple[int, int]:
         """Pages, and bytes of their payloads as far as these are here."""

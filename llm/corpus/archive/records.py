@@ -59,7 +59,7 @@ def _own_record(page: Page, own: str, digest: str) -> bytes:
         "WARC-Record-ID": own,
         "WARC-Target-URI": page.url,
         "WARC-Date": page.fetched_at,
-        POSITION: quote(page.position, safe=_READABLE),
+        POSITION: quote(page.position, safe=_READABLE, errors="replace"),
         "WARC-Warcinfo-ID": INFORMATION_ID,
     }
     content_type = "application/http; msgtype=response"

@@ -144,7 +144,12 @@ class Transfer:
                 goal = self.size if end is None else min(end, self.size or end)
                 if goal is None or position >= goal or position == before:
                     return
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+            except (
+                httpx.InvalidURL,
+                httpx.UnsupportedProtocol,
+                httpx.TooManyRedirects,
+                UnicodeError,  # a host name that is none, in a redirect
+            ) as error:
                 raise Refused(f"bad_address: {error}") from error
             except (httpx.TransportError, _Later) as error:
                 tries = 1 if position - mark >= _GAIN else tries + 1

@@ -18,12 +18,14 @@ import pyarrow as pa
 
 from llm.corpus.contamination.sets import Item
 from llm.corpus.documents import read_table, write_rows
+from llm.corpus.text.characters import unspaced
 from llm.corpus.text.words import word_hashes
 
 LIBRARIES = ("numpy", "python")
 
-# Shorter items are common phrases, and so are shorter fields of an item.
-LEAST_WORDS, LEAST_PART_WORDS = 5, 8
+# Shorter ones are common phrases: whole items, with one choice of many or in a script whose words are
+# letters, and an item's fields by themselves.
+MIN_WORDS, LEAST_WORDS, LEAST_PART_WORDS = 3, 5, 8
 # An n-gram in more items than that is a template's, in more documents of a shard boilerplate.
 MOST_ITEMS, MOST_DOCUMENTS = 8, 8
 # The share of an item's words from which it counts as there, boilerplate or not.
@@ -100,17 +102,23 @@ def read_index(folder: Path) -> Index:
     )
 
 
-def make_index(listed: Iterable[Item], n: int) -> tuple[Index, dict[str, int]]:
-    """An index of items, and counts: items, units, grams, templates (n-grams left out), unfindable."""
+def make_index(
+    listed: Iterable[Item], n: int, min_words: int = MIN_WORDS
+) -> tuple[Index, dict[str, int]]:
+    """An index of items that have min_words, and counts: items, units, grams, templates (n-grams
+    left out), too_short (items of fewer words) and unfindable (those, and nothing but templates).
+    """
     rows, texts, owners = [], [], []
     for number, item in enumerate(listed):
         rows.append({"set": item.set, "item": item.name, "text": item.texts[0]})
-        for text, least in [
-            *((text, LEAST_WORDS) for text in item.texts),
-            *((text, LEAST_PART_WORDS) for text in item.parts),
-        ]:
-            texts.append(text)
-            owners.append((number, least))
+        whole = LEAST_WORDS if unspaced().search(item.texts[0]) else 1
+        bounds = [
+            whole,
+            *[LEAST_WORDS] * (len(item.texts) - 1),
+            *[LEAST_PART_WORDS] * len(item.parts),
+        ]
+        texts += [*item.texts, *item.parts]
+        owners += [(number, max(least, min_words)) for least in bounds]
     words, ends = word_hashes(pa.array(list(map(_plain, texts)), pa.large_string()))
     units: list[tuple[int, int, int]] = []
     begins: list[int] = []
@@ -141,6 +149,7 @@ def make_index(listed: Iterable[Item], n: int) -> tuple[Index, dict[str, int]]:
         "units": len(made.units),
         "grams": len(made.hashes),
         "templates": templates,
+        "too_short": len(rows) - len(np.unique(table[:, 0])),
         "unfindable": len(rows) - len(np.unique(made.units[made.postings[:, 0], 0])),
     }
     return made, counts

@@ -52,16 +52,17 @@ def index(values: DecontaminateSettings, inputs: Inputs, context: Context) -> St
 
     Raises BadInput where a set has no item, or none of all is long enough to be searched for.
     """
-    made, counts = make_index(items(values, inputs["files"]), values.n)
+    made, counts = make_index(items(values, inputs["files"]), values.n, values.min_words)
     if not len(made.hashes):
         raise BadInput(
             f"none of {counts['items']} evaluation items is long enough to search for: check the "
-            "`fields` of the sets"
+            "`fields` of the sets, and min_words"
         )
     write_index(made, context.out)
     return StepResult(
         counts=counts,
-        summary=f"{counts['items']} items, {counts['unfindable']} of them too short to search for",
+        summary=f"{counts['items']} items; not searched for: {counts['too_short']} of fewer than "
+        f"{values.min_words} words, {counts['unfindable'] - counts['too_short']} of what many share",
     )
 
 

@@ -53,6 +53,13 @@ class DecontaminateSettings:
         ge=5,
         le=50,
     )
+    min_words: int = setting(
+        default=3,
+        description="Words of the shortest item that is looked for (count); of items of 3 and 4 words "
+        "that are phrases of every day, one in five and one in fourteen stand in other text by chance.",
+        ge=1,
+        le=50,
+    )
     min_overlap: float = setting(
         default=0.5,
         description="Least share of an item's words that lie in n-grams found together in a "

@@ -1,7 +1,8 @@
 """Addresses that a corpus must not hold: which URL is covered by a list of addresses and domains.
 
-An entry with `://` is an address, any other a domain, which covers its subdomains. An address is
-covered in every spelling that names the same page, over http and https alike.
+An entry with `://` is an address; any other may be a domain, which covers its subdomains, whatever
+the scheme, and what has none. A page's address is covered in every spelling that names the page,
+over http, https and without a scheme alike; what is no web address is covered as it stands.
 """
 
 import re
@@ -23,7 +24,7 @@ class Exclusions:
 
     def __init__(self, entries: Iterable[str]) -> None:
         entries = tuple(entries)
-        self._addresses = {_address(entry) for entry in entries if "://" in entry}
+        self._addresses = {_address(entry) for entry in entries}
         self._domains = {entry for entry in entries if "://" not in entry}
         self._pattern = _pattern(entries)
 
@@ -53,14 +54,33 @@ class Exclusions:
         return covered
 
 
+def web_address(url: str) -> str | None:
+    """`normalise`, also for an address without a scheme (`www.example.org/page`); None: neither."""
+    spelling = normalise(url)
+    if spelling is None and "://" not in url:
+        host = url.strip().lstrip("/").partition("/")[0]
+        # Rows of a file (`mine.jsonl#7`) are no pages of one host.
+        if "." in host and "#" not in host:
+            return normalise(f"http://{url.strip().lstrip('/')}")
+    return spelling
+
+
 def _address(url: str) -> str:
     """An address without its scheme, in one spelling; what is no web address as it stands."""
-    spelling = normalise(url)
+    spelling = web_address(url)
     return url if spelling is None else spelling.partition("://")[2]
 
 
 def _host(url: str) -> str:
-    return urlsplit(normalise(url) or "").hostname or ""
+    """The host in an address of any scheme or none, in its one spelling; "" where there is none."""
+    spelling = web_address(url)
+    try:
+        name = urlsplit(spelling or (url if "://" in url else f"//{url}")).hostname or ""
+    except ValueError:
+        return ""
+    if spelling is None and name:
+        return urlsplit(normalise(f"http://{name}/") or "").hostname or name
+    return name
 
 
 def _pattern(entries: tuple[str, ...]) -> str | None:

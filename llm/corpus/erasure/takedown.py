@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from llm import durable
 from llm.corpus.documents import EXTRACTED, identities, read_table
-from llm.corpus.erasure.exclusions import Exclusions
+from llm.corpus.erasure.exclusions import Exclusions, web_address
 from llm.corpus.web.urls import normalise
 from llm.step import BadInput, digest_of
 
@@ -96,8 +96,8 @@ class Takedowns:
 def address_entry(url: str) -> str:
     """An entry for one address, as it is written on the list. Raises BadInput."""
     given = url.strip()
-    spelling = normalise(given)
-    if spelling is None and not urlsplit(given).scheme:
+    spelling = web_address(given)
+    if spelling is None and not (urlsplit(given).scheme or "/" in given or "#" in given):
         raise BadInput(f"--url {url!r}: give a whole address, such as https://example.org/page")
     return spelling or given
 

@@ -18,6 +18,7 @@ from llm.corpus.documents import (
     DROPPED,
     EXTRACTED,
     SIDECAR,
+    identities,
     open_table,
     read_table,
 )
@@ -80,6 +81,12 @@ def outcomes(nights: Sequence[Night]) -> pa.Table:
                 }
                 tables.append(pa.table({**columns, **place}, schema=ROWS))
     return pa.concat_tables(tables or [ROWS.empty_table()])
+
+
+def left_out(nights: Sequence[Night]) -> np.ndarray:
+    """Ids (S16) of what the rules keep and no shard has: see NOT_WRITTEN."""
+    rows = outcomes(nights)
+    return identities(rows.filter(pc.equal(rows["reason"], NOT_WRITTEN))["doc_id"])
 
 
 def _without_unwritten(decided: pa.Table, written: Path | None) -> pa.Table:

@@ -10,10 +10,14 @@ import pyarrow.compute as pc
 
 from llm.corpus.decide import OF_SHARDS, DecideAll, judge
 from llm.corpus.documents import identities
+from llm.corpus.inspection.browse import NOT_WRITTEN
 from llm.corpus.settle import NAMES, settle
 from llm.step import Inputs
 
 KEPT = 0
+AFTER_RULES = (*NAMES, NOT_WRITTEN)
+"""What takes a document that passes all rules: its duplicates, then what came as it was written."""
+_NOBODY = np.zeros(0, "S16")
 
 
 @dataclasses.dataclass
@@ -26,10 +30,11 @@ class Judgement:
     sizes: np.ndarray  # (N,) int64, bytes of text
     lengths: np.ndarray  # (N,) int32, of the URLs
     duplicates: Path
+    left_out: np.ndarray  # (N,) bool: in no shard, whatever the rules say
 
     def reasons(self, forgiven: int = 0) -> np.ndarray:
-        """Why each document is dropped (N,) int: 0 kept, r + 1 by rule r first, -k - 1 as a
-        duplicate of kind k.
+        """Why each document is dropped (N,) int: 0 kept, r + 1 by rule r first, -k - 1 for
+        what else there is: AFTER_RULES[k].
 
         forgiven: documents that fail only so many rules pass them.
         """
@@ -38,7 +43,8 @@ class Judgement:
         if self.names:
             first = np.where(failed.any(axis=1), 1 + failed.argmax(axis=1), 0).astype(np.int16)
         found = settle(_Columns(self, first), self.duplicates).reasons
-        return np.where(found > len(self.names), len(self.names) - found, found)
+        found = np.where(found > len(self.names), len(self.names) - found, found)
+        return np.where((found == KEPT) & self.left_out, -len(AFTER_RULES), found)
 
 
 @dataclasses.dataclass
@@ -60,7 +66,7 @@ class _Columns:
         self.split_keys = np.zeros(len(self.ids), np.uint64)
 
 
-def judgement(values: DecideAll, inputs: Inputs) -> Judgement:
+def judgement(values: DecideAll, inputs: Inputs, left_out: np.ndarray) -> Judgement:
     """Ask every rule about every document. `inputs` are those of the step that decides."""
     parts = []
     for number in range(len(values.shards)):
@@ -76,12 +82,16 @@ def judgement(values: DecideAll, inputs: Inputs) -> Judgement:
         )
     failed, ids, sizes, lengths = map(np.concatenate, zip(*parts, strict=True))
     duplicates = inputs["duplicates"][0]
-    return Judgement(judged.names, failed, ids, sizes, lengths, duplicates)
+    gone = np.isin(ids, left_out)
+    return Judgement(judged.names, failed, ids, sizes, lengths, duplicates, gone)
 
 
-def whatif(nights: Sequence[tuple[DecideAll, DecideAll, Inputs]]) -> dict[str, Any]:
+def whatif(
+    nights: Sequence[tuple[DecideAll, DecideAll, Inputs]], left_out: np.ndarray = _NOBODY
+) -> dict[str, Any]:
     """What changes between two sets of rules, as plain numbers. nights: rules before and after, and
-    what the step that decides was given.
+    what the step that decides was given; left_out: ids of what is kept and not written (taken down,
+    say), which no rule brings back.
 
     {"before": tally, "after": tally, "moved": {"in": size, "out": size}}; a tally is {"documents",
     "bytes", "kept": size, "rules": [{"rule", "alone": size, "first": size, "only": size}]} and a
@@ -89,15 +99,17 @@ def whatif(nights: Sequence[tuple[DecideAll, DecideAll, Inputs]]) -> dict[str, A
     what it is the first to drop; only: what would be kept without it. (Of two duplicates that two
     rules hold back, one each, the longer is counted.)
     """
-    told = [_night(*night) for night in nights]
+    told = [_night(*night, left_out) for night in nights]
     return {
         **{side: _sum_tallies([night[side] for night in told]) for side in ("before", "after")},
         "moved": {way: _sum([night["moved"][way] for night in told]) for way in ("in", "out")},
     }
 
 
-def _night(before: DecideAll, after: DecideAll, inputs: Inputs) -> dict[str, Any]:
-    one, two = judgement(before, inputs), judgement(after, inputs)
+def _night(
+    before: DecideAll, after: DecideAll, inputs: Inputs, left_out: np.ndarray
+) -> dict[str, Any]:
+    one, two = (judgement(values, inputs, left_out) for values in (before, after))
     reasons = one.reasons(), two.reasons()
     was, will = (found == KEPT for found in reasons)
     bare = one.reasons(forgiven=len(one.names))
@@ -132,7 +144,7 @@ def _sum(sizes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def tally(found: Judgement, reasons: np.ndarray, bare: np.ndarray) -> dict[str, Any]:
-    """Documents and bytes by rule, then by kind of duplicate.
+    """Documents and bytes by rule, then by what else there is.
 
     reasons: those of `found`; bare: what they would be if no rule were asked.
     """
@@ -149,8 +161,8 @@ def tally(found: Judgement, reasons: np.ndarray, bare: np.ndarray) -> dict[str, 
                 "only": _size(found, column & held_by_one),
             }
         )
-    for kind, name in enumerate(NAMES):
-        # Duplicates are looked at last: what goes as one would be kept.
+    for kind, name in enumerate(AFTER_RULES):
+        # These are looked at last: what goes for one would be kept.
         alone, joint = (_size(found, codes == -kind - 1) for codes in (bare, reasons))
         if alone["documents"] or joint["documents"]:
             rows.append({"rule": name, "alone": alone, "first": joint, "only": joint})

@@ -27,10 +27,7 @@ class Near(Protocol):
 
     @property
     def similarity(self) -> float: ...
-    @property
-    def bands(self) -> int: ...
-    @property
-    def rows(self) -> int: ...
+    def banding(self) -> tuple[int, int]: ...
 
 
 def write_recall(
@@ -53,8 +50,9 @@ def write_recall(
     origins, there = _positions(corpus, origin, corpus.fixed, corpus.guests)
     rows = known & there & ~flagged[origins]
     own, origins, similarity = own[rows], origins[rows], similarity[rows]
+    bands, band_rows = near.banding()
     met = np.zeros(len(own), bool)
-    for band in range(near.bands):
+    for band in range(bands):
         keys = corpus.band(band)
         met |= keys[own] == keys[origins]
     found = flagged[own]
@@ -66,7 +64,7 @@ def write_recall(
         ],
         bool,
     )
-    theory = np.array([chance(one, near.bands, near.rows) for one in similarity])
+    theory = np.array([chance(one, bands, band_rows) for one in similarity])
     due = similarity >= near.similarity
     figures = {
         "threshold": near.similarity,

@@ -26,7 +26,7 @@ from llm.corpus.documents import (
     open_table,
     write_rows,
 )
-from llm.corpus.near.minhash import band_keys, shingle_sets
+from llm.corpus.near.minhash import BANDS, MOST_BANDS, ROWS, band_keys, shingle_sets
 from llm.corpus.text.words import text_bytes
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
@@ -44,8 +44,7 @@ SIGNATURES = pa.schema(
     ]
 )
 
-# 14 bands of 8 rows (FineWeb's): a pair of similarity 0.8 is found with 92 %, of 0.85 with 99 %.
-WORDS, BANDS, ROWS = 5, 14, 8
+WORDS = 5
 
 # Text that is hashed at a time: its words and shingles stay in the processor's cache.
 _CHUNK_BYTES = 1 << 20
@@ -57,7 +56,7 @@ class SignatureSettings:
 
     words: int = setting(default=WORDS, description="Words in an n-gram (count).", ge=1, le=20)
     bands: int = setting(
-        default=BANDS, description="MinHash bands (count); 0: only digests.", ge=0, le=200
+        default=BANDS, description="MinHash bands (count); 0: only digests.", ge=0, le=MOST_BANDS
     )
     rows: int = setting(default=ROWS, description="MinHash values a band (count).", ge=1, le=50)
 

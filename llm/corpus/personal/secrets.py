@@ -27,8 +27,13 @@ _FORMS = tuple(
         ("pypi-", r"pypi-AgEIcHlwaS[A-Za-z0-9_-]{40,512}"),
         # JSON web tokens (RFC 7519): two JSON objects in base64, each starting with {"
         ("eyJ", r"eyJ(?<![A-Za-z0-9_-]...)[A-Za-z0-9_-]{8,2048}\.eyJ[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{16,2048}"),
-        # Private keys (RFC 7468, RFC 4880)
-        ("PRIVATE KEY", r"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----(?:(?!-----).){32,20000}-----END [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----"),
+        # Mail and chat
+        ("SG.", r"SG\.(?<![A-Za-z0-9_-]...)[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}(?![A-Za-z0-9_-])"),
+        (":A", r"(?<![A-Za-z0-9_-])[0-9]{6,12}:A[A-Za-z0-9_-]{34}(?![A-Za-z0-9_-])"),
+        # The password in an address (RFC 3986, 3.2.1), but not what stands in for one
+        ("://", r"://[^/\s:@]{0,100}:(?![<{*]|\$[{(]|%[s(])([^/\s@<>]{3,256})@"),
+        # Private keys (RFC 7468, RFC 4880), also those that are cut off: then as far as base64 goes
+        ("PRIVATE KEY", r"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----(?:(?:(?!-----).){32,20000}-----END [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----|(?:(?:\s|\\[nr]){1,4}[A-Z][A-Za-z-]{3,20}: [^\r\n\\]{1,80}){0,4}(?:(?:\s|\\[nr]){1,4}[A-Za-z0-9+/]{32,8000}={0,2}){1,300}(?:(?:\s|\\[nr]){1,4}[A-Za-z0-9+/]{1,31}={1,2})?)"),
     )
 )  # fmt: skip
 
@@ -40,6 +45,12 @@ _NAME_BEFORE = re.compile(
     r"[ _.-]?(?:key|token|secret)|token|secret|passw(?:or)?d|credentials?)s?[\"'`\])]{0,2}\s{0,3}$",
     re.IGNORECASE,
 )
+# A request's credentials (RFC 6750, RFC 7617).
+_AUTHORIZATION = re.compile(
+    r"(?:bearer|authorization[\"']?\s{0,3}[:=]\s{0,3}[\"'`]?(?:basic|token))\s{1,3}"
+    r"([A-Za-z0-9+/_.~-]{16,1024}={0,2})",
+    re.IGNORECASE,
+)
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
 _WORD = re.compile(r"[a-z]{8}|[A-Z]{8}|[A-Z]?[a-z]{3,}[_.-][A-Z]?[a-z]{3,}")
 
@@ -49,13 +60,17 @@ def secrets(text: str) -> Iterator[tuple[int, int]]:
     for sign, pattern in _FORMS:
         if sign in text:
             for match in pattern.finditer(text):
-                yield match.span()
+                yield match.span(pattern.groups)
     lowered = text.lower()
     if any(name in lowered for name in _NAMES):
         for match in _VALUE.finditer(text):
             if _NAME_BEFORE.search(text[max(0, match.start() - 40) : match.start()]) and _random(
                 match[1].rstrip(".=")
             ):
+                yield match.span(1)
+    if "bearer" in lowered or "authorization" in lowered:
+        for match in _AUTHORIZATION.finditer(text):
+            if _random(match[1].rstrip(".=")):
                 yield match.span(1)
 
 

@@ -2,6 +2,7 @@
 
 import glob
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ DUMP = re.compile(r".*\.xml(-\w+)*")
 READABLE = (*JSON_LINES, ".json", ".parquet", ".xml", *TEXT)
 
 ARCHIVES = (".warc", ".arc", ".wet")
+
+ARRAY = "; a file with one list of documents: make lines of it (jq -c '.[]' FILE > FILE.jsonl)"
 
 # Rows that are written to the store in one go.
 _BATCH = 500
@@ -91,18 +94,22 @@ class Row:
 def expand(pattern: str) -> list[Path]:
     """The files that a path, a folder or a pattern (`*`, `**`, `?`) means, sorted.
 
-    Of a folder, every file below it whose ending is known. Raises BadInput when there is none.
+    Of a folder, every file below it whose ending is known. Raises BadInput when there is none, and
+    for one that may not be read.
     """
     path = Path(pattern).expanduser()
     if path.is_file():
-        return [path]
-    if path.is_dir():
+        found = [path]
+    elif path.is_dir():
         found = [item for item in path.rglob("*") if item.is_file() and _is_known(item)]
     else:
         names = glob.glob(str(path), recursive=True)
         found = [Path(name) for name in names if Path(name).is_file()]
     if not found:
         raise BadInput(f"no file matches {pattern!r} (looked in {Path.cwd()}): correct the path")
+    closed = [str(path) for path in found if not os.access(path, os.R_OK)]
+    if closed:
+        raise BadInput(f"{closed[0]!r} may not be read: change its permissions, or leave it out")
     return sorted(found)
 
 
@@ -119,7 +126,12 @@ def read(values: FilesSource, inputs: Inputs, context: Context) -> StepResult:
         total = sum(path.stat().st_size for path in paths)
         done = 0
         for path, name in zip(paths, short_names(paths), strict=True):
-            with path.open("rb") as raw:
+            try:
+                raw = path.open("rb")
+            except OSError as error:
+                store.fail(file_url(name), f"unreadable: {error.strerror}")
+                continue
+            with raw:
                 for batch in _batches(_rows(raw, name, values)):
                     skipped.update(row.skipped for row in batch if row.skipped)
                     _store(store, batch)
@@ -168,6 +180,8 @@ def _rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
         yield Row(name, problem=str(error))
     except (*BROKEN, NoDump) as error:
         yield Row(name, problem=f"damaged: {error}")
+    except UnicodeDecodeError:
+        yield Row(name, problem="damaged: no UTF-8")
     except pa.ArrowException as error:
         yield Row(name, problem=f"damaged: {str(error).splitlines()[0]}")
 
@@ -182,7 +196,13 @@ def _json_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                yield Row(place, problem=f"bad_json: {error}")
+                hint = ARRAY if number == 1 and line.lstrip().startswith(b"[") else ""
+                yield Row(place, problem=f"bad_json: {error}{hint}")
+                if hint and inner_name(name).endswith(".json"):
+                    return
+                continue
+            if number == 1 and isinstance(row, list):
+                yield Row(place, problem=f"bad_json: the line is a list{ARRAY}")
                 continue
             yield _row(row, name, number, values)
 
@@ -211,9 +231,25 @@ def _parquet_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row
             return
         number = 0
         for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
-            for row in batch.to_pylist():
+            for row in _values(batch):
                 number += 1
-                yield _row(row, name, number, values)
+                if isinstance(row, ValueError):
+                    said = "no UTF-8" if isinstance(row, UnicodeDecodeError) else str(row)
+                    yield Row(f"{name}#{number}", problem=f"damaged: {said}")
+                else:
+                    yield _row(row, name, number, values)
+
+
+def _values(batch: pa.RecordBatch) -> Iterator[Any]:
+    """The rows of a batch; for one that Python cannot hold, the error."""
+    try:
+        yield from batch.to_pylist()
+    except ValueError:
+        for number in range(batch.num_rows):
+            try:
+                yield batch.slice(number, 1).to_pylist()[0]
+            except ValueError as error:
+                yield error
 
 
 def _text_row(stream: BinaryIO, name: str, values: FilesSource) -> Row:
@@ -242,7 +278,7 @@ def _row(row: Any, name: str, number: int, values: FilesSource) -> Row:
         return Row(place, problem=f"too_large: over {values.max_document_bytes} bytes")
     url = field_of(row, values.url) if values.url else None
     if isinstance(url, str) and url.strip():
-        address = quote(url.strip(), safe="/%:?#[]@!$&'()*+,;=~-._")
+        address = web_address(url)
     else:
         identity = field_of(row, values.id) if values.id else None
         address = file_url(f"{name}#{number if identity is None else identity}")
@@ -261,7 +297,12 @@ def field_of(row: Mapping[str, Any], name: str) -> Any:
 
 def file_url(place: str) -> str:
     """An address for what has none of its own."""
-    return "file:///" + quote(place, safe="/#:@!$&'()*+,;=~-._")
+    return "file:///" + quote(place, safe="/#:@!$&'()*+,;=~-._", errors="replace")
+
+
+def web_address(url: str) -> str:
+    """An address of the user's own data with what no address may hold percent-encoded."""
+    return quote(url.strip(), safe="/%:?#[]@!$&'()*+,;=~-._", errors="replace")
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
+
+import httpx
 
 from llm.corpus.archive.pages import Page
 from llm.corpus.archive.warc import write_pages
-from llm.corpus.sources.files import field_of, file_url
+from llm.corpus.sources.files import field_of, file_url, web_address
 from llm.corpus.sources.progress import PieceStore
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
@@ -21,6 +22,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _LOCAL = ("/", "./", "../", "~")
 _BATCH = 500
 _ROWS = "rows"
+# What `datasets` and Arrow raise for what is not there or cannot be read.
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, httpx.TransportError)
+_CUTS = ("batch_idx", "num_chunks_since_previous_state", "cropped_chunk_length")
 
 
 @section
@@ -95,7 +99,8 @@ def local_folder(values: HubSource) -> Path | None:
 def read(values: HubSource, inputs: Inputs, context: Context) -> StepResult:
     """Read the rows of a split into WARC shards of conversion records, one a document.
 
-    Rows without text are counted in failures.parquet by number. Killed and run again, it goes on
+    Rows without text are counted in failures.parquet by number; of a damaged shard, what comes after
+    the damage is left out, and counted. Killed and run again, it goes on
     after the last batch. Raises BadInput for a data set, split or column that is not there, and
     ConnectionError when the hub cannot be reached.
     """
@@ -119,23 +124,91 @@ def _read_rows(values: HubSource, store: PieceStore, context: Context) -> None:
         if place:
             stream.load_state_dict(place)
         rows = islice(iter(stream), _left(values, done))
-        while batch := list(islice(rows, _BATCH)):
+        while True:
+            batch, damage = _take(rows)
+            if damage is None and not batch:
+                return
             with store.transaction():
                 for number, row in enumerate(batch, start=done + 1):
                     _keep(store, row, number, values)
                 done += len(batch)
-                store.mark(_ROWS, json.dumps([done, stream.state_dict()]))
+                place = stream.state_dict()
+                if damage is not None:
+                    shard, place = _after_shard(place, damage)
+                    where = file_url(f"{_name(values)}/shard-{shard}")
+                    store.fail(where, f"damaged: shard {shard} after row {done}: {_said(damage)}")
+                store.mark(_ROWS, json.dumps([done, place]))
+            if damage is not None:
+                stream = _open(values)
+                stream.load_state_dict(place)
+                rows = islice(iter(stream), _left(values, done))
             context.report.progress(done, values.max_documents, "rows")
-    except (ConnectionError, TimeoutError) as error:
-        raise ConnectionError(f"{values.dataset} cannot be reached: {error}") from error
     except BadInput:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        # What `datasets` and Arrow raise for what is not there or cannot be read.
-        said = " ".join(str(error).split())
+    except _UNREADABLE as error:
+        if _is_passing(error):
+            raise ConnectionError(f"{values.dataset} cannot be reached: {error}") from error
+        said = _said(error)
         raise BadInput(
             f"the data set {values.dataset!r} cannot be read after row {done}: {said}"
         ) from error
+
+
+def _take(rows: Iterator[Any]) -> tuple[list[Any], Exception | None]:
+    """The next rows, and what ended them early where their shard is damaged."""
+    batch: list[Any] = []
+    try:
+        for row in islice(rows, _BATCH):
+            batch.append(row)
+    except _UNREADABLE as error:
+        if _is_passing(error):
+            raise
+        return batch, error
+    return batch, None
+
+
+def _after_shard(state: Any, damage: Exception) -> tuple[int, Any]:
+    """The shard (a file, as a rule) that a stream was in, from 0, and its state at the next one's start."""
+
+    def moved(item: Any) -> Any:
+        if not isinstance(item, dict):
+            return item
+        if item.get("shard_idx") is not None:
+            return {**item, "shard_idx": shard_of(state) + 1, "shard_example_idx": 0}
+        new = {key: moved(value) for key, value in item.items()}
+        # Where a stream cuts Arrow's batches anew, what it has of the old ones is left behind.
+        if "previous_state" in new:
+            new["previous_state"] = None
+        return {key: 0 if key in _CUTS else value for key, value in new.items()}
+
+    def shard_of(item: Any) -> int:
+        inner = item.get("examples_iterable")
+        return int(item["shard_idx"] if inner is None else shard_of(inner))
+
+    try:
+        return shard_of(state), moved(state)
+    except (KeyError, TypeError):
+        raise damage from None  # a stream that tells of no shards
+
+
+def _is_passing(error: BaseException | None) -> bool:
+    """Whether an error, or one behind it, is the network's or a busy server's: another try may do."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status is not None and (status == 429 or status >= 500):
+            return True
+        if isinstance(error, ConnectionError | TimeoutError | httpx.TransportError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, and the one behind it, which names what is damaged."""
+    whole = f"{error} ({error.__cause__})" if error.__cause__ is not None else str(error)
+    return " ".join(whole.split())
 
 
 def _state(store: PieceStore) -> tuple[int, Any]:
@@ -188,7 +261,7 @@ def _keep(store: PieceStore, row: Mapping[str, Any], number: int, values: HubSou
         return
     url = field_of(row, values.url) if values.url else None
     if isinstance(url, str) and url.strip():
-        address = quote(url.strip(), safe="/%:?#[]@!$&'()*+,;=~-._")
+        address = web_address(url)
     else:
         address = file_url(place)
     page = Page(address, data, "conversion", content_type="text/plain", position=place)

@@ -11,7 +11,9 @@ from llm.corpus.web.crawler import Crawler
 from llm.corpus.web.fetch import Fetcher
 from llm.corpus.web.frontier import Frontier
 from llm.corpus.web.login import Login, login
+from llm.corpus.web.parse import Parser
 from llm.corpus.web.recrawl import NightBefore
+from llm.corpus.web.scope import Scope
 from llm.corpus.web.urls import bare, host, normalise
 from llm.corpus.web.websource import HostBudget as HostBudget
 from llm.corpus.web.websource import WebSource as WebSource
@@ -24,6 +26,9 @@ _ADVICE = {
     "noindex": "the page asks not to be kept (noindex): name another seed",
     "redirect_elsewhere": "it redirects to another host ({detail}): name that one, or add it to "
     "`hosts`",
+    "redirect_excluded": "it redirects to {detail}, which `exclude` leaves out: change that, or name "
+    "another seed",
+    "trap": "it leads to an address that looks like one of endlessly many: name another seed",
     "content_type": "it is no page of text but {detail}: name a page",
     "crawl_delay": "its {detail}: raise max_crawl_delay_seconds to crawl it all the same",
     "too_large": "it is {detail}: raise max_page_bytes",
@@ -61,8 +66,10 @@ async def _run(
     def requested() -> None:
         frontier.add_number("requests")
 
-    async with Fetcher(values.user_agent, values.limits(), hosts, requested, secrets) as fetcher:
-        await Crawler(values, frontier, fetcher, before, context.report, takedown).run()
+    fetches = Fetcher(values.user_agent, values.limits(), hosts, requested, secrets)
+    with Parser() as parser:
+        async with fetches as fetcher:
+            await Crawler(values, frontier, fetcher, parser, before, context.report, takedown).run()
 
 
 def _write(
@@ -107,10 +114,9 @@ def _summary(counts: Mapping[str, Any]) -> str:
 
 def _login(values: WebSource) -> Login:
     """The secrets of the recipe's headers, for the source's own hosts."""
-    seeds = [seed for seed in map(normalise, values.seeds) if seed is not None]
-    names = {bare(name) for name in values.hosts or map(host, seeds)}
-    plain = {bare(host(seed)) for seed in seeds if seed.startswith("http://")}
-    return login(values.headers, _with_www(names), _with_www(plain & names))
+    scope = Scope(values)
+    plain = {bare(host(seed)) for seed in scope.seeds if seed.startswith("http://")}
+    return login(values.headers, _with_www(scope.hosts), _with_www(plain & scope.hosts))
 
 
 def _with_www(names: Iterable[str]) -> set[str]:

@@ -3,7 +3,7 @@
 import re
 
 from llm.corpus.presets import C4
-from llm.corpus.text.characters import LINE_CLOSERS, LINE_ENDS, unspaced
+from llm.corpus.text.characters import LINE_CLOSERS, LINE_ENDS, SEPARATORS, unspaced
 
 LIBRARIES = ("python",)
 
@@ -11,6 +11,7 @@ LIBRARIES = ("python",)
 LINE_WORDS, WORD_CHARACTERS = 3, 1000
 
 _CITATION = re.compile(r"\[[0-9]*\]|\[edit\]|\[citation needed\]", re.IGNORECASE)
+_SEPARATOR = re.compile(f"[{SEPARATORS}]")
 _ENDS = LINE_ENDS | {".", "?", "!", '"', "'"}
 _NOTICES = (
     *("javascript", "terms of use", "privacy policy", "cookie policy"),
@@ -31,11 +32,12 @@ def c4_lines(text: str, settings: C4, language: str = "en") -> str:
     ends_count = settings.terminal_punctuation and language not in settings.any_end_languages
     for raw in text.split("\n"):
         line = raw.strip()
-        if not _has_words(raw):
+        spaced = line if line.isascii() else _SEPARATOR.sub(" ", line).strip()
+        if not _has_words(spaced):
             continue
         if "[" in line:
-            line = _CITATION.sub("", line)
-        if ends_count and not _ends(line):
+            line, spaced = (_CITATION.sub("", one) for one in (line, spaced))
+        if ends_count and not _ends(spaced):
             continue
         if notices and any(notice in line.lower() for notice in notices):
             continue

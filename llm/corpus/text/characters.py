@@ -41,9 +41,12 @@ _SCRIPTS = (  # bit, first and last point
     (KATAKANA, 0xFF66, 0xFF9F),
     (HAN, 0x20000, POINTS - 1),
 )
+# Between words, as a space is: Ethiopic's, and Tibetan's between syllables.
+SEPARATORS = "፡་༌"
+_SHAD = "།༎༏༐"  # Tibetan: ends of clauses and sentences, though Unicode has them as other marks
 _LEADING = "เแโใไເແໂໃໄ"
 _FOLLOWING = "ะาำๅๆຯະາຳໆ"
-_AFFIX = "—–…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪"
+_AFFIX = "—–…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪։።፣፤፥፦፧፨" + _SHAD
 _PREFIX = "§%=$£€¥฿₽₩₪₫₴₹₿"
 _QUOTES = "'\"”“`‘´’‚„»«「」『』（）〔〕【】《》〈〉⟦⟧"
 # Unicode's Sentence_Terminal, as far as text on the web has it, and its forms for other widths.
@@ -54,8 +57,8 @@ _SYMBOLS = (
 )
 
 # Not the marks of Latin script that C4 leaves out, nor its curly quotation marks: only what other
-# scripts end a line in. Tibetan's shad are ends of lines, though Unicode has them as other marks.
-LINE_ENDS = frozenset(_TERMINAL + "།༎༏༐」』｣") - frozenset(".!?‼‽⁇⁈⁉⸮⸼")
+# scripts end a line in.
+LINE_ENDS = frozenset(_TERMINAL + _SHAD + "」』｣") - frozenset(".!?‼‽⁇⁈⁉⸮⸼")
 LINE_CLOSERS = frozenset(")”’»）】》〉〕］")
 
 
@@ -91,13 +94,14 @@ def classes() -> np.ndarray:
         ("-–—~", HYPHEN),
         ("vVkKfFpP{#.…", TRIGGER),
         ("•‣◦▪●-–*", BULLET),
-        (_TERMINAL, TERMINAL | SYMBOL),
-        (_STOPS, STOP),
+        (_TERMINAL + _SHAD, TERMINAL | SYMBOL),
+        (_STOPS + _SHAD, STOP),
         (_SYMBOLS, SYMBOL),
         (LINE_ENDS, END),
         (LINE_CLOSERS, CLOSER),
         ("'’", APOSTROPHE),
         ("_", WORD),
+        (SEPARATORS, SPACE),
     ):
         table[[ord(character) for character in characters]] |= bit
     table.flags.writeable = False

@@ -1,23 +1,24 @@
 """The crawl of web sites: which page next, from which host, and what becomes of the answer."""
 
 import asyncio
-import time
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from llm.corpus import robots
 from llm.corpus.archive.pages import Page
 from llm.corpus.archive.warc import terms
 from llm.corpus.erasure.exclusions import Exclusions
-from llm.corpus.web import feeds, sitemaps
+from llm.corpus.web import feeds, scope
 from llm.corpus.web.budgets import Queue
-from llm.corpus.web.fetch import Answer, Fetcher, FetchFailed
+from llm.corpus.web.discovery import Sitemaps
+from llm.corpus.web.fetch import NOWHERE, Answer, Fetcher, FetchFailed
 from llm.corpus.web.frontier import Frontier, Waiting
-from llm.corpus.web.links import Links, read_links
-from llm.corpus.web.pace import Pace
+from llm.corpus.web.links import Links, read_headers
+from llm.corpus.web.parse import Parser
 from llm.corpus.web.recrawl import Known, NightBefore, found_on
-from llm.corpus.web.traps import is_endless
-from llm.corpus.web.urls import bare, host, matches, normalise, origin
+from llm.corpus.web.scope import Scope
+from llm.corpus.web.sites import Site, Sites
+from llm.corpus.web.traps import ENDLESS
+from llm.corpus.web.urls import Address, host, origin, resolve
 from llm.corpus.web.websource import WebSource
 from llm.step import Reporter
 
@@ -25,29 +26,6 @@ HTML_TYPES = ("text/html", "application/xhtml+xml")
 TEXT_TYPES = (*HTML_TYPES, "text/plain", "text/markdown", "text/x-rst")
 
 MAX_REDIRECTS = 10
-MAX_SITEMAPS = 1000
-# After so many addresses in a row without any answer, a host is left alone.
-MAX_SILENT = 5
-_NOWHERE = "redirect: leads nowhere"
-
-
-@dataclass
-class Site:
-    """One origin during a crawl: its rules, its pace and what waits for it.
-
-    rules_from: when the rules were fetched (seconds since 1970).
-    """
-
-    origin: str
-    pace: Pace
-    rules: robots.Rules | None = None
-    rules_from: float = 0.0
-    problem: FetchFailed | None = None
-    silent: int = 0
-    running: int = 0
-    limit: int = 1
-    queue: deque[Waiting] = field(default_factory=deque)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Crawler:
@@ -58,6 +36,7 @@ class Crawler:
         values: WebSource,
         frontier: Frontier,
         fetcher: Fetcher,
+        parser: Parser,
         before: NightBefore,
         report: Reporter,
         takedown: Exclusions,
@@ -68,20 +47,20 @@ class Crawler:
         self.before = before
         self.report = report
         self.takedown = takedown
-        self.seeds = [seed for seed in map(normalise, values.seeds) if seed is not None]
-        # www.example.org and example.org are one site, which redirects from one to the other.
-        self.hosts = {*map(bare, values.hosts or map(host, self.seeds))}
-        self.agent = values.user_agent.partition("/")[0].strip()
-        self.sites: dict[str, Site] = {}
-        self.paces: dict[str, Pace] = {}
+        self.parser = parser
+        self.scope = Scope(values)
+        self.sites = Sites(self.scope, frontier, fetcher, before, report)
+        self.agent = next(reversed(robots.product_tokens(values.user_agent)), "")
         self.kept = frontier.totals()[0]
         self.kept_of = frontier.pages_by_host()
 
     async def run(self) -> None:
         """Fetch level by level. Raises only what the disk or the program is at fault for."""
-        self.frontier.start(self.seeds)
+        self.frontier.start(self.scope.seeds)
         if self.values.sitemaps:
-            await self._read_sitemaps()
+            await Sitemaps(
+                self.scope, self.sites, self.frontier, self.parser, self._targets, self.report
+            ).read()
         while self.kept < self.values.max_pages:
             level = self.frontier.next_level(self.values.max_per_pattern)
             if level is not None:
@@ -92,7 +71,9 @@ class Crawler:
     def _recall(self) -> bool:
         """Ask for what the night before had and nothing leads to any more. False: there is nothing."""
         rest = self.before.not_seen()
-        return self.frontier.recall((url, depth) for url, depth in rest if self._accepts(url))
+        return self.frontier.recall(
+            (url, depth) for url, depth in rest if not self.scope.refusal(url)
+        )
 
     async def _crawl_level(self, level: int) -> None:
         """Fetch a level in its order, as far as pages are wanted.
@@ -102,10 +83,10 @@ class Crawler:
         """
         waiting = self.frontier.waiting(level)
         total = min(self.values.max_pages, self.kept + len(waiting))
-        queue = Queue(waiting, self.kept_of, self._max_pages_of)
+        queue = Queue(waiting, self.kept_of, self.scope.max_pages_of)
 
         def admit(found: Waiting, group: asyncio.TaskGroup) -> None:
-            site = self._site(origin(found.url))
+            site = self.sites.site(origin(found.url))
             site.queue.append(found)
             if site.running < site.limit:
                 site.running += 1
@@ -138,27 +119,25 @@ class Crawler:
 
     async def _visit(self, waiting: Waiting, site: Site) -> bool:
         """Fetch one address and note what came of it. True: a page is kept."""
-        rules = await self._rules(site)
+        rules = await self.sites.rules(site)
         try:
             if self.takedown and self.takedown.covers(waiting.url):
                 raise FetchFailed("taken_down", unreachable=False)
             if site.problem is not None:
                 raise site.problem
-            if rules is not None and not rules.allowed(waiting.url):
+            # Both what is asked for and what the page that linked to it wrote.
+            spelled = filter(None, (waiting.url, waiting.written))
+            if rules is not None and not all(map(rules.allowed, spelled)):
                 raise FetchFailed("robots_disallowed", unreachable=False)
             known = self.before.page(waiting.url)
             answer = await self._ask(waiting.url, site, known)
             site.silent = 0
             if answer.status == 304 and known is not None:
                 return self._keep_unchanged(waiting, answer, known)
-            return self._take(waiting, answer, known)
+            return await self._take(waiting, answer, known)
         except FetchFailed as failure:
             self.frontier.give_up(waiting, failure.reason, unreachable=failure.unreachable)
-            if failure.unreachable and site.problem is None:
-                site.silent += 1
-                if site.silent >= MAX_SILENT:
-                    site.problem = FetchFailed(f"host_unreachable: {failure.reason}", True)
-                    self.report.warning(f"{site.origin} is left alone: {failure.reason}")
+            self.sites.note_failure(site, failure)
             return False
 
     async def _ask(self, url: str, site: Site, known: Known | None) -> Answer:
@@ -170,10 +149,18 @@ class Crawler:
             said = "\n".join(terms(answer.headers))
             if answer.status != 304 or said in ("", known.terms):
                 return answer
+        elif (file := self.before.file(url)) and self.values.recrawl == "conditional":
+            answer = await self.fetcher.get(
+                url, site.pace, self._is_wanted, headers=file.conditions
+            )
+            if answer.status == 304:
+                answer = file.restore(answer)
+                self.before.keep_file(answer, file)
+            return answer
         # Not known, or the same text on new terms, which then belong to the page.
         return await self.fetcher.get(url, site.pace, self._is_wanted)
 
-    def _take(self, waiting: Waiting, answer: Answer, known: Known | None) -> bool:
+    async def _take(self, waiting: Waiting, answer: Answer, known: Known | None) -> bool:
         """Keep a page, follow a redirect, or raise FetchFailed."""
         self.frontier.add_number("downloaded_bytes", len(answer.body))
         if answer.status in (301, 302, 303, 307, 308):
@@ -182,14 +169,15 @@ class Crawler:
         if answer.status != 200:
             raise FetchFailed(f"http_{answer.status}", unreachable=False)
         if self._is_feed(answer):
-            return self._read_feed(waiting, answer)
+            return await self._read_feed(waiting, answer)
         if not self._is_text(answer):
             raise FetchFailed(f"content_type: {answer.media_type}", unreachable=False)
-        links = Links(())
+        links = read_headers(answer.headers, self.agent)
         if answer.media_type in ("", *HTML_TYPES):
-            links = read_links(answer.body, waiting.url, answer.headers, self.agent)
+            said = answer.headers.get("x-robots-tag", "")
+            links = await self.parser.links(answer.body, waiting.url, said, self.agent)
         if links.noindex and self.values.noindex == "leave_out":
-            self.frontier.give_up(waiting, "noindex", self._targets(waiting, links))
+            self.frontier.give_up(waiting, "noindex", self._followed(waiting, links))
             return False
         page = Page(
             url=waiting.url,
@@ -205,12 +193,12 @@ class Crawler:
         found = found_on(page, links)
         if known is not None and known.is_same(page):
             page = known.revisit(page)
-        self.frontier.keep(waiting, page, self._targets(waiting, links), found)
+        self.frontier.keep(waiting, page, self._followed(waiting, links), found, links.problem)
         return True
 
     def _keep_unchanged(self, waiting: Waiting, answer: Answer, known: Known) -> bool:
         """Keep a page that the server says is what it was; its links are the known ones."""
-        targets = self._targets(waiting, known.links)
+        targets = self._followed(waiting, known.links)
         if known.links.noindex and self.values.noindex == "leave_out":
             self.frontier.give_up(waiting, "noindex", targets)
             return False
@@ -229,34 +217,52 @@ class Crawler:
         self.frontier.keep(waiting, known.revisit(page), targets, known.packed)
         return True
 
-    def _targets(self, waiting: Waiting, links: Links) -> list[str]:
+    def _followed(self, waiting: Waiting, links: Links) -> list[Address]:
         """The links of a page that the crawl is to follow."""
         follow = self.values.follow_links
         # The seeds' feeds only: many sites have one for the comments on each page.
         named = links.feeds if self.values.feeds and waiting.depth == 0 else ()
-        wanted = dict.fromkeys((*(links.urls if follow else ()), *named))
-        depth = waiting.depth + 1
-        return [url for url in wanted if not self._too_deep(depth, url) and self._accepts(url)]
+        return self._targets(waiting.depth + 1, (*(links.urls if follow else ()), *named))
 
-    def _read_feed(self, waiting: Waiting, answer: Answer) -> bool:
-        """Take in what a feed lists. Raises FetchFailed where it is none."""
-        listed = feeds.addresses(answer.body)
+    def _targets(self, depth: int, found: Iterable[Address]) -> list[Address]:
+        """Of addresses so many links from a seed, those that the crawl is to ask for, each once."""
+        targets: dict[str, Address] = {}
+        endless: list[str] = []
+        for address in found:
+            url = address.url
+            if url in targets or self.scope.too_deep(depth, url):
+                continue
+            refusal = self.scope.refusal(url)
+            if not refusal:
+                targets[url] = address
+            elif refusal == ENDLESS:
+                endless.append(url)
+        if endless:
+            self.frontier.refuse(endless, ENDLESS)
+        return list(targets.values())
+
+    async def _read_feed(self, waiting: Waiting, answer: Answer) -> bool:
+        """Take in what a feed (or a sitemap that a seed names) lists. Raises FetchFailed where it is none."""
+        found = await self.parser.listing(answer.body, waiting.url)
+        listed = (*found.pages, *map(Address, found.sitemaps))
         if not listed:
             raise FetchFailed(f"content_type: {answer.media_type}", unreachable=False)
-        found = (normalise(url, waiting.url) for url in listed)
-        links = Links(tuple(url for url in found if url is not None))
-        depth = waiting.depth + 1
-        accepted = [url for url in links.urls if self._accepts(url)]
-        targets = [url for url in accepted if not self._too_deep(depth, url)]
-        self.frontier.read_feed(waiting, targets)
+        self.before.keep_file(answer, None)
+        self.frontier.read_feed(waiting, self._targets(waiting.depth + 1, listed))
         return False
 
     def _redirect(self, waiting: Waiting, answer: Answer) -> None:
-        target = normalise(answer.headers.get("location", ""), waiting.url)
-        if target is None or target == waiting.url or waiting.hops >= MAX_REDIRECTS:
-            raise FetchFailed(_NOWHERE, unreachable=False)
-        if not self._accepts(target):
-            raise FetchFailed(f"redirect_elsewhere: {target}", unreachable=False)
+        target = resolve(answer.headers.get("location", ""), waiting.url)
+        if target is None or target.url == waiting.url or waiting.hops >= MAX_REDIRECTS:
+            raise FetchFailed(NOWHERE, unreachable=False)
+        refusal = self.scope.refusal(target.url)
+        # The seeds are fetched whatever `include` says, and so is what they have moved to.
+        if refusal == scope.NOT_INCLUDED and waiting.depth == 0:
+            refusal = ""
+        if refusal == ENDLESS:
+            raise FetchFailed(ENDLESS, unreachable=False)
+        if refusal:
+            raise FetchFailed(f"redirect_{refusal}: {target.url}", unreachable=False)
         self.frontier.move(waiting, target)
 
     def _is_wanted(self, answer: Answer) -> bool:
@@ -267,157 +273,3 @@ class Crawler:
 
     def _is_feed(self, answer: Answer) -> bool:
         return self.values.feeds and answer.media_type in feeds.TYPES
-
-    def _too_deep(self, depth: int, url: str) -> bool:
-        budget = self.values.budgets.get(host(url))
-        most = self.values.max_depth
-        if budget is not None and budget.max_depth is not None:
-            most = budget.max_depth
-        return most is not None and depth > most
-
-    def _max_pages_of(self, name: str) -> int | None:
-        """How many pages of a host are wanted at most."""
-        budget = self.values.budgets.get(name)
-        if budget is not None and budget.max_pages is not None:
-            return budget.max_pages
-        return self.values.max_pages_per_host
-
-    def _accepts(self, url: str) -> bool:
-        """Whether the recipe lets the crawl go there."""
-        if bare(host(url)) not in self.hosts or matches(url, self.values.exclude):
-            return False
-        if is_endless(url):
-            return False
-        return not self.values.include or matches(url, self.values.include)
-
-    def _site(self, name: str) -> Site:
-        if name not in self.sites:
-            values = self.values
-            factor = values.latency_factor if values.delay_seconds else 0.0
-            pace = self.paces.setdefault(
-                host(name), Pace(values.delay_seconds, factor, values.max_crawl_delay_seconds)
-            )
-            limit = 1 if values.delay_seconds else values.host_concurrency
-            self.sites[name] = Site(name, pace, limit=limit)
-        return self.sites[name]
-
-    async def _rules(self, site: Site) -> robots.Rules | None:
-        """The site's robots.txt, once a day. None, with `site.problem`, when it cannot be had."""
-        async with site.lock:
-            if site.problem is None and (site.rules is None or not _is_fresh(site.rules_from)):
-                site.rules = None
-                try:
-                    status, body, site.rules_from = await self._robots(site)
-                except FetchFailed as failure:
-                    reason = failure.reason
-                    if failure.unreachable:
-                        reason = f"robots_unreachable: {reason}"
-                    site.problem = FetchFailed(reason, failure.unreachable)
-                    return None
-                site.rules = robots.from_response(status, body, self.values.user_agent)
-                self._slow_down(site, site.rules.delay_seconds)
-        return site.rules
-
-    def _slow_down(self, site: Site, asked: float | None) -> None:
-        if asked is None:
-            return
-        if asked > self.values.max_crawl_delay_seconds:
-            reason = f"crawl_delay: robots.txt asks for {asked:g} s between pages"
-            site.problem = FetchFailed(reason, unreachable=False)
-        site.pace.delay_seconds = max(site.pace.delay_seconds, asked)
-        site.pace.wait(site.pace.pause_seconds)
-        site.limit = 1 if asked > 0 else site.limit
-
-    async def _robots(self, site: Site) -> tuple[int, bytes, float]:
-        """(status, body, when) of robots.txt, redirects followed. Raises FetchFailed."""
-        known = self.frontier.robots(site.origin)
-        if known is None or not _is_fresh(known[2]):
-            now = time.time()
-            url = f"{site.origin}/robots.txt"
-            try:
-                answer = await self._follow(url, robots.MAX_BYTES, whole=False)
-                known = (answer.status, answer.body, now)
-            except FetchFailed as failure:
-                # There is none to be had (RFC 9309, 2.3.1.2), or the server does not give it (2.3.1.3).
-                # 429 is left out of that, though a 4xx: who says that he is asked too much is not to
-                # be asked for pages, and what he allows is not known.
-                if failure.reason != _NOWHERE and failure.status not in (408, 425):
-                    raise
-                known = (failure.status or 404, b"", now)
-            # Not only those that are worth another try: each 5xx closes the site (2.3.1.4).
-            if known[0] >= 500:
-                raise FetchFailed(f"http_{known[0]}", True, known[0])
-            self.frontier.set_robots(site.origin, *known)
-        return known
-
-    async def _follow(
-        self, url: str, max_bytes: int, whole: bool = True, ask_rules: bool = False
-    ) -> Answer:
-        """Fetch a file that is no page, some redirects on, wherever these lead.
-
-        Each host on the way is asked at its own pace; with `ask_rules`, at that of its robots.txt,
-        and only if there is nothing against the host as a whole.
-        """
-        for _ in range(robots.MAX_REDIRECTS + 1):
-            site = self._site(origin(url))
-            if ask_rules:
-                await self._rules(site)
-                if site.problem is not None:
-                    raise site.problem
-            answer = await self.fetcher.get(
-                url, site.pace, lambda head: head.status == 200, max_bytes, whole=whole
-            )
-            self.frontier.add_number("downloaded_bytes", len(answer.body))
-            target = normalise(answer.headers.get("location", ""), url)
-            if not 300 <= answer.status < 400 or target is None:
-                return answer
-            url = target
-        raise FetchFailed(_NOWHERE, unreachable=False)
-
-    async def _read_sitemaps(self) -> None:
-        """Take in the sitemaps of the seeds' sites, each in its order, so that pages have theirs."""
-        names = dict.fromkeys(origin(seed) for seed in self.seeds)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for place, name in enumerate(names):
-                    group.create_task(self._read_sitemaps_of(self._site(name), place))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
-
-    async def _read_sitemaps_of(self, site: Site, place: int) -> None:
-        """Take in the sitemaps of one site, the seeds' `place`-th."""
-        rules = await self._rules(site)
-        if rules is None or site.problem is not None:
-            return
-        waiting = deque(rules.sitemaps or [f"{site.origin}/sitemap.xml"])
-        seen: set[str] = set()
-        while waiting and len(seen) < MAX_SITEMAPS:
-            url = normalise(waiting.popleft(), site.origin)
-            if url is not None and url not in seen:
-                seen.add(url)
-                waiting.extend(await self._read_sitemap(url, site, rules, place))
-
-    async def _read_sitemap(
-        self, url: str, site: Site, rules: robots.Rules, place: int
-    ) -> list[str]:
-        """Fetch one sitemap unless that is done; returns the further ones that it names."""
-        known = self.frontier.sitemap(url)
-        if known is not None:
-            return known
-        if origin(url) == site.origin and not rules.allowed(url):
-            return []
-        try:
-            answer = await self._follow(url, sitemaps.MAX_BYTES, ask_rules=True)
-        except FetchFailed as failure:
-            self.report.warning(f"the sitemap {url} is left out: {failure.reason}")
-            return []
-        listed = sitemaps.read(answer.body if answer.status == 200 else b"")
-        found = (page for page in map(normalise, listed.pages) if page and self._accepts(page))
-        pages = [page for page in found if not self._too_deep(1, page)]
-        self.frontier.set_sitemap(url, pages, listed.sitemaps, place)
-        return list(listed.sitemaps)
-
-
-def _is_fresh(fetched_at: float) -> bool:
-    """Whether a robots.txt of that moment may still be gone by; one from the future is not."""
-    return 0 <= time.time() - fetched_at <= robots.MAX_AGE_SECONDS

@@ -1,6 +1,4 @@
-"""RSS and Atom feeds: where a page names one, and what one lists."""
-
-from llm.corpus.web import sitemaps
+"""RSS and Atom feeds: how a page names one, and an answer that is one."""
 
 TYPES = (
     "application/rss+xml",
@@ -14,9 +12,3 @@ TYPES = (
 
 NAMED = TYPES[:2]
 """Media types by which a page names a feed (`<link rel=alternate type=...>`)."""
-
-
-def addresses(body: bytes) -> tuple[str, ...]:
-    """What a feed (or a sitemap that a seed names) lists, as written and in order. Never raises."""
-    found = sitemaps.read(body)
-    return (*found.pages, *found.sitemaps)

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 import email.utils
+import ipaddress
 import socket
 import zlib
 from collections.abc import Callable, Mapping
@@ -23,6 +24,12 @@ _STRUGGLING = {408, 429, 503}
 
 RETRIED = {408, 425, 429, 500, 502, 503, 504}
 """Statuses that may be otherwise in a while."""
+
+NOWHERE = "redirect: leads nowhere"
+# How httpx says that a Location is no address.
+_BAD_LOCATION = "Invalid URL in location header"
+
+_GZIP = b"\x1f\x8b"  # what each member of a gzip file begins with
 
 # Names that never resolve, whatever a resolver says (RFC 6761).
 _RESERVED = (".invalid", ".test", ".example")
@@ -65,13 +72,17 @@ class FetchFailed(Exception):
 
     reason: a word, then after a colon the details. unreachable: another time may be better.
     status: what the server answered, 0 where it is not the answer that failed.
+    asked: how long the server wants to be left alone, where that is longer than anybody waits (seconds).
     """
 
-    def __init__(self, reason: str, unreachable: bool, status: int = 0) -> None:
+    def __init__(
+        self, reason: str, unreachable: bool, status: int = 0, asked: float | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.unreachable = unreachable
         self.status = status
+        self.asked = asked
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,8 @@ class Unpacked:
         self.whole = whole
         self.full = False
         self.data = bytearray()
+        self.rest = b""
+        self.begun = False
         if self.encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise FetchFailed(f"bad_answer: encoding {self.encoding}", unreachable=False)
         self.unpacker = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # gzip or zlib, as it begins
@@ -118,16 +131,33 @@ class Unpacked:
             del self.data[self.limit :]
             self.full = True
 
+    def finish(self) -> None:
+        """The body has ended. Raises FetchFailed where what was packed goes on."""
+        if self.begun and not self.unpacker.eof:
+            raise FetchFailed("truncated: the packed body breaks off", unreachable=True)
+
     def _unpack(self, chunk: bytes) -> None:
+        """Unpack a piece, one member of a gzip file after another (RFC 1952, 2.2)."""
         room = self.limit + 1
-        try:
-            self.data += self.unpacker.decompress(chunk, room)
-        except zlib.error:
-            if self.encoding != "deflate" or self.data:
-                raise
-            # Some servers take "deflate" to mean the bare format, without zlib's header.
-            self.unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-            self.data += self.unpacker.decompress(chunk, room)
+        chunk, self.rest = self.rest + chunk, b""
+        while chunk and len(self.data) <= self.limit:
+            if self.unpacker.eof:
+                if len(chunk) < len(_GZIP) and _GZIP.startswith(chunk):
+                    self.rest = chunk
+                    return
+                if not chunk.startswith(_GZIP):
+                    return  # padding, which everybody passes over
+                self.unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+            try:
+                self.data += self.unpacker.decompress(chunk, room)
+            except zlib.error:
+                if self.encoding != "deflate" or self.data:
+                    raise
+                # Some servers take "deflate" to mean the bare format, without zlib's header.
+                self.unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+                self.data += self.unpacker.decompress(chunk, room)
+            self.begun = True
+            chunk = self.unpacker.unused_data
 
 
 class Rerouted(httpx.AsyncBaseTransport):
@@ -217,21 +247,48 @@ class Fetcher:
                 failure = FetchFailed(f"http_{answer.status}", True, answer.status)
                 asked = retry_after(answer.headers)
                 struggling = answer.status in _STRUGGLING
+            except FetchFailed as error:
+                if not error.unreachable:
+                    raise
+                failure, asked = error, None
             except (httpx.TransportError, TimeoutError) as error:
                 failure, asked = self._failure(url, error), None
                 struggling = failure.unreachable
-            except (zlib.error, httpx.InvalidURL) as error:
+            except zlib.error as error:
                 raise FetchFailed(f"bad_answer: {error}", unreachable=False) from error
+            except (httpx.InvalidURL, UnicodeError) as error:
+                # httpx makes the next request of each redirect, and stumbles over its host name.
+                raise FetchFailed(NOWHERE, unreachable=False) from error
             # Once an address: one page that never works does not mean that the whole host is slow.
             if struggling and attempt == 0:
                 pace.struggled()
             pause = self.limits.backoff_seconds * 2**attempt if asked is None else asked
-            if not failure.unreachable or pause > self.limits.max_wait_seconds:
+            if not failure.unreachable:
+                raise failure
+            if pause > self.limits.max_wait_seconds:
+                failure.asked = asked
                 raise failure
             pace.wait(pause)
             if attempt >= self.limits.retries:
                 raise failure
             attempt += 1
+
+    async def is_private(self, url: str) -> bool:
+        """Whether the address is on a network that is not everybody's (RFC 6890).
+
+        No such host is told by a stranger where to fetch from. One that the machine is told of in
+        `hosts` is none; nor is one that does not resolve.
+        """
+        parts = httpx.URL(url)
+        if parts.netloc.decode() in self.hosts or parts.host in self.hosts:
+            return False
+        look_up = asyncio.get_running_loop().getaddrinfo
+        try:
+            found = await look_up(parts.host, parts.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return False
+        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+        return not all(address.is_global for address in addresses)
 
     async def _in_turn(self, url: str, pace: Pace, wish: "_Wish") -> Answer:
         """One request, when it is the host's turn and there is a connection to spare."""
@@ -264,6 +321,8 @@ class Fetcher:
                 body.feed(chunk)
                 if body.full:
                     break
+            else:
+                body.finish()
             if self.login.is_told_by(body.data):
                 raise FetchFailed("tells_the_login: the page shows the secret", unreachable=False)
             return dataclasses.replace(head, body=bytes(body.data))
@@ -273,6 +332,8 @@ class Fetcher:
         if isinstance(error, httpx.TimeoutException | TimeoutError):
             seconds = self.limits.timeout_seconds
             return FetchFailed(f"timeout: no whole answer in {seconds:g} s", unreachable=True)
+        if isinstance(error, httpx.RemoteProtocolError) and str(error).startswith(_BAD_LOCATION):
+            return FetchFailed(NOWHERE, unreachable=False)
         name = httpx.URL(url).host
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, socket.gaierror):

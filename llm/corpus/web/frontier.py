@@ -13,15 +13,15 @@ from pathlib import Path
 
 from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.web.traps import patterns
-from llm.corpus.web.urls import host
+from llm.corpus.web.urls import Address, host
 
-VERSION = 4
+VERSION = 5
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS urls (
     url TEXT PRIMARY KEY, depth INTEGER NOT NULL, level INTEGER NOT NULL,
     parent INTEGER NOT NULL, position INTEGER NOT NULL, hops INTEGER NOT NULL,
-    listed INTEGER NOT NULL, rank INTEGER,
+    listed INTEGER NOT NULL, written TEXT NOT NULL, rank INTEGER,
     state TEXT NOT NULL DEFAULT 'waiting', reason TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS urls_by_level ON urls (level, state);
@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS robots (
 CREATE TABLE IF NOT EXISTS sitemaps (url TEXT PRIMARY KEY, position INTEGER, found TEXT);
 CREATE TABLE IF NOT EXISTS links (url TEXT PRIMARY KEY, found BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS earlier (url TEXT PRIMARY KEY, depth INTEGER NOT NULL, row TEXT NOT NULL, links BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS files (url TEXT PRIMARY KEY, content_type TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS earlier_files (url TEXT PRIMARY KEY, content_type TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS patterns (pattern TEXT PRIMARY KEY, seen INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
@@ -44,13 +46,17 @@ _SITEMAP_PAGES = 1 << 40
 
 @dataclass(frozen=True)
 class Waiting:
-    """An address to fetch. `rank`: its place among all; `depth`: links from the nearest seed."""
+    """An address to fetch. `rank`: its place among all; `depth`: links from the nearest seed.
+
+    written: how it was written where it was found, "" where that is no other than `url`.
+    """
 
     url: str
     rank: int
     depth: int
     level: int
     hops: int
+    written: str
 
 
 class Frontier(PageStore):
@@ -69,7 +75,7 @@ class Frontier(PageStore):
         with self.transaction():
             for position, seed in enumerate(seeds):
                 place = {"level": 0, "parent": 0, "position": position}
-                self._see(seed, depth=0, hops=0, listed=True, **place)
+                self._see(Address(seed), depth=0, hops=0, listed=True, **place)
 
     def recall(self, urls: Iterable[tuple[str, int]]) -> bool:
         """Put (url, depth) that nothing has led to in a level behind all others. True: there are some."""
@@ -79,7 +85,7 @@ class Frontier(PageStore):
         with self.transaction():
             for position, (url, depth) in enumerate(urls):
                 place = {"level": level, "parent": 0, "position": position}
-                self._see(url, depth=depth, hops=0, listed=True, **place)
+                self._see(Address(url), depth=depth, hops=0, listed=True, **place)
         return position >= 0
 
     def next_level(self, max_per_pattern: int | None = None) -> int | None:
@@ -129,7 +135,7 @@ class Frontier(PageStore):
 
     def waiting(self, level: int) -> list[Waiting]:
         """What is to be fetched of a level, in its order."""
-        query = """SELECT url, rank, depth, level, hops FROM urls
+        query = """SELECT url, rank, depth, level, hops, written FROM urls
             WHERE level = ? AND state = 'waiting' ORDER BY rank"""
         return [Waiting(*row) for row in self.database.execute(query, (level,))]
 
@@ -155,16 +161,28 @@ class Frontier(PageStore):
             found.append((url, *step))
         return found
 
-    def keep(self, waiting: Waiting, page: Page, links: Iterable[str], found: bytes) -> None:
-        """A page came: keep it, its links for the next level, and all that was found on it."""
+    def keep(
+        self,
+        waiting: Waiting,
+        page: Page,
+        links: Iterable[Address],
+        found: bytes,
+        problem: str = "",
+    ) -> None:
+        """A page came: keep it, its links for the next level, and all that was found on it.
+
+        problem: why links of it are missing, if any are.
+        """
         with self.transaction():
             self.add(page)
+            if problem:
+                self.fail(page.url, problem)
             self.database.execute("INSERT INTO links VALUES (?, ?)", (page.url, found))
             self._finish(waiting.url, "page")
             for position, link in enumerate(links):
                 self._link(waiting, link, position)
 
-    def read_feed(self, waiting: Waiting, links: Iterable[str]) -> None:
+    def read_feed(self, waiting: Waiting, links: Iterable[Address]) -> None:
         """The address is a feed: what it lists is wanted, it is not."""
         with self.transaction():
             self._finish(waiting.url, "feed", "feed: what it lists gave no page")
@@ -185,10 +203,10 @@ class Frontier(PageStore):
         """How many pages each host has given."""
         return Counter(host(url) for (url,) in self.database.execute("SELECT url FROM pages"))
 
-    def move(self, waiting: Waiting, target: str) -> None:
+    def move(self, waiting: Waiting, target: Address) -> None:
         """The address redirects: its target takes its place, one level on but no deeper."""
         with self.transaction():
-            self._finish(waiting.url, "redirect", target)
+            self._finish(waiting.url, "redirect", target.url)
             self._see(
                 target,
                 depth=waiting.depth,
@@ -199,7 +217,11 @@ class Frontier(PageStore):
             )
 
     def give_up(
-        self, waiting: Waiting, reason: str, links: Iterable[str] = (), unreachable: bool = False
+        self,
+        waiting: Waiting,
+        reason: str,
+        links: Iterable[Address] = (),
+        unreachable: bool = False,
     ) -> None:
         """The address gives no page, for this reason; its links count all the same."""
         with self.transaction():
@@ -207,6 +229,15 @@ class Frontier(PageStore):
             self.fail(waiting.url, reason)
             for position, link in enumerate(links):
                 self._link(waiting, link, position)
+
+    def refuse(self, urls: Iterable[str], reason: str) -> None:
+        """Note addresses that are never to be asked for, each once, and why."""
+        query = """INSERT OR IGNORE INTO urls (url, depth, level, parent, position, hops, listed,
+            written, state, reason) VALUES (?, 0, -1, 0, 0, 0, 0, '', 'failed', ?)"""
+        with self.transaction():
+            for url in urls:
+                if self.database.execute(query, (url, reason)).rowcount:
+                    self.fail(url, reason)
 
     def forgive(self) -> None:
         """Let the unreachable be tried again, as if they had not been."""
@@ -239,18 +270,22 @@ class Frontier(PageStore):
         row = self.database.execute(query, (url,)).fetchone()
         return None if row is None else list(json.loads(row[0]))
 
+    def listed(self, place: int) -> int:
+        """How many pages the sitemaps of the seeds' `place`-th site have listed so far."""
+        first = place * _SITEMAP_PAGES
+        query = "SELECT max(position) FROM sitemaps WHERE position >= ? AND position < ?"
+        found = self.database.execute(query, (first, first + _SITEMAP_PAGES)).fetchone()[0]
+        return 0 if found is None else int(found) - first
+
     def set_sitemap(
-        self, url: str, pages: Sequence[str], sitemaps: Sequence[str], place: int = 0
+        self, url: str, pages: Sequence[Address], sitemaps: Sequence[str], place: int = 0
     ) -> None:
         """Take a sitemap's pages into level 1, behind those of the same site's earlier sitemaps.
 
         place: which of the seeds' sites it is, whose order is that of their pages.
         """
-        first = place * _SITEMAP_PAGES
         with self.transaction():
-            query = "SELECT max(position) FROM sitemaps WHERE position >= ? AND position < ?"
-            found = self.database.execute(query, (first, first + _SITEMAP_PAGES)).fetchone()[0]
-            start = first if found is None else int(found)
+            start = place * _SITEMAP_PAGES + self.listed(place)
             for position, page in enumerate(pages, start=start):
                 where = {"level": 1, "parent": _BEHIND_LINKS, "position": position}
                 self._see(page, depth=1, hops=0, listed=True, **where)
@@ -270,7 +305,7 @@ class Frontier(PageStore):
         row = self.database.execute(query, (name,)).fetchone()
         return int(row[0]) if row else 0
 
-    def _link(self, waiting: Waiting, link: str, position: int, listed: bool = False) -> None:
+    def _link(self, waiting: Waiting, link: Address, position: int, listed: bool = False) -> None:
         self._see(
             link,
             depth=waiting.depth + 1,
@@ -283,7 +318,7 @@ class Frontier(PageStore):
 
     def _see(
         self,
-        url: str,
+        address: Address,
         *,
         depth: int,
         level: int,
@@ -293,18 +328,20 @@ class Frontier(PageStore):
         listed: bool = False,
     ) -> None:
         """Note an address. Found again before its level starts, the nearest and first place wins,
-        whichever was seen first; found after that, nothing changes.
+        whichever was seen first; found after that, nothing changes. Of its spellings, the plain one
+        does, else the first in the alphabet.
 
         listed: somebody vouches for it, so that it is in no trap.
         """
         self.database.execute(
-            """INSERT INTO urls (url, depth, level, parent, position, hops, listed)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
+            """INSERT INTO urls (url, depth, level, parent, position, hops, listed, written)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
                 depth = min(depth, ?2), hops = min(hops, ?6), listed = max(listed, ?7),
+                written = min(written, ?8),
                 parent = CASE WHEN (?4, ?5) < (parent, position) THEN ?4 ELSE parent END,
                 position = CASE WHEN (?4, ?5) < (parent, position) THEN ?5 ELSE position END
             WHERE rank IS NULL AND level = ?3""",
-            (url, depth, level, parent, position, hops, listed),
+            (address.url, depth, level, parent, position, hops, listed, address.written),
         )
 
     def _finish(self, url: str, state: str, reason: str = "") -> None:

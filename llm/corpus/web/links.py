@@ -8,9 +8,12 @@ from functools import lru_cache
 from lxml import etree
 
 from llm.corpus.web.feeds import NAMED
-from llm.corpus.web.urls import normalise, origin
+from llm.corpus.web.urls import Address, origin, resolve
 
 LIBRARIES = ("lxml",)
+
+MAX_LINKS = 20_000
+"""Links of one page that are followed; a page with more of them is a trap or a dump."""
 
 # Endings of addresses that hardly ever are pages with text.
 _NO_PAGES = re.compile(
@@ -22,18 +25,27 @@ _NO_PAGES = re.compile(
 
 # Directives that have a value behind a colon; any other name there is a crawler's.
 _WITH_VALUE = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
+_NOINDEX, _NOFOLLOW = {"noindex", "none"}, {"nofollow", "none"}
 
 
 @dataclass(frozen=True)
 class Links:
-    """What a page links to, normalised, in order, each once.
+    """What a page links to, in order, each once.
 
     noindex: the page asks not to be kept. feeds: the RSS and Atom feeds that it names.
+    problem: why links are missing, in one word and after a colon the details.
     """
 
-    urls: tuple[str, ...]
+    urls: tuple[Address, ...]
     noindex: bool = False
-    feeds: tuple[str, ...] = ()
+    feeds: tuple[Address, ...] = ()
+    problem: str = ""
+
+
+def read_headers(headers: Mapping[str, str], agent: str = "") -> Links:
+    """What an answer's headers say, of whatever media type it is (X-Robots-Tag)."""
+    directives = set(_directives(headers.get("x-robots-tag", ""), agent))
+    return Links((), bool(directives & _NOINDEX))
 
 
 def read_links(body: bytes, url: str, headers: Mapping[str, str], agent: str = "") -> Links:
@@ -45,9 +57,9 @@ def read_links(body: bytes, url: str, headers: Mapping[str, str], agent: str = "
     try:
         root = etree.fromstring(body, etree.HTMLParser(recover=True, no_network=True))
     except (etree.XMLSyntaxError, ValueError):
-        return Links(())
+        root = None
     if root is None:
-        return Links(())
+        return read_headers(headers, agent)
     said = [headers.get("x-robots-tag", "")]
     said += [
         meta.get("content", "")
@@ -55,25 +67,35 @@ def read_links(body: bytes, url: str, headers: Mapping[str, str], agent: str = "
         if meta.get("name", "").strip().lower() in ("robots", agent.lower() or "robots")
     ]
     directives = {word for text in said for word in _directives(text, agent)}
-    noindex = bool(directives & {"noindex", "none"})
-    if directives & {"nofollow", "none"}:
+    noindex = bool(directives & _NOINDEX)
+    if directives & _NOFOLLOW:
         return Links((), noindex)
-    base = next((normalise(item.get("href", ""), url) for item in root.iter("base")), None)
+    bases = (resolve(item.get("href", ""), url) for item in root.iter("base"))
+    base = next((found.url for found in bases if found is not None), url)
     feeds = [
-        normalise(item.get("href", ""), base or url)
+        resolve(item.get("href", ""), base)
         for item in root.iter("link")
         if "alternate" in item.get("rel", "").lower().split()
         and item.get("type", "").strip().lower() in NAMED
     ]
-    found: dict[str, None] = {}
+    found: dict[str, Address] = {}
+    problem = ""
     for anchor in root.iter("a", "area"):
         target = anchor.get("href")
         if not target or "nofollow" in anchor.get("rel", "").lower().split():
             continue
-        address = _resolve(target, base or url)
-        if address is not None and not _NO_PAGES.search(address):
-            found[address] = None
-    return Links(tuple(found), noindex, tuple(dict.fromkeys(filter(None, feeds))))
+        address = _resolve(target, base)
+        if address is None or _NO_PAGES.search(address.url):
+            continue
+        known = found.get(address.url)
+        if known is None and len(found) == MAX_LINKS:
+            problem = f"links_cut: only the first {MAX_LINKS} are followed"
+            break
+        # Of several spellings the plain one counts: it is the address that is asked for.
+        if known is None or (known.written and not address.written):
+            found[address.url] = address
+    named = tuple(dict.fromkeys(feed for feed in feeds if feed is not None))
+    return Links(tuple(found.values()), noindex, named, problem)
 
 
 def _directives(text: str, agent: str) -> Iterator[str]:
@@ -87,11 +109,11 @@ def _directives(text: str, agent: str) -> Iterator[str]:
             yield part.strip()
 
 
-def _resolve(target: str, page: str) -> str | None:
+def _resolve(target: str, page: str) -> Address | None:
     """The address that a link leads to. Those of menus, the same on every page, are looked up."""
     if target.startswith("/") and not target.startswith("//"):
         return _lookup(target, f"{origin(page)}/")
-    return normalise(target, page)
+    return resolve(target, page)
 
 
-_lookup = lru_cache(maxsize=1 << 16)(normalise)
+_lookup = lru_cache(maxsize=1 << 16)(resolve)

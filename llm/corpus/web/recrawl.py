@@ -1,8 +1,8 @@
 """What the crawl of the night before knew: so that tonight's asks only for what changed.
 
-The night before is read from its artifact: index.parquet (its pages with ETag and Last-Modified) and
+The night before is read from its artifact: index.parquet (its pages with ETag and Last-Modified),
 links.parquet (what each of them links to, so that the links of an unchanged page can be followed
-without its body). Of a page that is still the same nothing is downloaded, and nothing stored but a
+without its body) and files.parquet (robots.txt, sitemaps and feeds as they came). Of a page that is still the same nothing is downloaded, and nothing stored but a
 revisit record.
 """
 
@@ -19,8 +19,10 @@ import zstandard
 
 from llm.corpus.archive.pages import Earlier, Page
 from llm.corpus.archive.warc import terms
+from llm.corpus.web.fetch import Answer
 from llm.corpus.web.frontier import Frontier
 from llm.corpus.web.links import Links
+from llm.corpus.web.urls import Address
 from llm.step import BadInput
 
 LINKS = pa.schema(
@@ -30,9 +32,21 @@ LINKS = pa.schema(
         ("feeds", pa.list_(pa.string())),
         ("terms", pa.string()),
         ("noindex", pa.bool_()),
+        ("written", pa.map_(pa.string(), pa.string())),
     ]
 )
-"""What a page links to. terms: what its headers say may be done with it. noindex: it asks not to be kept."""
+"""What a page links to. written: of these, how those were written that are asked for otherwise. terms: what its headers say may be done with it. noindex: it asks not to be kept."""
+
+FILES = pa.schema(
+    [
+        ("url", pa.string()),
+        ("content_type", pa.string()),
+        ("etag", pa.string()),
+        ("last_modified", pa.string()),
+        ("body", pa.binary()),
+    ]
+)
+"""What was fetched that is no page and that a server can say is unchanged. body: packed with zstd."""
 
 GONE = pa.schema([("url", pa.string()), ("reason", pa.string())])
 """Pages that the night before had and that are no more, or may not be had any more."""
@@ -59,13 +73,7 @@ class Known:
 
         None where nobody knows what it links to: then its body is needed.
         """
-        if not self.packed:
-            return {}
-        found = {
-            "If-None-Match": self.earlier.etag,
-            "If-Modified-Since": self.earlier.last_modified,
-        }
-        return {name: value for name, value in found.items() if value}
+        return _conditions(self.earlier.etag, self.earlier.last_modified) if self.packed else {}
 
     def is_same(self, page: Page) -> bool:
         """Whether a page that was downloaded says what it said, as it said it."""
@@ -78,6 +86,27 @@ class Known:
         return dataclasses.replace(
             page, kind="revisit", state="unchanged", payload=b"", earlier=self.earlier
         )
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A robots.txt, a sitemap or a feed of the night before. packed: its body."""
+
+    content_type: str
+    etag: str
+    last_modified: str
+    packed: bytes
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """The headers that ask for it only if it changed."""
+        return _conditions(self.etag, self.last_modified)
+
+    def restore(self, answer: Answer) -> Answer:
+        """What the answer 304 stands for."""
+        headers = {**answer.headers, "content-type": self.content_type}
+        body = _UNPACK.decompress(self.packed)
+        return dataclasses.replace(answer, status=200, headers=headers, body=body)
 
 
 class NightBefore:
@@ -109,8 +138,36 @@ class NightBefore:
             row.get("etag") or "",
             row.get("last_modified") or "",
         )
-        about = Links(tuple(links["links"]), links["noindex"], tuple(links["feeds"]))
+        written = dict(links["written"])
+        urls, named = (
+            tuple(Address(url, written.get(url, "")) for url in links[of])
+            for of in ("links", "feeds")
+        )
+        about = Links(urls, links["noindex"], named)
         return Known(earlier, row["content_type"], about, links["terms"], found[1])
+
+    def file(self, url: str) -> KnownFile | None:
+        """What was known of a robots.txt, a sitemap or a feed."""
+        query = """SELECT content_type, etag, last_modified, body FROM earlier_files
+            WHERE url = ?"""
+        found = self.database.execute(query, (url,)).fetchone()
+        return None if found is None else KnownFile(*found)
+
+    def keep_file(self, answer: Answer, known: KnownFile | None) -> None:
+        """Keep a file for the next night, if the server can then say that it is unchanged.
+
+        known: what it was, where the server says that it is still that.
+        """
+        headers = answer.headers
+        etag = headers.get("etag", "") or (known.etag if known else "")
+        modified = headers.get("last-modified", "") or (known.last_modified if known else "")
+        if answer.status != 200 or not (etag or modified):
+            return
+        packed = known.packed if known else _PACK.compress(answer.body)
+        self.database.execute(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
+            (answer.url, headers.get("content-type", ""), etag, modified, packed),
+        )
 
     def not_seen(self) -> list[tuple[str, int]]:
         """(url, depth) of the pages of the night before that nothing has led to yet, nearest first."""
@@ -131,10 +188,17 @@ class NightBefore:
             yield {**json.loads(row), "part": "", "state": "unseen"}
 
     def write(self, out: Path) -> None:
-        """Write links.parquet, of all pages that are known, and gone.parquet."""
+        """Write links.parquet, of all pages that are known, files.parquet and gone.parquet."""
         with pq.ParquetWriter(out / "links.parquet", LINKS, compression="zstd") as writer:
             for batch in _batches(self._all_links()):
                 writer.write_table(pa.Table.from_pylist(batch, schema=LINKS))
+        names = FILES.names
+        found = self.database.execute(f"SELECT {', '.join(names)} FROM files ORDER BY url")
+        with pq.ParquetWriter(out / "files.parquet", FILES) as writer:
+            for row in found:
+                writer.write_table(
+                    pa.Table.from_pylist([dict(zip(names, row, strict=True))], schema=FILES)
+                )
         rows = [{"url": url, "reason": reason} for url, reason in self.gone()]
         table = pa.Table.from_pylist(rows, schema=GONE)
         pq.write_table(table, out / "gone.parquet", compression="zstd")
@@ -157,6 +221,13 @@ class NightBefore:
                     packed = [(_packed(row), row["url"]) for row in batch.to_pylist()]
                     query = "UPDATE earlier SET links = ? WHERE url = ?"
                     self.database.executemany(query, packed)
+            if not (folder / "files.parquet").exists():
+                return
+            with pq.ParquetFile(folder / "files.parquet") as files:
+                for number in range(files.num_row_groups):
+                    rows = [tuple(row.values()) for row in files.read_row_group(number).to_pylist()]
+                    query = "INSERT OR REPLACE INTO earlier_files VALUES (?, ?, ?, ?, ?)"
+                    self.database.executemany(query, rows)
         except (OSError, pa.ArrowException, KeyError) as error:
             raise BadInput(
                 f"the crawl of the night before in {folder} cannot be read ({error}): set "
@@ -181,8 +252,18 @@ class NightBefore:
 
 def found_on(page: Page, links: Links) -> bytes:
     """What is kept for the next night of a page that was downloaded."""
-    about = {"links": links.urls, "feeds": links.feeds, "noindex": links.noindex}
+    about = {
+        "links": [found.url for found in links.urls],
+        "feeds": [found.url for found in links.feeds],
+        "noindex": links.noindex,
+        "written": [found for found in (*links.urls, *links.feeds) if found.written],
+    }
     return _packed({**about, "terms": "\n".join(terms(page.headers))})
+
+
+def _conditions(etag: str, last_modified: str) -> dict[str, str]:
+    found = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+    return {name: value for name, value in found.items() if value}
 
 
 def _packed(row: Mapping[str, Any]) -> bytes:
@@ -191,9 +272,10 @@ def _packed(row: Mapping[str, Any]) -> bytes:
 
 def _links(packed: bytes) -> dict[str, Any]:
     if not packed:
-        return {"links": [], "feeds": [], "terms": "", "noindex": False}
+        return {"links": [], "feeds": [], "terms": "", "noindex": False, "written": []}
     row: dict[str, Any] = json.loads(_UNPACK.decompress(packed))
     row.pop("url", None)
+    row["written"] = [tuple(pair) for pair in row.get("written") or ()]
     return row
 
 

@@ -14,6 +14,8 @@ _MAX_PARTS = 40
 _MAX_PARAMETERS = 16
 _MAX_SAME_PARAMETER = 4
 
+ENDLESS = "trap: endless by itself"
+
 # How much more is let in of a path with whatever parameters than with the same ones.
 _ANY_PARAMETERS = 4
 
@@ -21,7 +23,9 @@ _MONTHS = (
     "jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sep(tember)?|oct(ober)?"
 )
 _VARIES = re.compile(
-    rf"[0-9a-f]{{8}}(?:-?[0-9a-f]{{4}}){{3}}-?[0-9a-f]{{12}}|[0-9a-f]{{16,}}|\d+"
+    rf"[0-9a-f]{{8}}(?:-?[0-9a-f]{{4}}){{3}}-?[0-9a-f]{{12}}|[0-9a-f]{{16,}}"
+    # Letters and digits without any pause: a token of a session, a number to the base of 36.
+    rf"|(?<![a-z0-9])(?=[a-z]*\d)(?=\d*[a-z])[a-z0-9]{{16,}}|\d+"
     rf"|(?<![a-z])(?:{_MONTHS}|nov(ember)?|dec(ember)?)(?![a-z])",
     re.IGNORECASE,
 )

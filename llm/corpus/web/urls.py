@@ -1,8 +1,12 @@
 """One address, one spelling: URLs normalised so that a page is fetched once (RFC 3986, section 6)."""
 
+import ipaddress
 import re
-from fnmatch import fnmatchcase
-from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import quote, unquote, unquote_to_bytes, urljoin, urlsplit, urlunsplit
+
+import idna
 
 # Parameters that say where a visitor came from or who he is, never which page it is.
 _TRACKING = re.compile(
@@ -25,12 +29,25 @@ _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
 
+class Address(NamedTuple):
+    """An address in its one spelling, and as it was written: "" where that is the same."""
+
+    url: str
+    written: str = ""
+
+
 def normalise(url: str, base: str | None = None) -> str | None:
     """The one spelling of a web address, or None for what is no page (mailto:, javascript:, ...).
 
     Resolves against `base`; lowercases scheme and host (IDNA), drops user names, default ports,
     fragments and tracking parameters, sorts the query, resolves dots and unifies escapes.
     """
+    found = resolve(url, base)
+    return None if found is None else found.url
+
+
+def resolve(url: str, base: str | None = None) -> Address | None:
+    """As `normalise`, with the path and query as they were written, for what robots.txt says of them."""
     try:
         whole = urljoin(base, url.strip()) if base else url.strip()
         parts = urlsplit(whole)
@@ -43,7 +60,23 @@ def normalise(url: str, base: str | None = None) -> str | None:
     except ValueError:  # also what idna and lone surrogates raise
         return None
     netloc = name if port in (None, _DEFAULT_PORTS[scheme]) else f"{name}:{port}"
-    return urlunsplit((scheme, netloc, path, query, ""))
+    one = urlunsplit((scheme, netloc, path, query, ""))
+    written = urlunsplit((scheme, netloc, parts.path or "/", parts.query, ""))
+    return Address(one, "" if written == one else written)
+
+
+def host_name(text: str) -> str:
+    """A host as recipes name it, with its port unless that is the default, in its one spelling.
+
+    Raises ValueError for what is no host, such as a whole address.
+    """
+    found = None if set(text) & set("/?#@ ") else normalise(f"http://{text}/")
+    if found is None:
+        raise ValueError(
+            f"{text!r} is no host name: write it without scheme and path, like docs.example.org or "
+            "localhost:8000"
+        )
+    return host(found).removesuffix(":443")
 
 
 def origin(url: str) -> str:
@@ -64,17 +97,28 @@ def bare(name: str) -> str:
 
 def matches(url: str, patterns: tuple[str, ...]) -> bool:
     """Whether any of the patterns (`*` stands for anything) is the whole address."""
-    return any(fnmatchcase(url, pattern) for pattern in patterns)
+    return any(_pattern(pattern).fullmatch(url) for pattern in patterns)
 
 
+@lru_cache(maxsize=4096)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, re.split(r"\*+", text))), re.DOTALL)
+
+
+@lru_cache(maxsize=1 << 14)
 def _host_name(name: str) -> str:
-    name = name.rstrip(".").lower()
+    """A host name in ASCII. Raises ValueError for what no name server knows (RFC 1035, 5890)."""
+    name = name.removesuffix(".").lower()
     if ":" in name:  # an IPv6 address
-        return f"[{name}]"
+        return f"[{ipaddress.IPv6Address(name)}]"
     if not name.isascii():
         name = name.encode("idna").decode()
-    if not re.fullmatch(r"[a-z0-9._-]+", name):
+    labels = name.split(".")
+    if len(name) > 253 or not all(re.fullmatch(r"[a-z0-9_-]{1,63}", label) for label in labels):
         raise ValueError(f"no host name: {name!r}")
+    for coded in (*labels, name):
+        if coded.startswith("xn--"):
+            idna.decode(coded)
     return name
 
 
@@ -106,13 +150,25 @@ def _without_dots(path: str) -> str:
 
 
 def _query(query: str) -> str:
-    if not query:
-        return ""
-    pairs = parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
-    kept = sorted(pair for pair in pairs if not _says_nothing(*pair))
-    if "=" not in query and len(kept) == 1:  # `?print` and `?print=` may differ for the server
-        return _unify(query)
-    return urlencode(kept, encoding="utf-8", errors="surrogateescape")
+    """The parameters in order, without those that tell of the visitor only.
+
+    `?print` and `?print=`, `+` and `%20` may differ for a server or its robots.txt, and stay.
+    """
+    kept = []
+    for pair in filter(None, query.split("&")):
+        name, equals, value = pair.partition("=")
+        meant = (_meant(name), _meant(value))
+        if not _says_nothing(*meant):
+            kept.append((meant, f"{_escaped(name)}{equals}{_escaped(value)}"))
+    return "&".join(spelled for _, spelled in sorted(kept))
+
+
+def _meant(text: str) -> str:
+    return unquote(text.replace("+", " "), errors="surrogateescape")
+
+
+def _escaped(text: str) -> str:
+    return "+".join(quote(unquote_to_bytes(piece), safe="") for piece in text.split("+"))
 
 
 def _says_nothing(name: str, value: str) -> bool:

@@ -1,9 +1,11 @@
 """The section of a recipe that says which web sites to crawl, and with what manners."""
 
+from collections import Counter
 from typing import Literal
 
 from llm.corpus.web.fetch import Limits
 from llm.corpus.web.login import check_headers
+from llm.corpus.web.urls import bare, host, host_name, normalise
 from llm.settings import section, setting
 
 
@@ -159,3 +161,17 @@ class WebSource:
 
     def __post_init__(self) -> None:
         check_headers(self.headers)
+        hosts = {bare(host_name(name)) for name in self.hosts}
+        budgets = Counter(map(host_name, self.budgets))
+        twice = [name for name, count in budgets.items() if count > 1]
+        if twice:
+            raise ValueError(f"budgets names {twice[0]} more than once, in other spellings")
+        seeds = [normalise(seed) for seed in self.seeds]
+        known = hosts or {bare(host(seed)) for seed in seeds if seed is not None}
+        unknown = [name for name in budgets if bare(name) not in known]
+        # A seed that is no address (`builtin:...`) has a host that is not known here.
+        if unknown and None not in seeds:
+            raise ValueError(
+                f"budgets names {unknown[0]}, which is none of the crawl's hosts: correct it, or add it "
+                "to hosts"
+            )

@@ -39,23 +39,17 @@ class LanguageModel(nn.Module):
         x = self.hidden_states(tokens, segments)
         return F.linear(x, self.output_matrix().to(x.dtype)).float()
 
-    def loss(
-        self, tokens: Tensor, targets: Tensor, segments: Tensor | None = None, ignore: int = -100
-    ) -> Tensor:
+    def loss(self, tokens: Tensor, targets: Tensor, segments: Tensor | None = None) -> Tensor:
         """Sum over targets (B, T) of -ln p(target | tokens so far): a float32 scalar, in nats.
 
-        Targets equal to `ignore` count nothing.
+        Targets of -100 count nothing.
         """
         x = self.hidden_states(tokens, segments).flatten(0, 1)
-        return summed_loss(x, self.output_matrix(), targets.flatten(), ignore)
+        return summed_loss(x, self.output_matrix(), targets.flatten())
 
-    @torch.no_grad()
-    def token_losses(
-        self, tokens: Tensor, targets: Tensor, segments: Tensor | None = None, ignore: int = -100
-    ) -> Tensor:
-        """-ln p(target) of every position, (B, T) float32 in nats, 0 where it is `ignore`."""
-        x = self.hidden_states(tokens, segments).flatten(0, 1)
-        return token_losses(x, self.output_matrix(), targets.flatten(), ignore).view(targets.shape)
+    def row_losses(self, x: Tensor, targets: Tensor) -> Tensor:
+        """-ln p(target) of hidden states (N, d_model): (N,) float32 in nats, without gradients."""
+        return token_losses(x, self.output_matrix(), targets)
 
     def output_matrix(self) -> Tensor:
         """The head's weights (vocabulary, d_model): the embedding's."""

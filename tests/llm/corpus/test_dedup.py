@@ -58,6 +58,50 @@ def test_seeded_edits_are_found_by_band_and_nothing_else_is() -> None:
     assert sum(0.5 < value < 0.8 for value in true) > 200
 
 
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.6])
+def test_pairs_that_are_less_alike_are_found_as_brute_force_finds_them(threshold: float) -> None:
+    rng = random.Random(int(threshold * 10))
+    texts = []
+    for at in range(150):
+        original = prose(rng, 200)
+        # A pair that shares s of n n-grams has a similarity of s / (2 n - s).
+        shared = round(200 * 2 * threshold / (1 + threshold)) + at % 20 - 6
+        texts += [" ".join(original), " ".join(original[:shared] + prose(rng, 200 - shared))]
+    grams = [word_5_grams(text) for text in texts]
+    alike = {
+        (a, b)
+        for a in range(len(texts))
+        for b in range(a)
+        if similarity(grams[a], grams[b]) >= threshold
+    }
+    assert len(alike) > 75
+    found = near_duplicates(texts, threshold)
+    together = {(max(one[:2]), min(one[:2])) for one in found}
+    assert together <= alike
+    assert len(together) >= 0.97 * len(alike)
+
+
+def test_bands_that_would_miss_most_are_refused() -> None:
+    for given in ({"bands": 16, "rows": 7}, {"rows": 50}):
+        with pytest.raises(ValueError, match=r"bands: .* with rows: .* similarity 0.5"):
+            NearSettings(similarity=0.5, **given)
+    assert NearSettings().banding() == NearSettings(bands=16, rows=7).banding()
+
+
+def test_a_night_finds_pairs_that_are_half_alike(tmp_path: Path, context: Context) -> None:
+    rng = random.Random(3)
+    texts = []
+    for at in range(60):
+        original = prose(rng, 200)
+        copy = original[:140] + prose(rng, 60)
+        texts += [
+            (f"http://a.test/{at}/{n}", " ".join(one)) for n, one in enumerate((original, copy))
+        ]
+    folder = write_documents(tmp_path / "all", texts)
+    result = run(context, "a", [folder], near=NearSettings(similarity=0.5))
+    assert result.counts["near"] >= 59
+
+
 def test_pages_of_one_template_are_not_duplicates() -> None:
     rng = random.Random(2)
     frame = prose(rng, 120)
@@ -93,9 +137,25 @@ def test_the_threshold_is_kept_to_and_must_be_a_similarity() -> None:
         near_duplicates(texts, 1.5)
 
 
-@pytest.mark.parametrize("texts", [[], [""], ["", ""], ["...", "!"], ["one", "two"]])
+@pytest.mark.parametrize("texts", [[], [""], ["", "..."], ["...", "!"], ["one", "two"]])
 def test_texts_with_nothing_in_common_are_no_duplicates(texts: list[str]) -> None:
     assert near_duplicates(texts, 0.8) == []
+
+
+def test_texts_without_words_repeat_their_equals_only() -> None:
+    assert near_duplicates(["", "😀" * 50, "a b", "😀" * 50, "", "😀" * 49, ""]) == [
+        (3, 1, 1.0),
+        (4, 0, 1.0),
+        (6, 0, 1.0),
+    ]
+
+
+def test_any_texts_are_taken_but_a_single_one() -> None:
+    text = " ".join(prose(random.Random(5), 50))
+    assert near_duplicates(one for one in (text, text)) == [(1, 0, 1.0)]
+    assert near_duplicates([f"{text} \ud800", f"{text} \udfff"]) == [(1, 0, 1.0)]
+    with pytest.raises(TypeError, match="single str"):
+        near_duplicates(text)
 
 
 def test_short_texts_repeat_each_other_when_all_their_words_agree() -> None:

@@ -67,3 +67,9 @@ def test_text_without_letters_is_undetermined(text: str) -> None:
 def test_scores_lie_between_nought_and_one() -> None:
     for text in ("Das ist ein Haus.", "os.path.join(a, b)", "x", "The cat sat on the mat."):
         assert 0 <= identify(text).score <= 1
+
+
+def test_half_a_character_changes_nothing() -> None:
+    text = "All human beings are born free and equal in dignity and rights."
+    assert identify(f"{text} \ud83d").code == "en"
+    assert identify("\ud83d\ud83d") == ("und", 0.0)

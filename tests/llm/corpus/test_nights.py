@@ -64,7 +64,7 @@ def test_an_earlier_night_wins_whatever_tonight_brings(tmp_path: Path, context: 
         if own in old:
             assert (row["kind"], row["of"], row["cluster"]) == ("seen", own, own)
         elif row["kind"] == "none":
-            # 14 bands of 8 rows find 99.9 % of such pairs (the chances of 40 of them).
+            # 16 bands of 7 rows find 99.9 % of such pairs (the chances of 40 of them).
             assert nearest < 0.9
         else:
             assert alike(texts[own], texts[row["of"]]) >= 0.8

@@ -75,6 +75,11 @@ def test_email_spans_are_those_that_dolma_masks(shared_data: Path) -> None:
             "<<email>>, '<email>'; mailto:<email>?subject=1",
         ),
         ("user=joe@x.org|o'neil@irish.ie", "user=<email>|<email>"),
+        ("müller@example.com, JOSÉ.Peña@example.com", "<email>, <email>"),
+        ("jose\u0301@example.com info@exämple.de", "<email> <email>"),
+        ("nguyễn@bücher-straße.example.at.", "<email>."),
+        ("邮箱abc@example.com，电话", "邮箱<email>，电话"),
+        ("почта ivan@пример.com", "почта <email>"),
         ("from 8.8.8.8 and (93.184.216.34:80).", "from <ip> and (<ip>:80)."),
         ("client_ip = 48.90.248.226, next", "client_ip = <ip>, next"),
         ("2001:4860:4860::8888 and [2606:4700::1111]:443", "<ip> and [<ip>]:443"),
@@ -117,6 +122,22 @@ def test_addresses_are_masked_by_kind(text: str, masked: str) -> None:
             "-----END RSA PRIVATE KEY-----\nend",
             "<secret>\nend",
         ),
+        (
+            "postgres://admin:hunter2secret@db.example.com/x redis://:p4ss@10.0.0.1",
+            "postgres://admin:<secret>@db.example.com/x redis://:<secret>@10.0.0.1",
+        ),
+        (
+            "Authorization: Bearer 9f86d081884c7d659a2feaa0c55ad015",
+            "Authorization: Bearer <secret>",
+        ),
+        ("'authorization': 'Basic dXNlcjE6cGFzczI5WWx4Q0E='", "'authorization': 'Basic <secret>'"),
+        ("SG." + "aB3_x" * 4 + "-9.k" + "Zq7-w2" * 7, "<secret>"),
+        ("bot 110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1 x", "bot <secret> x"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7\n"
+            "VJTUt9Us8cKjMzEfYyjiWA4R4/M2bS1GB4t7NXp98C3SC6dVMvDuictG\neYt0ww==\nThat was the key.",
+            "<secret>\nThat was the key.",
+        ),
     ],
 )
 def test_numbers_and_secrets_are_masked_by_kind(text: str, masked: str) -> None:
@@ -136,6 +157,10 @@ def test_numbers_and_secrets_are_masked_by_kind(text: str, masked: str) -> None:
         "commit 9fceb02d0ae598e95dc970b74767f19372d61af8, sha256:e3b0c44298fc1c149afbf4c8996fb924",
         "token = tokenizer.next_token_from_stream; key=lambda item: item[0], password=getpass()",
         "secret_key: str = 'change-me-to-something-random', api_key=YOUR_API_KEY_HERE_PLEASE",
+        "postgres://user:<password>@host/ http://u:${PASSWORD}@h ssh://git@h:22/x http://h:80/a@b",
+        "the bearer certificates_of_deposit, Bearer YOUR_TOKEN_GOES_RIGHT_HERE",
+        "-----BEGIN PRIVATE KEY----- and ends with a line of the same kind, as the standard says",
+        "12:ABCDEFGH SG.1.2 10:AM, 123456:Abracadabra",
         "$905-674-3793 /905-674-3793/ v905.674.3793 905-674-37931 SSN 460-89-9847",
     ],
 )
@@ -193,7 +218,9 @@ def test_masked_text_has_nothing_left_to_mask() -> None:
     [
         *("a", "a.", "1.", "a@", ":", "a:b", "1.1.1.1.", "x@y.", "f:", "1", "1 ", "12-", "DE12"),
         *("4111 1111 1111 ", "+1 650 ", "token=", "key: a1", "eyJ", "eyJaaaaaaaaaa.", "AKIA"),
-        "-----BEGIN PRIVATE KEY-----",
+        *("-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\n" + "A" * 40 + "\n"),
+        *("://", "://a:", "://a:b", "bearer ", "authorization: ", "1:A", "SG.", "é", "a@é", "@é."),
+        "-----BEGIN PRIVATE KEY-----" + "\n" * 40,
     ],
 )
 def test_no_text_takes_long(unit: str) -> None:

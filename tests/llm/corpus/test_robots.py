@@ -1,6 +1,7 @@
 """robots.txt must be read as RFC 9309 and the rest of the world read it."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,8 @@ def test_a_rule_says_nothing_of_other_addresses(rule: str, path: str) -> None:
         (["User-agent: penstock/9.9", "Disallow: /x"], "penstock/0.1", False),
         (["User-agent: penstock"], "Mozilla/5.0 (compatible; Penstock/1.0)", True),
         (["User-agent: penstock", "Disallow: /x"], "Mozilla/5.0 (compatible; Penstock/1)", False),
+        (["User-agent: bot", "Disallow: /x"], "Penstock/0.1 (+https://x/bot)", True),
+        (["User-agent: penstock", "Disallow: /x"], "Penstock 0.1", False),
         # 2.2.4: other records end no group, wherever they stand.
         (["User-agent: penstock", "Crawl-delay: 3", "User-agent: b", "Disallow: /x"], "penstock", False),
         (["User-agent: penstock", "Sitemap: http://a.de/s", "User-agent: b", "Disallow: /x"], "penstock", False),
@@ -188,3 +191,10 @@ def test_at_least_500_kib_are_read_and_the_rest_does_not_matter() -> None:
     rules = robots.from_response(200, body + filler * 9999 + b"Disallow: /late\n", "penstock")
     assert not rules.allowed("http://example.com/early")
     assert rules.allowed("http://example.com/late")
+
+
+def test_a_robots_txt_with_heaps_of_crawlers_is_read_at_once() -> None:
+    text = "".join(f"User-agent: bot{i}\n" for i in range(30_000)) + "Disallow: /x"
+    started = time.process_time()
+    assert verdict(text, "/x")
+    assert time.process_time() - started < 2

@@ -5,6 +5,7 @@ import random
 import re
 import threading
 import time
+import zipfile
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -261,6 +262,8 @@ def test_the_two_orders_of_a_pair_are_different_pairs() -> None:
         ("th", "ที่นี่ และที่โน่น", 3, 2),
         ("de", "Der Hund und die Katze.", 6, 3),
         ("ar", "في البيت من على", 4, 3),
+        ("am", "ሁሉም፡ሰዎች፡እኩል፡ናቸው።", 5, math.nan),
+        ("bo", "བོད་སྐད་ཡིན།", 4, math.nan),
         ("la", "Gallia est omnis divisa", 4, math.nan),
     ],
 )
@@ -275,6 +278,31 @@ def test_words_and_stop_words_suit_the_script(
 def test_sentences_are_counted_line_by_line() -> None:
     text = "One. Two? (Three!) Four\nMr. Five is here...\n\nsix."
     assert signals([text])["sentences"][0] == 4 + 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("ሁሉም ሰዎች እኩል ናቸው። ነጻ ናቸው። አዎን", 3),
+        ("བོད་སྐད་ཡིན། བོད་ཡིག་ཡིན། །", 2),
+        ("မြန်မာစာ။ မြန်မာစကား။", 2),
+        ("Բոլոր մարդիկ ծնվում են ազատ։ Նրանք հավասար են։", 2),
+        ("सब मनुष्य समान हैं। वे स्वतंत्र हैं।", 2),
+    ],
+)
+def test_sentences_end_as_the_script_ends_them(text: str, sentences: int) -> None:
+    assert signals([text])["sentences"][0] == sentences
+
+
+@pytest.mark.real_data
+def test_words_of_a_declaration_are_words_in_scripts_with_separators(shared_data: Path) -> None:
+    with zipfile.ZipFile(shared_data / "lm/udhr2/udhr2.zip") as archive:
+        for name, separator, ends in (("amh", "፡", "።"), ("bod", "་", "།༎༏༐")):
+            text = archive.read(f"udhr2/{name}.txt").decode()
+            measured = signals([text])
+            runs = re.split(rf"[\s{separator}{ends}]+", text)
+            assert measured["words"][0] == pytest.approx(len([*filter(None, runs)]), rel=0.05)
+            assert 2.5 < measured["mean_word_length"][0] < 6
 
 
 def test_the_pass_leaves_other_threads_alone() -> None:

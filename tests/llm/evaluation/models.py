@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
 from llm.models import folder as model_folder
-from llm.models.config import DecoderConfig
+from llm.models.config import ModelConfig
 from llm.models.decoder import Decoder
 from llm.tokens.special import SPECIAL_TOKENS
 
@@ -32,7 +32,7 @@ def write_model(artifact: Path, zero: bool = False, seed: int = 1) -> Decoder:
     """Save a small decoder to artifact/model; zero: one that finds all tokens equally likely."""
     artifact.mkdir(parents=True, exist_ok=True)
     tokenizer = write_tokenizer(artifact / "tokenizer.json")
-    config = DecoderConfig(
+    config = ModelConfig(
         vocabulary=Tokenizer.from_file(str(tokenizer)).get_vocab_size(),
         layers=2,
         d_model=32,

@@ -1,73 +1,11 @@
-"""The reference model stories260K (llama2.c's .bin layout) and its tokenizer, for outside checks."""
+"""The tokenizer of the reference model stories260K, for outside checks."""
 
 import struct
 from pathlib import Path
 
 import numpy as np
-import torch
-
-from llm.models.config import DecoderConfig
-from llm.models.decoder import Decoder
 
 BEGIN = 1
-
-
-def load_model(path: Path) -> Decoder:
-    """Seven int32 of sizes, then float32 weights, each kind for all layers together."""
-    data = path.read_bytes()
-    width, hidden, layers, heads, kv_heads, vocabulary, context = struct.unpack("<7i", data[:28])
-    head_dim = width // heads
-    config = DecoderConfig(
-        vocabulary=vocabulary,
-        layers=layers,
-        d_model=width,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        hidden=hidden,
-        context_length=context,
-        rope_theta=10_000.0,
-        norm_epsilon=1e-5,
-        tie_embeddings=True,
-        qk_norm=False,
-    )
-    values = np.frombuffer(data, "<f4", offset=28)
-    taken = 0
-
-    def take(*shape: int) -> torch.Tensor:
-        nonlocal taken
-        size = int(np.prod(shape))
-        part = values[taken : taken + size].reshape(shape).copy()
-        taken += size
-        return torch.from_numpy(part)
-
-    def halves(weight: torch.Tensor) -> torch.Tensor:
-        """Rotary pairs stand beside each other there, and half a head apart in our layout."""
-        pairs = weight.view(-1, head_dim // 2, 2, width)
-        return pairs.transpose(1, 2).reshape(weight.shape)
-
-    kinds = {
-        "embedding": take(vocabulary, width),
-        "attention_norm": take(layers, width),
-        "attention.query": take(layers, width, width),
-        "attention.key": take(layers, kv_heads * head_dim, width),
-        "attention.value": take(layers, kv_heads * head_dim, width),
-        "attention.output": take(layers, width, width),
-        "feed_forward_norm": take(layers, width),
-        "feed_forward.gate": take(layers, hidden, width),
-        "feed_forward.down": take(layers, width, hidden),
-        "feed_forward.up": take(layers, hidden, width),
-        "norm": take(width),
-    }
-    state = {"embedding": kinds.pop("embedding"), "norm.weight": kinds.pop("norm")}
-    for kind, tensor in kinds.items():
-        for layer in range(layers):
-            turned = kind in ("attention.query", "attention.key")
-            weight = halves(tensor[layer]) if turned else tensor[layer]
-            state[f"blocks.{layer}.{kind}.weight"] = weight
-    model = Decoder(config)
-    model.load_state_dict(state)
-    return model.eval()
 
 
 class StoryTokenizer:

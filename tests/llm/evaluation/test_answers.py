@@ -10,7 +10,7 @@ import torch
 from llm.evaluation.answers import AnswerSettings, MeasureAnswers, measure, read
 from llm.models import folder as model_folder
 from llm.step import BadInput, Context
-from llm.training.conversations import IGNORE, pack
+from llm.training.conversations import pack
 from llm.training.conversations import read as read_for_training
 from tests.llm.evaluation.models import CONTEXT, write_model
 
@@ -63,7 +63,7 @@ def test_the_loss_is_the_one_that_fine_tuning_minimises(tmp_path: Path, context:
     packed = pack(examples, CONTEXT, padding=3)
     with torch.no_grad():
         summed = model.loss(
-            *(torch.tensor(a) for a in (packed.tokens, packed.targets, packed.segments)), IGNORE
+            *(torch.tensor(a) for a in (packed.tokens, packed.targets, packed.segments))
         )
     assert result["nats_per_token"] == pytest.approx(summed.item() / packed.answer_tokens, rel=1e-5)
 

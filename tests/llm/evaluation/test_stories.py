@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from llm.evaluation.scoring import score
+from llm.models import llama2c
 from llm.models.generation import generate
-from tests.llm.evaluation.stories import BEGIN, StoryTokenizer, load_model
+from tests.llm.evaluation.stories import BEGIN, StoryTokenizer
 
 pytestmark = pytest.mark.real_data
 
 
 def test_stories260k_scores_five_stories_with_the_published_figures(shared_data: Path) -> None:
-    model = load_model(shared_data / "model/stories260K/stories260K.bin")
+    model = llama2c.read(shared_data / "model/stories260K/stories260K.bin")
     tokenizer = StoryTokenizer(shared_data / "model/stories260K/tok512.bin")
     file = shared_data / "lm/tinystories_sample/tinystories_sample.txt"
     stories = [story.strip() for story in file.read_text("utf8").split("<|endoftext|>")]
@@ -28,7 +29,7 @@ def test_stories260k_scores_five_stories_with_the_published_figures(shared_data:
 
 def test_stories260k_writes_greedily_what_llama2c_prints(shared_data: Path) -> None:
     folder = shared_data / "model/stories260K"
-    model = load_model(folder / "stories260K.bin")
+    model = llama2c.read(folder / "stories260K.bin")
     tokenizer = StoryTokenizer(folder / "tok512.bin")
     ids = list(generate(model, [BEGIN], max_new_tokens=200, stop_ids=[BEGIN]))
     assert (

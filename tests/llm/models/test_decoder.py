@@ -1,5 +1,6 @@
 """The decoder against transformers: loss and gradients; what it does with precision and segments."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCau
 from llm.models import folder
 from llm.models.config import ModelSettings
 from llm.models.decoder import Decoder
+from llm.models.layouts import llama
+from llm.models.layouts.table import stored_name
+from tests.llm.models.random_weights import randomise
 
 VOCABULARY, LENGTH = 83, 70
 SETTINGS = ModelSettings(layers=2, d_model=48, heads=4, kv_heads=2, context_length=LENGTH)
@@ -70,10 +74,11 @@ def test_loss_and_gradients_equal_transformers(
     torch.testing.assert_close(loss, expected)
     loss.backward()
     expected.backward()
+    table = llama.table(ours.config, [name for name, _ in ours.named_parameters()])
     gradients = {name: parameter.grad for name, parameter in theirs.named_parameters()}
     for name, parameter in ours.named_parameters():
         torch.testing.assert_close(
-            parameter.grad, gradients[folder.layout_name(name)], atol=1e-5, rtol=1e-3, msg=name
+            parameter.grad, gradients[stored_name(table, name)], atol=1e-5, rtol=1e-3, msg=name
         )
 
 
@@ -147,3 +152,61 @@ def test_first_weights_hang_on_the_seed_alone_and_predict_every_token_alike(
 def test_more_tokens_than_the_context_are_refused(model: Decoder) -> None:
     with pytest.raises(ValueError, match="71 tokens are more than the context length of 70"):
         model(torch.zeros(1, LENGTH + 1, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"preset": "gpt2"}, {"window": 6}, {"attention_soft_cap": 1.0}, {"norm_position": "post"}],
+)
+def test_segments_are_rows_of_their_own_for_every_kind_of_block(changes: dict[str, Any]) -> None:
+    sizes: dict[str, Any] = {"layers": 2, "d_model": 48, "heads": 4, "context_length": 30}
+    model = Decoder(ModelSettings(**{**sizes, **changes}).resolve(VOCABULARY))
+    randomise(model)
+    tokens = torch.randint(VOCABULARY, (1, 30), generator=torch.Generator().manual_seed(3))
+    segments = torch.tensor([[1] * 11 + [2] * 19])
+    apart = torch.cat((model(tokens[:, :11]), model(tokens[:, 11:])), dim=1)
+    torch.testing.assert_close(model(tokens, segments), apart, atol=1e-4, rtol=1e-4)
+
+
+def test_dropout_is_drawn_in_training_alone_and_from_torchs_seed(
+    rows: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    model = Decoder(dataclasses.replace(SETTINGS.resolve(VOCABULARY), dropout=0.2))
+    randomise(model)
+    losses = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        losses.append(model.loss(*rows).item())
+    assert losses[0] == losses[1] != losses[2]
+    with torch.no_grad():  # still in training mode, and yet what only measures sees all of it
+        measured = model.loss(*rows).item()
+    assert measured == pytest.approx(model.eval().loss(*rows).item())
+    assert losses[0] != pytest.approx(measured)
+
+
+def test_z_loss_changes_gradients_and_not_the_loss(
+    model: Decoder, rows: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    tokens, targets = rows
+    plain = model.loss(tokens, targets)
+    (slope,) = torch.autograd.grad(plain, model.norm.weight)
+    model.z_loss = 0.01
+    found = model.loss(tokens, targets)
+    assert found.item() == plain.item()
+    squares = (model(tokens).logsumexp(-1).square() * (targets != -100)).sum()
+    (more,) = torch.autograd.grad(squares, model.norm.weight)
+    (with_z,) = torch.autograd.grad(found, model.norm.weight)
+    torch.testing.assert_close(with_z, slope + 0.01 * more, atol=1e-4, rtol=1e-3)
+
+
+def test_normal_first_weights_are_gpt2s() -> None:
+    settings = ModelSettings(preset="gpt2", layers=8, d_model=128)
+    model = Decoder(settings.resolve(VOCABULARY))
+    model.initialise(seed=0)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 1:
+            assert (parameter == (0.0 if name.endswith("bias") else 1.0)).all(), name
+            continue
+        residual = name.endswith(("output.weight", "down.weight"))
+        wanted = 0.02 / 4 if residual else 0.02  # 4 = sqrt(2 * 8)
+        assert parameter.std().item() == pytest.approx(wanted, rel=0.05), name

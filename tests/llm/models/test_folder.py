@@ -1,5 +1,6 @@
 """Model folders: transformers reads what is written here and the other way round, logits equal."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -19,20 +18,14 @@ from transformers import (
 )
 
 from llm.models import folder
+from llm.models.build import build
 from llm.models.config import ModelSettings
 from llm.models.decoder import Decoder
 from llm.step import BadInput
+from tests.llm.models.random_weights import randomise
 
 VOCABULARY = 97
 SIZES = {"layers": 2, "d_model": 48, "heads": 4, "kv_heads": 2, "context_length": 32}
-
-
-def randomise(model: torch.nn.Module) -> None:
-    """Random everything, norms too, so that no weight can be left out or swapped unseen."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2 + 0.05)
 
 
 def decoder(**changes: Any) -> Decoder:
@@ -43,17 +36,6 @@ def decoder(**changes: Any) -> Decoder:
 
 def tokens() -> torch.Tensor:
     return torch.randint(VOCABULARY, (3, 32), generator=torch.Generator().manual_seed(2))
-
-
-@pytest.fixture
-def tokenizer_json(tmp_path: Path) -> Path:
-    words = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"]
-    words += [f"word{number}" for number in range(VOCABULARY - len(words))]
-    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="word0"))
-    tokenizer.add_special_tokens(words[:4])
-    path = tmp_path / "some-tokenizer.json"
-    tokenizer.save(str(path))
-    return path
 
 
 @pytest.mark.parametrize("preset", ["qwen3", "llama"])
@@ -141,10 +123,10 @@ def test_transformers_reads_the_tokenizer_and_its_chat_template(
         ({"model_type": "gemma3"}, "model_type 'gemma3'"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
         ({"attention_bias": True}, "attention_bias True"),
-        ({"use_sliding_window": True}, "use_sliding_window True"),
+        ({"use_sliding_window": True}, "with sliding_window None"),
         (
             {"layer_types": ["full_attention", "sliding_attention"]},
-            "layer_types 'sliding_attention'",
+            r"layer_types \['full_attention', 'sliding_attention'\]",
         ),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_scaling 'yarn'"),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": None}, "'linear'"),
@@ -191,3 +173,56 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path, tokenizer_
     folder.save(model, tmp_path, tokenizer_json)
     with pytest.raises(BadInput, match="has 97 tokens"):
         folder.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"architecture": "encoder", "window": 4, "full_attention_every": 2},
+        {"architecture": "encoder", "next_sentence": True, "token_types": 2},
+        {"architecture": "encoder_decoder", "preset": "gpt2"},
+        {"logit_soft_cap": 20.0, "attention_soft_cap": 30.0},
+        {"feed_forward": "relu2", "norm_position": "post", "tie_embeddings": False},
+    ],
+)
+def test_a_model_that_fits_no_layout_is_kept_in_our_own(
+    changes: dict[str, Any], tmp_path: Path, tokenizer_json: Path
+) -> None:
+    model = build(ModelSettings(**{**SIZES, **changes}).resolve(VOCABULARY))
+    randomise(model)
+    folder.save(model, tmp_path / "one", tokenizer_json)
+    assert json.loads((tmp_path / "one/config.json").read_text())["model_type"] == "penstock"
+    again = folder.load_model(tmp_path / "one")
+    assert type(again) is type(model) and again.config == model.config
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, again.get_parameter(name)), name
+    folder.save(again, tmp_path / "two", tokenizer_json)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_our_own_layout_names_fields_that_it_does_not_know(
+    tmp_path: Path, tokenizer_json: Path
+) -> None:
+    folder.save(decoder(export="own"), tmp_path, tokenizer_json)
+    fields = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**fields, "experts": 8}))
+    with pytest.raises(BadInput, match=r"config\.json does not describe a model: .*experts"):
+        folder.load_model(tmp_path)
+
+
+def test_what_needs_a_decoder_refuses_an_encoder(tmp_path: Path, tokenizer_json: Path) -> None:
+    model = build(ModelSettings(**{**SIZES, "architecture": "encoder"}).resolve(VOCABULARY))
+    randomise(model)
+    folder.save(model, tmp_path, tokenizer_json)
+    with pytest.raises(BadInput, match="holds an encoder"):
+        folder.load(tmp_path)
+
+
+def test_a_model_that_must_be_exported_and_fits_no_layout_is_not_saved(
+    tmp_path: Path, tokenizer_json: Path
+) -> None:
+    config = dataclasses.replace(decoder().config, logit_soft_cap=30.0)
+    with pytest.raises(ValueError, match=r"no layout .* has logit_soft_cap 30\.0"):
+        folder.save(Decoder(config), tmp_path / "model", tokenizer_json)
+    assert not (tmp_path / "model").exists()

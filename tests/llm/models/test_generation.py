@@ -1,11 +1,15 @@
 """Generation with a cache against running the whole model anew for every token."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from llm.models.config import ModelSettings
 from llm.models.decoder import Decoder
-from llm.models.generation import generate, next_token
+from llm.models.encoder_decoder import EncoderDecoder
+from llm.models.generation import generate, generate_target, next_token
+from tests.llm.models.random_weights import randomise
 
 
 @pytest.fixture
@@ -75,3 +79,49 @@ def test_impossible_settings_are_refused(model: Decoder) -> None:
     for changes in ({"ids": []}, {"temperature": -1.0}, {"top_k": 0}):
         with pytest.raises(ValueError, match=r"prompt is empty|temperature"):
             list(generate(model, **{"ids": [1], "max_new_tokens": 1, **changes}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"preset": "gpt2"},
+        {"window": 5, "full_attention_every": 2},
+        {"attention_soft_cap": 2.0, "logit_soft_cap": 5.0},
+        {"norm_position": "post", "feed_forward": "relu2", "bias": True},
+    ],
+)
+def test_cached_generation_equals_the_naive_one_for_every_kind_of_block(
+    changes: dict[str, Any],
+) -> None:
+    sizes: dict[str, Any] = {"layers": 2, "d_model": 32, "heads": 4, "context_length": 24}
+    model = Decoder(ModelSettings(**{**sizes, **changes}).resolve(vocabulary=61))
+    randomise(model, scale=0.3)
+    found = list(generate(model, [5, 9, 2, 40], 20, 0.8, top_k=20, seed=7))
+    assert found == naive(model, [5, 9, 2, 40], 20, 0.8, seed=7)
+    assert len(set(found)) > 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("changes", [{}, {"preset": "gpt2"}, {"window": 4}])
+def test_a_target_written_with_a_cache_equals_the_naive_one(
+    changes: dict[str, Any], temperature: float
+) -> None:
+    sizes: dict[str, Any] = {"layers": 2, "d_model": 32, "heads": 4, "context_length": 24}
+    settings = ModelSettings(**{**sizes, "architecture": "encoder_decoder", **changes})
+    model = EncoderDecoder(settings.resolve(vocabulary=61))
+    randomise(model, scale=0.3)
+    source = [4, 8, 15, 16, 23, 42]
+    found = list(generate_target(model, source, 1, 20, temperature, top_k=20, seed=7))
+    generator = torch.Generator().manual_seed(7)
+    ids = [1]
+    for _ in range(20):
+        with torch.no_grad():
+            logits = model(torch.tensor([ids]), sources=torch.tensor([source]))[0, -1]
+        ids.append(next_token(logits, temperature, 20, generator))
+    assert found == ids[1:] and len(set(found)) > 1
+    stop = found[3]
+    cut = list(generate_target(model, source, 1, 20, temperature, 20, 7, stop_ids={stop}))
+    assert cut == found[: found.index(stop)]
+    assert len(list(generate_target(model, source, 1, 99))) == 24  # the context is full
+    with pytest.raises(ValueError, match="the source is empty"):
+        list(generate_target(model, [], 1, 5))

@@ -67,3 +67,50 @@ def test_all_logits_are_never_held_at_once(vocabulary: int) -> None:
     slices = list(loss.slices(4096, vocabulary))
     assert [row for rows in slices for row in range(4096)[rows]] == list(range(4096))
     assert max(len(range(4096)[rows]) for rows in slices) <= 4096 // 16
+
+
+@pytest.mark.parametrize("rows", [128, 16])
+@pytest.mark.parametrize("soft_cap", [None, 3.0])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("z_loss", [0.0, 0.01])
+def test_bias_soft_cap_and_z_loss_have_the_gradients_of_the_formula_written_out(
+    problem: tuple[torch.Tensor, ...],
+    rows: int,
+    soft_cap: float | None,
+    biased: bool,
+    z_loss: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loss, "SLICE_ELEMENTS", 1)
+    monkeypatch.setattr(loss, "SLICE_ROWS", rows)
+    x, weight, targets = problem
+    bias = torch.linspace(-1, 1, 50, requires_grad=True) if biased else None
+    logits = x @ weight.T
+    logits = logits if bias is None else logits + bias
+    logits = logits if soft_cap is None else soft_cap * torch.tanh(logits / soft_cap)
+    entropy = F.cross_entropy(logits, targets, reduction="sum")
+    squares = (logits.logsumexp(-1).square() * (targets != -100)).sum()
+    learned = [x, weight] if bias is None else [x, weight, bias]
+    found = loss.summed_loss(x, weight, targets, -100, bias, soft_cap, z_loss)
+    torch.testing.assert_close(found, entropy)  # the value leaves the z-loss out
+    torch.testing.assert_close(
+        torch.autograd.grad(found, learned),
+        torch.autograd.grad(entropy + z_loss * squares, learned),
+        atol=1e-5,
+        rtol=1e-4,
+    )
+    with torch.no_grad():
+        each = loss.token_losses(x, weight, targets, -100, bias, soft_cap)
+        torch.testing.assert_close(each, F.cross_entropy(logits, targets, reduction="none"))
+
+
+def test_only_rows_with_a_target_go_through_the_head(problem: tuple[torch.Tensor, ...]) -> None:
+    x, weight, targets = problem
+    some, wanted = loss.counted_rows(x, targets)
+    assert (len(some), len(wanted)) == (64, 64)
+    whole = loss.summed_loss(x, weight, targets)
+    found = loss.summed_loss(some, weight, wanted)
+    torch.testing.assert_close(found, whole)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (x, weight)), torch.autograd.grad(whole, (x, weight))
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from llm.corpus import documents
 from llm.step import Context, Machine
-from llm.tokens.bpe import TokenizerSettings, TrainTokenizer, train
+from llm.tokens.train import TokenizerSettings, TrainTokenizer, train
 
 WORDS = "the path of a file joins parts with one separator and returns text 2026 os.path.join(a, b)"
 

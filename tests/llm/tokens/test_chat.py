@@ -4,8 +4,9 @@ import re
 import pytest
 from tokenizers import Tokenizer
 
-from llm.tokens.bpe import PATTERNS, train_bpe
+from llm.tokens.bpe import train_bpe
 from llm.tokens.chat import CHAT_TEMPLATE, encode_messages
+from llm.tokens.patterns import PATTERNS
 from llm.tokens.special import END_OF_TEXT, MESSAGE_END_ID, MESSAGE_START_ID, PADDING
 
 QUESTION = {"role": "user", "content": "What does os.path.join do?"}
@@ -26,7 +27,7 @@ CONVERSATIONS = [
 @pytest.fixture(scope="module", params=PATTERNS)
 def tokenizer(request):
     texts = ["assistant\nuser\nsystem\n Join two or more pathname components, do?\n\n\n"] * 3
-    return train_bpe(texts, 300, PATTERNS[request.param])
+    return train_bpe(texts, 300, request.param)
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_a_bad_message_is_named(tokenizer, message, said):
 
 
 def test_a_tokenizer_without_the_tokens_is_refused():
-    plain = train_bpe(["a"], 256, PATTERNS["gpt4"], special_tokens=[])
+    plain = train_bpe(["a"], 256, "gpt4", special_tokens=[])
     with pytest.raises(ValueError, match=re.escape("has no token <|im_start|>, <|im_end|>")):
         encode_messages(plain, [QUESTION])
     assert isinstance(plain, Tokenizer)

@@ -52,14 +52,16 @@ class Zygote:
     """Runs jobs on forked ranks, some of which it kills."""
 
     def __init__(self) -> None:
+        checkout = Path(__file__).resolve().parents[3]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        environment["PYTHONPATH"] = str(checkout)  # not that of whichever checkout is installed
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).parent / "zygote.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
-            cwd=Path(__file__).resolve().parents[3],
+            cwd=checkout,
         )
 
     def run(

@@ -22,10 +22,15 @@ def write(root: Path, step: int) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def newest(root: Path, identity: str, warn: Callable[[str], None]) -> checkpoints.Checkpoint | None:
+    """The newest checkpoint of a run."""
+    return next(checkpoints.fitting(root, lambda note: note["identity"] == identity, warn), None)
+
+
 def newest_step(root: Path) -> tuple[int | None, list[str]]:
     """The step that a resume would find, and what it warns of."""
     warnings: list[str] = []
-    found = checkpoints.newest(root, "run", warnings.append)
+    found = newest(root, "run", warnings.append)
     return (found.step if found else None), warnings
 
 
@@ -33,7 +38,7 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     for step in (10, 20):
         write(tmp_path, step)
     target = torch.zeros(SIZE)
-    found = checkpoints.newest(tmp_path, "run", pytest.fail)
+    found = newest(tmp_path, "run", pytest.fail)
     assert found and found.step == 20
     found.restore({"parameters": target})
     assert torch.equal(target, torch.full((SIZE,), 20.0))
@@ -74,15 +79,16 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
 def test_a_checkpoint_of_another_run_is_not_used(tmp_path: Path) -> None:
     write(tmp_path, 10)
     warnings: list[str] = []
-    assert checkpoints.newest(tmp_path, "another", warnings.append) is None
+    assert newest(tmp_path, "another", warnings.append) is None
     assert "other settings or data" in warnings[0]
 
 
-def test_the_last_two_are_kept_and_leftovers_go(tmp_path: Path) -> None:
+def test_what_is_not_kept_goes_and_so_do_leftovers(tmp_path: Path) -> None:
     (tmp_path / ".step-000000005.tmp").mkdir(parents=True)
     for step in (10, 20, 30):
         write(tmp_path, step)
-        checkpoints.prune(tmp_path)
+    assert checkpoints.steps(tmp_path) == [10, 20, 30]
+    checkpoints.prune(tmp_path, {20, 30})
     assert [path.name for path in sorted(tmp_path.iterdir())] == [
         "step-000000020",
         "step-000000030",

@@ -13,12 +13,13 @@ from typing import Any
 import psutil
 import pytest
 
+from llm.durable import write_json
 from llm.step import BadInput, Context, Inputs, Machine, Reporter
 from llm.training import launch
 from llm.training.guard import NO_SPACE
 from llm.training.launch import TrainingError
 from llm.training.pretrain import prepare, pretrain
-from llm.training.work import CHECKPOINTS, JOB, METRICS
+from llm.training.work import CHECKPOINTS, JOB, METRICS, STARTED, cut_back
 from tests.llm.training.runs import Zygote, prepared, tiny_settings
 
 
@@ -169,3 +170,31 @@ def test_processes_are_at_most_one_a_part() -> None:
     assert launch.processes_for(Machine(processes=1), parts=4) == 1
     assert 1 <= launch.processes_for(Machine(), parts=2) <= 2
     assert launch.processes_for(Machine(processes=2, device="cuda"), parts=2) == 1
+
+
+def test_a_run_that_goes_back_is_told_and_followed_from_there(tmp_path: Path) -> None:
+    def log(*steps: int) -> None:
+        with (tmp_path / METRICS).open("a") as file:
+            for step in steps:
+                line = {"step": step, "tokens": 8 * step, "loss": 1.0, "lr": 0.1, "mfu": None}
+                file.write(json.dumps({**line, "tokens_per_second": 1.0}) + "\n")
+
+    listener = Listener()
+    follower = launch.Follower(tmp_path, listener, 9)
+    write_json(tmp_path / STARTED, {"step": 0, "warnings": []})
+    log(1, 2, 3, 4, 5)
+    follower.look()
+    cut_back(tmp_path / METRICS, 3)
+    write_json(tmp_path / STARTED, {"step": 3, "warnings": ["step 6: gone back"]})
+    log(4, 5, 6)
+    follower.look()
+    follower.look()
+    assert [point["step"] for point in listener.points] == [1, 2, 3, 4, 5, 4, 5, 6]
+    assert listener.warnings == ["step 6: gone back"]
+    assert "mfu" not in listener.points[0]
+
+
+def test_on_a_gpu_the_micro_batch_starts_large() -> None:
+    assert launch.micro_batch(Machine(device="cuda"), 1024) == 128
+    assert launch.micro_batch(Machine(device="cpu"), 1024) == 4
+    assert launch.micro_batch(Machine(device="cuda", micro_batch=3), 1024) == 3

@@ -5,15 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from llm.models.config import DecoderConfig, ModelSettings
+from llm.models.config import ModelConfig, ModelSettings
 from llm.models.decoder import Decoder
 from llm.models.folder import load, save
 from llm.step import BadInput, Context, Inputs, Machine
 from llm.tokens.batches import Batches
+from llm.tokens.phases import Phase
 from llm.training import launch, pretrain
+from llm.training.data import Windows, read_data
 from llm.training.pretrain import PretrainSettings
 from llm.training.ranks import Group
 from llm.training.work import STARTED, folder_digest
@@ -33,7 +36,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_model(folder: Path, inputs: Inputs, **changes: Any) -> Path:
     """A model folder as an earlier run would have left it."""
     config = tiny_settings().model.resolve(VOCABULARY)
-    model = Decoder(DecoderConfig(**{**config.__dict__, **changes}))
+    model = Decoder(ModelConfig(**{**config.__dict__, **changes}))
     model.initialise(7)
     save(model, folder, inputs["tokenizer"][0] / "tokenizer.json")
     return folder
@@ -47,7 +50,17 @@ def test_the_artifact_is_a_model_its_logs_and_its_trunk(inputs: Inputs, context:
     assert result.content == folder_digest(context.out / "model")
     assert result.counts["tokens"] == 12 * 128
     points = [json.loads(line) for line in (context.out / "metrics.jsonl").open()]
-    assert set(points[0]) == {"step", "tokens", "loss", "lr", "grad_norm", "tokens_per_second"}
+    assert set(points[0]) == {
+        "step",
+        "tokens",
+        "loss",
+        "lr",
+        "grad_norm",
+        "tokens_per_second",
+        "mfu",
+        "memory_bytes",
+    }
+    assert points[0]["mfu"] is None and points[0]["memory_bytes"] > 1e7
     assert points[-1]["loss"] < points[0]["loss"]
     windows = [
         w for line in (context.out / "seen.jsonl").open() for w in json.loads(line)["windows"]
@@ -125,7 +138,7 @@ def test_a_corpus_smaller_than_a_batch_is_repeated(
 ) -> None:
     write_tokens(tmp_path / "small", 50, 0)
     result = pretrain.pretrain(tiny_settings(), {**inputs, "tokens": [tmp_path / "small"]}, context)
-    assert result.counts["epochs"] == pytest.approx(12 * 128 / 50, abs=0.01)
+    assert result.counts["epochs"] == {"docs": 12 * 8 / (49 // 16)}
 
 
 @pytest.mark.usefixtures("in_process")
@@ -139,7 +152,9 @@ def test_sources_are_seen_by_their_weights_whether_interrupted_or_not(
     shares = {"books": 4 * (299 // 16), "docs": round(0.5 * (1399 // 16))}
     assert result.counts["epoch_windows"] == shares
     assert result.summary.endswith("; windows an epoch: books 72, docs 44")
-    assert result.counts["epochs"] == round(12 * 8 / sum(shares.values()), 2)
+    read = {name: 12 * 8 * share / sum(shares.values()) for name, share in shares.items()}
+    due = {"books": read["books"] / (299 // 16), "docs": read["docs"] / (1399 // 16)}
+    assert result.counts["epochs"] == {name: round(number, 2) for name, number in due.items()}
 
     (tmp_path / "again").mkdir()
     (tmp_path / "interrupted").mkdir()
@@ -157,6 +172,26 @@ def test_sources_are_seen_by_their_weights_whether_interrupted_or_not(
     monkeypatch.setattr(Batches, "batch", read)
     assert pretrain.pretrain(values, mixed, again) == result
     assert (again.out / "seen.jsonl").read_bytes() == (context.out / "seen.jsonl").read_bytes()
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("changes", [{"packing": "best_fit"}, {"document_mask": True}])
+def test_documents_kept_apart_train_and_padding_is_told(
+    changes: dict[str, Any], inputs: Inputs, context: Context
+) -> None:
+    values = tiny_settings(**changes)
+    result = pretrain.pretrain(values, inputs, context)
+    points = [json.loads(line) for line in (context.out / "metrics.jsonl").open()]
+    assert points[-1]["loss"] < points[0]["loss"]
+    # Two documents of 700 tokens: 44 pieces each, the last of them of 12 tokens.
+    padding = {"epoch_padding": 2 * 4} if values.packing == "best_fit" else {}
+    assert {name: result.counts[name] for name in result.counts if "padding" in name} == padding
+    phase = Phase(0, [folder / "train.arrow" for folder in inputs["tokens"]])
+    whole = Windows(read_data(values, [phase])).part(3, 0, 1)
+    parts = [Windows(read_data(values, [phase])).part(3, part, 4) for part in range(4)]
+    for name in ("tokens", "targets", "segments"):
+        dealt = np.concatenate([getattr(part, name) for part in parts])
+        assert np.array_equal(dealt, getattr(whole, name))
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), 1001.0])
@@ -198,6 +233,8 @@ Digest = Callable[[PretrainSettings], str]
     [
         ({"tokens": 99_999}, True),
         ({"checkpoint_every": 50}, True),
+        ({"keep_last": 5, "keep_every": 100, "validate_every": 7}, True),
+        ({"z_loss": 1e-4}, False),
         ({"schedule": {"decay_fraction": 0.1}}, True),
         ({"schedule": {"warmup_tokens": 1}}, False),
         ({"seed": 9}, False),

@@ -11,6 +11,9 @@ import pytest
 
 from llm.step import Inputs
 from llm.training.guard import STOPPED
+from llm.training.incidents import Incidents
+from llm.training.plan import SpikeSettings
+from llm.training.schedule import ScheduleSettings
 from llm.training.work import CHECKPOINTS, MODEL, STARTED
 from tests.llm.training.runs import Outcome, Zygote, outcome, prepared, tiny_settings
 
@@ -69,6 +72,24 @@ def test_killed_runs_end_in_the_same_bits(
     job = prepared(settings, inputs, tmp_path)
     assert kill_until_finished(zygote, job, [1, 2, 4], seed=5, kills=6) >= 2
     assert outcome(tmp_path) == undisturbed
+
+
+def test_a_run_that_goes_back_ends_in_the_same_bits_killed_or_not_on_any_number_of_processes(
+    zygote: Zygote, inputs: Inputs, tmp_path: Path
+) -> None:
+    """It learns next to nothing, so that its loss wavers, and what it takes for a leap is little."""
+    settings = tiny_settings(
+        tokens=40 * 128,
+        schedule=ScheduleSettings(peak_lr=1e-6, warmup_tokens=256, decay_fraction=0.2),
+        spikes=SpikeSettings(factor=1.006),
+    )
+    jobs = [prepared(settings, inputs, tmp_path / name) for name in ("one", "two", "killed")]
+    assert zygote.run(1, jobs[0]) == [0]
+    assert zygote.run(2, jobs[1]) == [0, 0]
+    kill_until_finished(zygote, jobs[2], [1, 2, 4], seed=3, kills=3)
+    skipped = [Incidents.read(job.parent).counts()["skipped"] for job in jobs]
+    assert skipped[0] == skipped[1] == skipped[2] and len(skipped[0]) >= 2
+    assert outcome(jobs[0].parent) == outcome(jobs[1].parent) == outcome(jobs[2].parent)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
 
@@ -19,14 +20,39 @@ def test_the_rate_is_the_piecewise_linear_curve_of_the_paper() -> None:
 @pytest.mark.parametrize("steps", [3, 10, 50])
 def test_nothing_before_the_decay_hangs_on_the_length(steps: int) -> None:
     settings = ScheduleSettings(warmup_tokens=2000, decay_fraction=0.3)
-    for step in range(decay_start(settings, steps)):
+    for step in range(decay_start(settings, steps, 100)):
         assert learning_rate(settings, step, steps, 100) == learning_rate(settings, step, 999, 100)
 
 
 @pytest.mark.parametrize(("fraction", "start"), [(0.0, 100), (0.2, 80), (1.0, 0)])
 def test_the_decay_takes_its_share_of_the_steps(fraction: float, start: int) -> None:
     settings = ScheduleSettings(decay_fraction=fraction, warmup_tokens=0)
-    assert decay_start(settings, 100) == start
+    assert decay_start(settings, 100, 1) == start
     rates = [learning_rate(settings, step, 100, 1) for step in range(100)]
     assert all(0 < rate <= settings.peak_lr for rate in rates)
     assert rates.count(settings.peak_lr) == min(100, start + 1)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear"])
+def test_the_rate_is_pytorchs_after_a_warm_up(kind: str) -> None:
+    """Torch's own schedulers, chained: 10 steps up, 90 steps down to a tenth."""
+    settings = ScheduleSettings(
+        type=kind,
+        peak_lr=0.5,
+        warmup_tokens=1000,
+        final_lr_fraction=0.1,  # type: ignore[arg-type]
+    )
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    down: torch.optim.lr_scheduler.LRScheduler
+    if kind == "cosine":
+        down = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 90, eta_min=0.05)
+    else:
+        down = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, 90)
+    expected = [0.05 * (step + 1) for step in range(10)]
+    for _ in range(90):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        down.step()
+    rates = [learning_rate(settings, step, 100, 100) for step in range(100)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-9)
+    assert decay_start(settings, 100, 100) == 10

@@ -72,3 +72,23 @@ def test_xz_may_not_ask_for_any_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     data = lzma.compress(b"x" * 100, preset=9)
     with pytest.raises(lzma.LZMAError, match=r"[Mm]emory"):
         unpacked(io.BytesIO(data), "a.xz").read()
+
+
+@pytest.mark.parametrize("ending", PACK)
+def test_a_cut_file_gives_its_lines_and_then_says_that_it_is_cut(ending: str) -> None:
+    data = PACK[ending](random.Random(0).randbytes(1_200_000).hex().encode() + b"\n")
+    # In its second part: that the first one ended well must not hide it.
+    for cut in (data[: len(data) // 2], data + data[: len(data) // 2], data + data[:-1]):
+        stream = unpacked(io.BytesIO(cut), f"a{ending}")
+        found = 0
+        with pytest.raises(EOFError):
+            while piece := stream.read1(1 << 16):
+                found += len(piece)
+        assert found > (len(cut) // len(data)) * 2_400_001 + 500_000
+
+
+def test_zstd_frames_that_hold_no_data_are_passed_over() -> None:
+    note = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"notes"
+    data = note + zstandard.compress(b"one\n") + note + zstandard.compress(b"two\n") + note
+    assert unpacked(io.BytesIO(data), "a.zst").read() == b"one\ntwo\n"
+    assert unpacked(io.BytesIO(b""), "a.zst").read() == b""

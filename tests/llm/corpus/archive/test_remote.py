@@ -179,3 +179,9 @@ def test_a_failure_midway_looks_like_the_end_and_is_told(
     with remote.open(server.url("a.bin"), tmp_path / "a.part") as file:
         assert io.BufferedReader(file).read() == DATA
     assert server.ranges()[-1] == "bytes=100000-"
+
+
+def test_a_redirect_to_what_is_no_host_is_refused(server: FileServer, remote: Remote) -> None:
+    server.misfortunes = ["move http://xn--a.elsewhere.example/"]
+    with pytest.raises(Refused, match="bad_address"):
+        remote.get(server.url("a.bin"))

@@ -198,7 +198,31 @@ def test_items_shorter_than_an_n_gram_are_found_whole_only() -> None:
         (0, "the woman retired therefore she received her pension")
     ]
     assert _found(made, "The woman retired, therefore she received a medal.") == []
-    assert make_index([Item("s", "1", ("Too short.",), ())], 13)[1]["unfindable"] == 1
+    counts = make_index([Item("s", "1", ("Too short.",), ())], 13)[1]
+    assert counts["too_short"] == counts["unfindable"] == 1
+
+
+def test_items_of_a_few_words_are_found_whole_from_min_words_on() -> None:
+    short = [
+        Item("s", "1", ("Who had left?",), ()),
+        Item("s", "2", ("Galileo mortgages clouds",), ()),
+    ]
+    for least, known in ((3, 2), (4, 0)):
+        made, counts = make_index(short, 13, least)
+        assert counts["too_short"] == 2 - known
+        assert len(_found(made, "x Galileo mortgages -- clouds; who had left? y", 1.0)) == known
+        assert _found(made, "Galileo mortgages white clouds. Who had gone, who left?", 0.1) == []
+    # The words of Chinese are letters, and a choice by itself is no item.
+    choices = ("Where? in the garden", "in the garden", "in the shed")
+    for texts, text in ((("北京市", "中国"), "中国北京市里"), (choices, "She sat in the garden")):
+        assert _found(make_index([Item("s", "1", texts, ())], 13)[0], text, 1.0) == []
+
+
+def test_a_short_item_that_many_documents_have_is_no_sign() -> None:
+    made = _index("Once upon a time")
+    texts = [f"{OTHER[number * 5 :]} once upon a time" for number in range(12)]
+    assert len(search(made, texts[:3], 1.0)) == 3
+    assert search(made, texts, 1.0) == []
 
 
 def test_scripts_without_spaces_are_searched_too() -> None:

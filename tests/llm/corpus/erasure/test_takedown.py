@@ -59,6 +59,46 @@ def test_an_address_is_covered_in_every_spelling(url: str, covered: bool) -> Non
     assert Exclusions(exclusions(LIST)).among(pa.array([url, None])).tolist() == [covered, False]
 
 
+@pytest.mark.parametrize(
+    ("url", "covered"),
+    [
+        ("www.c.example/p1", True),
+        ("c.example", True),
+        ("//c.example/x", True),
+        ("c.example:8080/x", True),
+        ("ftp://c.example/f", True),
+        ("FTP://user@Files.C.example:21/f", True),
+        ("s3://c.example/key", True),
+        ("ftp://xn--bcher-kva.example/f", True),
+        ("ftp://bücher.example/f", True),
+        ("ftp://notc.example/f", False),
+        ("other.example/c.example", False),
+        ("http://[c.example/", False),
+        ("7", False),
+    ],
+)
+def test_a_domain_is_covered_whatever_the_scheme_and_without_one(url: str, covered: bool) -> None:
+    listed = Exclusions([domain_entry("c.example"), domain_entry("bücher.example")])
+    assert listed.covers(url) is covered
+    assert listed.among(pa.array([url])).tolist() == [covered]
+
+
+@pytest.mark.parametrize(
+    ("given", "covered", "left"),
+    [
+        ("www.c.example/p1", "www.c.example/p1", "www.c.example/p2"),
+        ("www.c.example/p1", "HTTPS://www.c.example/p1#part", "c.example/p1"),
+        ("https://www.c.example/p1", "www.C.example:80/p1", "ftp://www.c.example/p1"),
+        ("ftp://c.example/f", "ftp://c.example/f", "ftp://c.example/g"),
+        ("mine.jsonl#7", "mine.jsonl#7", "mine.jsonl#8"),
+        ("urn:isbn:1", "urn:isbn:1", "urn:isbn:2"),
+    ],
+)
+def test_an_address_is_taken_as_its_document_has_it(given: str, covered: str, left: str) -> None:
+    listed = Exclusions([address_entry(given)])
+    assert listed.among(pa.array([covered, left])).tolist() == [True, False]
+
+
 def test_many_domains_are_found_as_few_are() -> None:
     many = Exclusions([f"site{number}.example" for number in range(1000)])
     urls = pa.chunked_array([[f"https://www.site{number}.example/" for number in range(1100)]])
@@ -76,7 +116,7 @@ def test_what_is_no_domain_is_refused(domain: str) -> None:
 
 def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(BadInput, match="whole address"):
-        address_entry("example.org/page")
+        address_entry("page")
 
 
 def test_the_digest_is_of_what_is_covered() -> None:

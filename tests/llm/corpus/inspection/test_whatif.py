@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from llm.corpus.decide import DecideAll, decide
@@ -134,3 +135,18 @@ def test_nights_add_up(cleaned: Cleaned) -> None:
     one, two = whatif([night]), whatif([night, night])
     assert two["before"]["kept"] == {k: 2 * v for k, v in one["before"]["kept"].items()}
     assert by_rule(two["after"]).keys() == by_rule(one["after"]).keys()
+
+
+def test_what_no_shard_has_is_not_counted_as_kept(cleaned: Cleaned) -> None:
+    values = DecideAll(shards=tuple(cleaned.shards), filters=BEFORE)
+    all_gone = dataclasses.replace(values, filters=FilterSettings(presets=()))
+    kept = [one for one, row in cleaned.decisions().items() if row["reason"] == "kept"]
+    ids = [cleaned.decisions()[one]["doc_id"] for one in kept[:2]]
+    gone = np.array([bytes(one) for one in ids], "S16")
+    bare = whatif([(values, all_gone, inputs_of(cleaned))])
+    told = whatif([(values, all_gone, inputs_of(cleaned))], gone)
+    for side in ("before", "after"):
+        assert told[side]["kept"]["documents"] == bare[side]["kept"]["documents"] - 2
+        assert by_rule(told[side])["not_written"]["first"]["documents"] == 2
+        assert by_rule(bare[side]).keys() == by_rule(told[side]).keys() - {"not_written"}
+    assert told["moved"] == bare["moved"]

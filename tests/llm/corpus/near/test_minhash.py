@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm.corpus.near.minhash import band_keys, chance, jaccard, shingles
+from llm.corpus.near.minhash import band_keys, banding, chance, jaccard, shingles
 
 
 def shingle_set(text: str, n: int) -> set[tuple[str, ...]]:
@@ -112,3 +112,19 @@ def test_similarity_may_come_out_as_nothing_only_below_what_was_asked_for() -> N
                 assert jaccard(a, b, least) == (
                     true if true >= least else pytest.approx(true / 2, abs=true / 2)
                 )
+
+
+@pytest.mark.parametrize("similarity", [0.03, 0.1, 0.3, 0.5, 0.6, 0.7, 0.75, 0.79, 0.8, 0.9, 1.0])
+def test_bands_are_chosen_so_that_nearly_all_pairs_meet(similarity: float) -> None:
+    bands, rows = banding(similarity)
+    assert 1 - (1 - similarity**rows) ** bands >= (0.99 if similarity < 0.8 else 0.97)
+    assert bands <= 200 and bands * rows <= 500
+    assert (bands, rows) == (16, 7) or similarity < 0.8
+
+
+def test_bands_or_rows_that_are_given_stay_and_the_other_follows() -> None:
+    assert banding(0.5, 14, 8) == (14, 8)
+    for bands, rows in (banding(0.5, rows=4), banding(0.5, bands=30)):
+        assert rows == 4 or bands == 30
+        assert 1 - (1 - 0.5**rows) ** bands >= 0.99
+    assert banding(1e-80) == (200, 1)

@@ -31,7 +31,7 @@ def test_signatures_are_those_of_the_documents(tmp_path: Path) -> None:
     ]
     found = Signatures([signed(half, DedupSettings()) for half in halves], SignatureSettings())
     flat, bounds = shingle_sets(pa.array([text for _, text in texts], pa.large_string()), 5)
-    keys = band_keys(flat, bounds, 14, 8)
+    keys = band_keys(flat, bounds, 16, 7)
     assert len(found) == len(texts)
     assert found.numbers("shingles").tolist() == np.diff(bounds).tolist()
     assert found.numbers("bytes").tolist() == [len(text.encode()) for _, text in texts]
@@ -57,7 +57,7 @@ def test_there_is_nothing_to_erase_in_signatures(tmp_path: Path) -> None:
 def test_signatures_made_otherwise_are_refused(tmp_path: Path, context: Context) -> None:
     folder = write_documents(tmp_path / "a", some_texts())
     made = signed(folder, DedupSettings(near=NearSettings(bands=20)))
-    with pytest.raises(BadInput, match=r"\(5, 20, 8\), the recipe has \(5, 14, 8\); sign those"):
+    with pytest.raises(BadInput, match=r"\(5, 20, 7\), the recipe has \(5, 16, 7\); sign those"):
         run(context, "a", [folder], {"signatures": [made]})
 
 

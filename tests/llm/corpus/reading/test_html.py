@@ -164,3 +164,52 @@ def test_any_bytes_are_decoded_to_something() -> None:
 def test_text_is_tidied(text: str, clean: str) -> None:
     assert tidy(text) == clean
     assert tidy(clean) == clean
+
+
+JAPANESE = "<html><body><p>日本語の文章です。これは試験のための頁です。</p></body></html>"
+
+
+def test_seven_bit_encodings_are_told_by_their_escapes_or_name() -> None:
+    for declared in (None, "utf-8", "iso-2022-jp"):
+        assert decode(JAPANESE.encode("iso2022_jp"), declared) == JAPANESE
+    korean = "한국어 문장입니다"
+    assert decode(korean.encode("iso2022_kr"), None) == korean
+    assert decode("汉字和文字".encode("hz"), "hz-gb-2312") == "汉字和文字"
+    assert decode(b"plain", "iso-2022-nonsense") == "plain"
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_told_by_its_zeros(codec: str) -> None:
+    html = f'<meta charset="utf-16">{JAPANESE}'
+    assert decode(html.encode(codec), None) == html
+    for binary in (bytes(range(256)) * 20, b"\0\1\2\3" * 50):
+        assert "\0" in decode(binary, None)
+
+
+TEXTS = {
+    "windows-1251": "Это предложение написано по-русски, чтобы проверить кодировку страницы. " * 4,
+    "koi8-r": "Это предложение написано по-русски, чтобы проверить кодировку страницы. " * 4,
+    "gbk": "这是一个用来测试网页编码的中文句子，里面有很多常用的汉字和标点符号。" * 4,
+    "euc-kr": "이것은 웹 페이지의 인코딩을 시험하기 위한 한국어 문장입니다. " * 4,
+    "big5": "這是一個用來測試網頁編碼的中文句子，裡面有很多常用的漢字和標點符號。" * 4,
+    "tis-620": "ประโยคนี้เขียนเป็นภาษาไทยเพื่อทดสอบการเข้ารหัสของหน้าเว็บ " * 4,
+}
+
+
+@pytest.mark.parametrize("codec", TEXTS)
+@pytest.mark.parametrize("declared", ["utf-8", "ISO-8859-1"])
+def test_what_the_page_says_goes_before_what_servers_say_of_all(codec: str, declared: str) -> None:
+    html = f'<html><head><meta charset="{codec}"></head><p>{TEXTS[codec]}</p></html>'
+    assert decode(html.encode(codec), declared) == html
+
+
+@pytest.mark.parametrize("codec", ["windows-1251", "koi8-r", "gbk", "euc-kr", "big5"])
+def test_text_that_is_wrongly_declared_as_utf8_is_detected(codec: str) -> None:
+    html = f'<meta charset="utf-8"><p>{TEXTS[codec]}</p>'
+    assert decode(html.encode(codec), "utf-8") == html
+
+
+def test_utf8_that_was_cut_stays_utf8() -> None:
+    for declared in (None, "utf-8"):
+        assert decode(JAPANESE.encode()[:45], declared).startswith(JAPANESE[:24])
+        assert decode(("é" * 40).encode()[:-1], declared) == "é" * 39 + "\ufffd"

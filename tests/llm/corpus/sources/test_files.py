@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import lzma
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from warcio.archiveiterator import ArchiveIterator
 from llm.corpus.sources import files
 from llm.corpus.sources.files import FilesSource
 from llm.step import BadInput, Context, Machine
+from tasks.step import Outside
 
 ROWS = [
     {"text": "First.", "url": "https://a.de/1"},
@@ -186,3 +188,64 @@ def test_what_was_taken_down_is_not_read_again(context: Context, tmp_path: Path)
         "https://1.a.de/x": "taken_down: rows.jsonl#2",
         "https://2.a.de/x": "taken_down: rows.jsonl#3",
     }
+
+
+def test_lone_surrogates_cost_nothing_but_themselves(context: Context, tmp_path: Path) -> None:
+    lines = [
+        rb'{"text": "one", "url": "http://a.de/\ud800"}',
+        rb'{"text": "two", "key": "k\udfff"}',
+        rb'{"other\ud800": "three"}',
+    ]
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_bytes(b"\n".join(lines))
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.jsonl")).write_bytes(b'{"text": "four"}\nno\n')
+    found, bad = read(context, folder, id="key")
+    assert set(found.values()) == {"one", "two", "four"}
+    assert "http://a.de/?" in found
+    assert sorted(reason.partition(":")[0] for reason in bad.values()) == ["bad_json", "no_text"]
+    # The planner names files by content, and so must take such names too.
+    assert Outside.files(files.expand(str(folder))).content
+
+
+def test_a_row_of_parquet_that_is_no_utf8_costs_itself_only(
+    context: Context, tmp_path: Path
+) -> None:
+    raw = pa.array([b"one", b"\xff\xfe", b"three"], pa.binary())
+    texts = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
+    pq.write_table(pa.table({"text": texts}), tmp_path / "rows.parquet")
+    found, bad = read(context, tmp_path / "rows.parquet")
+    assert set(found.values()) == {"one", "three"}
+    assert bad == {"file:///rows.parquet#2": "damaged: no UTF-8"}
+
+
+def test_a_cut_zstd_file_is_told(context: Context, tmp_path: Path) -> None:
+    texts = [hashlib.sha512(b"%d" % i).hexdigest() for i in range(5000)]
+    many = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
+    packed = zstandard.compress(many)
+    (tmp_path / "cut.jsonl.zst").write_bytes(packed[: len(packed) // 2])
+    found, bad = read(context, tmp_path / "cut.jsonl.zst")
+    assert 0 < len(found) < 5000
+    assert "damaged: the file ends before its end mark" in bad.values()
+
+
+def test_a_json_file_with_one_list_says_what_to_do(context: Context, tmp_path: Path) -> None:
+    for text in ('[\n{"text": "x"},\n{"text": "y"}\n]\n', '[{"text": "x"}]\n'):
+        (tmp_path / "rows.json").write_text(text)
+        with pytest.raises(BadInput, match=r"make lines of it \(jq -c '\.\[\]' FILE"):
+            read(context, tmp_path / "rows.json")
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "good"}\n')
+    values = FilesSource(path=str(tmp_path))
+    # Became unreadable after it was found: here, a folder took its place.
+    (tmp_path / "b.jsonl").mkdir()
+    files.read(values, {"files": [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]}, context)
+    rows = pq.read_table(context.out / "failures.parquet").to_pylist()
+    assert rows == [{"url": "file:///b.jsonl", "reason": "unreadable: Is a directory"}]
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(BadInput, match=r"a\.jsonl' may not be read: change its permissions"):
+        files.expand(str(tmp_path))

@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -92,8 +94,6 @@ def test_a_killed_read_goes_on_after_its_last_batch(
 
 
 def test_parquet_is_read_as_well(context: Context, folder: Path) -> None:
-    import pyarrow as pa
-
     (folder / "data" / "train.jsonl").unlink()
     (folder / "data" / "test.jsonl").unlink()
     pq.write_table(pa.table({"text": ["one", "two"]}), folder / "data" / "train-00000.parquet")
@@ -117,3 +117,51 @@ def test_a_revision_is_pinned() -> None:
         with pytest.raises(ValueError, match=r"pin the revision of owner/set: the 40 digits"):
             HubSource(dataset="owner/set", revision=revision)
     assert hub.local_folder(HubSource(dataset="owner/set", revision=COMMIT)) is None
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_damaged_shard_costs_no_other_and_is_named(
+    context: Context, folder: Path, kind: str
+) -> None:
+    for path in (folder / "data").iterdir():
+        path.unlink()
+    for shard in range(4):
+        path = folder / "data" / f"train-{shard:05d}.{kind}"
+        rows = [{"text": f"text {shard} {i}"} for i in range(20)]
+        if kind == "parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+            data = path.read_bytes()
+            if shard in (1, 3):
+                path.write_bytes(data[:4] + bytes(60) + data[64:])
+        else:
+            lines = [json.dumps(row) for row in rows]
+            if shard in (1, 3):
+                lines[7] = "{broken"
+            path.write_text("\n".join(lines) + "\n")
+    result = read(context, folder, text="text", url=None)
+    assert {text for _, text in texts(context).values()} == {
+        f"text {shard} {i}" for shard in (0, 2) for i in range(20)
+    }
+    rows = pq.read_table(context.out / "failures.parquet").to_pylist()
+    assert [row["url"][-7:] for row in rows] == ["shard-1", "shard-3"]
+    assert rows[0]["reason"].startswith("damaged: shard 1 after row 20: ")
+    assert result.counts["failures"] == {"damaged": 2}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(503, ConnectionError), (429, ConnectionError), (404, BadInput)]
+)
+def test_a_busy_hub_is_asked_again_later(
+    context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch, status: int, kind: type
+) -> None:
+    def busy(values: HubSource) -> Any:
+        request = httpx.Request("GET", "https://huggingface.co/x")
+        answer = httpx.Response(status, request=request)
+        try:
+            raise httpx.HTTPStatusError("no", request=request, response=answer)
+        except httpx.HTTPError as error:
+            raise ValueError("the data set is not there") from error
+
+    monkeypatch.setattr(hub, "_open", busy)
+    with pytest.raises(kind):
+        read(context, folder)

@@ -75,6 +75,10 @@ def test_signals_count_sentences_of_exactly_the_lines_that_stay() -> None:
         ("هل هذا صحيح يا صديقي؟", True),
         ("یہ ایک جملہ ہے۔", True),
         ("ይህ አንድ ነው።", True),
+        ("ይህ፡አንድ፡ነው።", True),
+        ("ይህ፡ነው።", False),
+        ("བོད་སྐད་ཡིན།", True),
+        ("བོད་སྐད་ཡིན་", False),
         ("Սա մեկ նախադասություն է։", True),
         ("He said it “like this”", False),
         ("Some words (and more.)", False),
@@ -103,6 +107,7 @@ def share_of(left: str, text: str) -> float:
     [
         *(("zh", "cmn_hans"), ("ja", "jpn"), ("th", "tha"), ("lo", "lao"), ("km", "khm")),
         *(("my", "mya"), ("hi", "hin"), ("ur", "urd"), ("hy", "hye"), ("bo", "bod"), ("ar", "arb")),
+        ("am", "amh"),
     ],
 )
 def test_prose_of_every_script_stays_and_is_counted_alike(

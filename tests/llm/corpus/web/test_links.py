@@ -12,13 +12,16 @@ def test_links_are_absolute_unique_and_in_order() -> None:
         b"<!-- <a href='/commented'> --><script>'<a href=\"/script\">'</script>"
     )
     links = read_links(body, PAGE, {})
-    assert links.urls == ("http://site.test/docs/b.html", "http://site.test/a")
+    assert links.urls == (
+        ("http://site.test/docs/b.html", ""),
+        ("http://site.test/a", "http://site.test/a?utm_source=x"),
+    )
     assert not links.noindex
 
 
 def test_base_moves_relative_links() -> None:
     body = b"<head><base href='/other/'></head><a href='x'>x</a>"
-    assert read_links(body, PAGE, {}).urls == ("http://site.test/other/x",)
+    assert read_links(body, PAGE, {}).urls == (("http://site.test/other/x", ""),)
 
 
 def test_robots_directives_of_page_and_header_are_heard() -> None:
@@ -52,7 +55,7 @@ def test_feeds_are_named_in_the_head() -> None:
         b" hreflang=de href='/de'><link rel=stylesheet type='application/atom+xml' href='/no'>"
         b"<link rel='Alternate' type='application/atom+xml' href='atom.xml?utm_source=x'>"
     )
-    assert read_links(body, PAGE, {}).feeds == (
+    assert tuple(feed.url for feed in read_links(body, PAGE, {}).feeds) == (
         "http://site.test/feed",
         "http://site.test/docs/atom.xml",
     )

@@ -62,3 +62,20 @@ def test_entities_are_not_blown_up_and_files_not_read() -> None:
     )
     found = read(laughs + b"<urlset><url><loc>&a;</loc></url><url><loc>&f;</loc></url></urlset>")
     assert not [page for page in found.pages if "root:" in page or len(page) > 1000]
+
+
+def test_all_members_of_a_packed_sitemap_are_read_and_marked_bytes_decoded() -> None:
+    half = len(SAMPLE) // 2
+    packed = gzip.compress(SAMPLE[:half]) + gzip.compress(SAMPLE[half:])
+    assert read(packed).pages == PAGES
+    listed = "\ufeffhttp://a.de/1\nhttp://a.de/2"
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert read(listed.encode(encoding)).pages == ("http://a.de/1", "http://a.de/2")
+    declared = SAMPLE.decode().replace("UTF-8", "UTF-16")
+    assert read(declared.encode("utf-16")).pages == PAGES
+
+
+def test_a_broken_sitemap_says_so_and_an_empty_one_does_not() -> None:
+    assert read(b"<html><p>404").problem == "damaged: no sitemap"
+    assert read(gzip.compress(SAMPLE * 50)[:-20]).problem.startswith("truncated")
+    assert read(b"<urlset/>").problem == read(SAMPLE).problem == ""

@@ -14,6 +14,7 @@ from llm.corpus.web.urls import normalise
         ["http://a.de/x?day=1&month=2", "http://a.de/x?day=30&month=11"],
         ["http://a.de/item/123", "http://a.de/item/4"],
         ["http://a.de/s/0123456789abcdef0/x", "http://a.de/s/fedcba98765432100/x"],
+        ["http://a.de/s/k3j9x0q8zr7m2w5pt1/x", "http://a.de/s/9zq8w7e6r5t4y3u2i1op/x"],
         [
             "http://a.de/f/123e4567-e89b-12d3-a456-426614174000",
             "http://a.de/f/00000000-0000-0000-0000-000000000000",

@@ -87,6 +87,11 @@ def test_different_pages_stay_apart(pair: tuple[str, str]) -> None:
         "http://a.de/" + "x" * 3000,
         "http://" + "ü" * 80 + ".de/",
         "http://a.de/\ud800",
+        "http://xn--a.example/",
+        "http://b.xn--a.example/",
+        "http://" + "a" * 64 + ".example/",
+        "http://a..example/",
+        "http://.example/",
         "",
     ],
 )
@@ -99,3 +104,10 @@ def test_host_origin_and_patterns() -> None:
     assert (host(url), origin(url)) == ("a.de:8443", "https://a.de:8443")
     assert matches(url, ("*/docs/*",))
     assert not matches(url, ("*/blog/*", "docs"))
+    assert matches("http://a.de/x?y=[1]", ("*x?y=[1]",))
+    assert not matches("http://a.de/xzy=1", ("*x?y=[1]",))
+
+
+@pytest.mark.parametrize("query", ["a&b=", "print", "print=", "q=a%20b", "q=a+b", "q=%2B"])
+def test_a_query_keeps_what_servers_may_tell_apart(query: str) -> None:
+    assert normalise(f"http://a.de/?{query}") == f"http://a.de/?{query}"

@@ -89,10 +89,12 @@ def sampled(model: HMM, documents: int, length: int, seed: int) -> list[np.ndarr
 @pytest.fixture(scope="module")
 def planted() -> tuple[HMM, list[np.ndarray]]:
     """Three states that stay a while and speak differently, and what they said."""
-    start = [[1.0, 0.0, 0.0]] * 2
-    stay = [[0.9, 0.1, 0.0], [0.0, 0.85, 0.15], [0.3, 0.0, 0.7]]
-    says = [[0.7, 0.2, 0.1, 0.0, 0.0], [0.0, 0.1, 0.1, 0.8, 0.0], [0.1, 0.0, 0.0, 0.1, 0.8]]
-    model = HMM(*(torch.tensor(each, dtype=torch.float64) for each in (start, stay, says)))
+    stay = torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.85, 0.15], [0.3, 0.0, 0.7]], dtype=torch.float64)
+    says = torch.tensor(
+        [[0.7, 0.2, 0.1, 0.0, 0.0], [0.0, 0.1, 0.1, 0.8, 0.0], [0.1, 0.0, 0.0, 0.1, 0.8]],
+        dtype=torch.float64,
+    )
+    model = HMM(torch.tensor([[1.0, 0.0, 0.0]] * 2).double(), stay, says)
     return model, sampled(model, documents=60, length=120, seed=1)
 
 

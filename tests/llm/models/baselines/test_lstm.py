@@ -85,7 +85,8 @@ def test_the_loss_is_cross_entropy_over_the_targets_that_count() -> None:
         model(tokens).flatten(0, 1), targets.flatten(), reduction="sum"
     )
     torch.testing.assert_close(model.loss(tokens, targets), expected)
-    torch.testing.assert_close(model.token_losses(tokens, targets).sum(), expected)
+    states = model.hidden_states(tokens).flatten(0, 1)
+    torch.testing.assert_close(model.row_losses(states, targets.flatten()).sum(), expected)
 
 
 def test_dropout_hides_only_in_training() -> None:

@@ -1,0 +1,196 @@
+"""What decoder, encoder and encoder-decoder share: embeddings in, a head out, first weights."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from llm.models import loss
+from llm.models.attention import LayerCache
+from llm.models.config import ModelConfig
+from llm.models.layers import Dropout, make_norm
+from llm.models.mask import Mask, places, self_mask
+from llm.models.rotary import rotary_table
+
+EMBEDDINGS = (
+    "embedding",
+    "head",
+    "positions",
+    "types",
+)  # looked up, or the head: no layer's matrix
+RESIDUAL = ("attention.output.weight", "feed_forward.down.weight")  # what writes to the residual
+
+
+class Cache:
+    """Keys and values of a growing batch of rows, for generation.
+
+    length: how many positions are filled; the model moves it on.
+    """
+
+    def __init__(self, config: ModelConfig, batch: int, capacity: int, like: Tensor) -> None:
+        self.layers = [LayerCache(batch, config, capacity, like) for _ in range(config.layers)]
+        self.capacity = capacity
+        self.length = 0
+
+
+class LanguageModel(nn.Module):
+    """Embeddings and a head round whatever blocks a subclass has.
+
+    Parameters are float32; `compute_dtype` (float32 or bfloat16) is what activations are in.
+    Norms' statistics, softmax sums and the loss are float32 either way. A new model's parameters
+    are not set: `initialise` or load them. z_loss: see `loss.summed_loss`; 0 unless a trainer says.
+    """
+
+    rotary: Tensor
+
+    def __init__(self, config: ModelConfig, compute_dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = compute_dtype
+        self.z_loss = 0.0
+        shape = (config.vocabulary, config.d_model)
+        self.embedding = nn.Parameter(torch.empty(shape))
+        self.head = None if config.tie_embeddings else nn.Parameter(torch.empty(shape))
+        self.positions = None
+        if config.positions == "learned":
+            self.positions = nn.Parameter(torch.empty(config.context_length, config.d_model))
+        self.embedding_norm = make_norm(config) if config.norm_position == "post" else None
+        self.dropout = Dropout(config.dropout)
+        self.register_buffer("rotary", torch.empty(0), persistent=False)
+        self.set_rotary()
+
+    def set_rotary(self) -> None:
+        """Work out the table of rotary positions, on the parameters' device."""
+        config = self.config
+        if config.positions == "rope":
+            table = rotary_table(config.context_length, config.head_dim, config.rope_theta)
+            self.rotary = table.to(self.embedding.device)
+
+    def initialise(self, seed: int) -> None:
+        """Set every parameter, the same for the same seed on every machine.
+
+        identity: matrices are normal with standard deviation 1/sqrt(inputs) (embeddings 0.02); those
+        that write to the residual stream start at zero, so that at first every pre-norm block is
+        the identity. normal: deviation 0.02 throughout, and for those that write to a pre-norm
+        residual stream 0.02 / sqrt(2 * layers), as in GPT-2. Norms are one, biases zero.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if parameter.ndim == 1:
+                    parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+                    continue
+                deviation = self._deviation(name, parameter)
+                if deviation == 0:
+                    parameter.zero_()
+                else:
+                    values = torch.randn(parameter.shape, generator=generator) * deviation
+                    parameter.copy_(values)
+
+    def _deviation(self, name: str, parameter: Tensor) -> float:
+        """The standard deviation of a matrix's first values."""
+        identity = self.config.initialisation == "identity"
+        if name.endswith(RESIDUAL):
+            pre = self.config.norm_position == "pre"
+            if identity:
+                return 0.0
+            return 0.02 / math.sqrt(2 * self.config.layers) if pre else 0.02
+        if identity and name not in EMBEDDINGS:
+            return 1 / math.sqrt(parameter.shape[1])
+        return 0.02
+
+    def parameter_count(self) -> int:
+        """How many numbers are learned (a tied head counts once)."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def embed(
+        self,
+        tokens: Tensor,
+        segments: Tensor | None = None,
+        start: int = 0,
+        extra: Tensor | None = None,
+    ) -> Tensor:
+        """tokens (B, T) at positions `start` on → (B, T, d_model) in the compute type.
+
+        Learned positions begin anew in each of `segments` (B, T). extra (B, T, d_model) is added.
+        """
+        x = F.embedding(tokens, self.embedding)
+        if self.positions is not None:
+            if segments is None:
+                x = x + self.positions[start : start + tokens.shape[1]]
+            else:
+                x = x + F.embedding(places(segments), self.positions)
+        if extra is not None:
+            x = x + extra
+        x = x.to(self.compute_dtype)
+        return self.dropout(x if self.embedding_norm is None else self.embedding_norm(x))
+
+    def masks(self, length: int, seen: int, causal: bool, segments: Tensor | None) -> list[Mask]:
+        """Each layer's mask for `length` queries, the last of `seen` keys: see `mask.self_mask`."""
+        device = self.embedding.device
+        made = {
+            window: self_mask(length, seen, causal, window, segments, device)
+            for window in set(self.config.windows)
+        }
+        return [made[window] for window in self.config.windows]
+
+    def angles(self, start: int, end: int) -> Tensor | None:
+        """The rotary table of positions start to end - 1; None for learned positions."""
+        return self.rotary[:, start:end] if self.config.positions == "rope" else None
+
+    def check_length(self, end: int, cache: Cache | None = None) -> None:
+        """Raise ValueError for more positions than the context or the cache has."""
+        limit = min(self.config.context_length, cache.capacity if cache else end)
+        if end > limit:
+            raise ValueError(
+                f"{end} tokens are more than the context length of {limit}: cut the text"
+            )
+
+    def output_matrix(self) -> Tensor:
+        """The head's weights (vocabulary, d_model): the embedding's when tied."""
+        return self.embedding if self.head is None else self.head
+
+    def output_bias(self) -> Tensor | None:
+        """The head's biases (vocabulary,), for a model that has some."""
+        return None
+
+    def before_head(self, x: Tensor) -> Tensor:
+        """What stands between the hidden states and the head: nothing, unless a subclass says."""
+        return x
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Hidden states (..., d_model) → logits (..., vocabulary), float32."""
+        soft_cap = self.config.logit_soft_cap
+        return loss.head_logits(
+            self.before_head(x), self.output_matrix(), self.output_bias(), soft_cap
+        )
+
+    def summed_loss(self, x: Tensor, targets: Tensor) -> Tensor:
+        """Sum of -ln p(target) over hidden states (B, T, d_model): a float32 scalar, in nats.
+
+        Only rows with a target go through the head, and never all logits exist at once.
+        """
+        x, targets = loss.counted_rows(x.flatten(0, 1), targets.flatten())
+        return loss.summed_loss(
+            self.before_head(x),
+            self.output_matrix(),
+            targets,
+            bias=self.output_bias(),
+            soft_cap=self.config.logit_soft_cap,
+            z_loss=self.z_loss,
+        )
+
+    @torch.no_grad()
+    def row_losses(self, x: Tensor, targets: Tensor) -> Tensor:
+        """-ln p(target) of hidden states (N, d_model): (N,) float32 in nats, without gradients.
+
+        0 where the target is -100.
+        """
+        return loss.token_losses(
+            self.before_head(x),
+            self.output_matrix(),
+            targets,
+            bias=self.output_bias(),
+            soft_cap=self.config.logit_soft_cap,
+        )

@@ -1,0 +1,176 @@
+"""The layouts of Qwen3, Llama and Mistral: one table of names, three ways to say what is in it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llm.models.config import ModelConfig
+from llm.models.layouts.fields import refuse_others, sizes
+from llm.models.layouts.fit import layout_of
+from llm.models.layouts.table import Stored, Table
+from llm.step import BadInput
+
+ARCHITECTURES = {
+    "qwen3": "Qwen3ForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+}
+# Our parameter names and those of the layout; the layers' stand below model.layers.N there.
+WHOLE_MODEL = {
+    "embedding": "model.embed_tokens.weight",
+    "norm.weight": "model.norm.weight",
+    "head": "lm_head.weight",
+}
+IN_A_LAYER = {
+    "attention_norm": "input_layernorm",
+    "attention.query": "self_attn.q_proj",
+    "attention.key": "self_attn.k_proj",
+    "attention.value": "self_attn.v_proj",
+    "attention.output": "self_attn.o_proj",
+    "attention.query_norm": "self_attn.q_norm",
+    "attention.key_norm": "self_attn.k_norm",
+    "feed_forward_norm": "post_attention_layernorm",
+    "feed_forward.gate": "mlp.gate_proj",
+    "feed_forward.up": "mlp.up_proj",
+    "feed_forward.down": "mlp.down_proj",
+}
+SIZES = {
+    "vocab_size": "vocabulary",
+    "num_hidden_layers": "layers",
+    "hidden_size": "d_model",
+    "num_attention_heads": "heads",
+    "intermediate_size": "hidden",
+    "max_position_embeddings": "context_length",
+}
+# Fields that would change the result, and the values with which they do not. Missing is fine.
+HARMLESS: dict[str, tuple[Any, ...]] = {
+    "hidden_act": ("silu", "swish"),
+    "pretraining_tp": (1,),
+    "quantization_config": (),
+}
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+def table(config: ModelConfig, names: list[str]) -> Table:
+    """Every tensor holds one of the model's parameters, `names`."""
+    return {_layout_name(name): Stored((name,)) for name in names}
+
+
+def _layout_name(name: str) -> str:
+    if name in WHOLE_MODEL:
+        return WHOLE_MODEL[name]
+    match = re.fullmatch(r"blocks\.(\d+)\.(.+)\.(weight|bias)", name)
+    assert match is not None, name
+    return f"model.layers.{match[1]}.{IN_A_LAYER[match[2]]}.{match[3]}"
+
+
+def canonical(name: str, config: ModelConfig) -> str | None:
+    """The table's name of a tensor in a file; None for one that says nothing new."""
+    tied = name == "lm_head.weight" and config.tie_embeddings
+    return None if tied or name.endswith("rotary_emb.inv_freq") else name
+
+
+def config_json(config: ModelConfig) -> dict[str, Any]:
+    """The config.json with which transformers builds the same decoder."""
+    layout = layout_of(config)
+    assert layout in ARCHITECTURES
+    fields = {
+        "architectures": [ARCHITECTURES[layout]],
+        "model_type": layout,
+        **{field: getattr(config, name) for field, name in SIZES.items()},
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_dim,
+        "hidden_act": "silu",
+        "attention_bias": config.bias,
+        "rms_norm_eps": config.norm_epsilon,
+        "rope_theta": config.rope_theta,  # where transformers 4 looks for it, and 5 there:
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "tie_word_embeddings": config.tie_embeddings,
+        "torch_dtype": "float32",
+    }
+    if config.bias:
+        fields["mlp_bias"] = True
+    if config.window is not None:
+        fields["sliding_window"] = config.window
+        if layout == "qwen3":
+            fields["use_sliding_window"] = True
+            fields["layer_types"] = [SLIDING if window else FULL for window in config.windows]
+    return fields
+
+
+def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
+    """What config.json describes. Raises BadInput naming the field that the decoder cannot do."""
+    layout = fields["model_type"]
+    rope = _rope(fields)
+    refuse_others(path, fields, HARMLESS)
+    found = {
+        "rope_scaling": rope.get("rope_type", rope.get("type")),
+        "partial_rotary_factor": rope.get(
+            "partial_rotary_factor", fields.get("partial_rotary_factor")
+        ),
+    }
+    refuse_others(path, found, {"rope_scaling": ("default",), "partial_rotary_factor": (1.0,)})
+    given = sizes(path, fields, SIZES)
+    heads = given["heads"]
+    kv_heads = fields.get("num_key_value_heads") or heads
+    if heads % kv_heads:
+        raise BadInput(
+            f"{path}: num_key_value_heads {kv_heads} does not divide num_attention_heads {heads}"
+        )
+    window, every = _windows(path, fields, given["layers"])
+    return ModelConfig(
+        **given,
+        kv_heads=kv_heads,
+        head_dim=fields.get("head_dim") or given["d_model"] // heads,
+        rope_theta=float(rope.get("rope_theta", 10_000.0)),
+        norm_epsilon=fields.get("rms_norm_eps", 1e-6),
+        tie_embeddings=fields.get("tie_word_embeddings", False),
+        qk_norm=layout == "qwen3",
+        bias=_bias(path, fields),
+        window=window,
+        full_attention_every=every,
+    )
+
+
+def _bias(path: Path, fields: Mapping[str, Any]) -> bool:
+    """Whether there are biases: in all linear layers, as only Llama's layout can have, or in none."""
+    attention = bool(fields.get("attention_bias"))
+    if fields["model_type"] != "llama":
+        refuse_others(path, fields, {"attention_bias": (False,), "mlp_bias": (False,)})
+    elif attention != bool(fields.get("mlp_bias")):
+        raise BadInput(
+            f"{path}: attention_bias {attention} is not supported, only with the same mlp_bias"
+        )
+    return attention
+
+
+def _windows(path: Path, fields: Mapping[str, Any], layers: int) -> tuple[int | None, int | None]:
+    """The sliding window and every how many layers see everything: (None, None) without one."""
+    window = fields.get("sliding_window")
+    kinds = list(fields.get("layer_types") or ())
+    if fields["model_type"] == "llama" or not (fields.get("use_sliding_window") or kinds):
+        window = window if fields["model_type"] == "mistral" else None
+        kinds = [FULL if window is None else SLIDING] * layers
+    elif not kinds:
+        first = fields.get("max_window_layers") or 0
+        kinds = [SLIDING if layer >= first else FULL for layer in range(layers)]
+    if SLIDING not in kinds:
+        refuse_others(
+            path, {"layer_types": next(iter({*kinds} - {FULL}), None)}, {"layer_types": ()}
+        )
+        return None, None
+    for every in (None, *range(2, layers + 1)):
+        wanted = [FULL if every and (n + 1) % every == 0 else SLIDING for n in range(layers)]
+        if wanted == kinds and isinstance(window, int):
+            return window, every
+    raise BadInput(
+        f"{path}: layer_types {kinds} with sliding_window {window!r} is not supported, only a window "
+        "in all layers, or in all but every n-th"
+    )
+
+
+def _rope(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The rotary settings, from where transformers 4 and 5 write them."""
+    found = {"rope_theta": fields["rope_theta"]} if "rope_theta" in fields else {}
+    return {**found, **(fields.get("rope_scaling") or {}), **(fields.get("rope_parameters") or {})}

@@ -1,0 +1,83 @@
+"""What pretraining reads by step: the data's rows as the objective makes them, and those it is measured on."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer
+
+from llm.step import BadInput
+from llm.tokens.batches import Batches
+from llm.tokens.phases import Phase, Phases
+from llm.training.objectives.build import build as build_objective
+from llm.training.rows import BatchSource, Rows
+
+if TYPE_CHECKING:
+    from llm.training.pretrain import PretrainSettings
+    from llm.training.ranks import Group
+    from llm.training.validation import Slice
+
+
+def read_data(values: "PretrainSettings", phases: Sequence[Phase]) -> Phases:
+    """The rows of the token stream by step, before an objective hides any of it."""
+    return Phases(
+        phases,
+        values.model.context_length,
+        values.rows,
+        values.seed,
+        packing=values.packing,
+        document_mask=values.document_mask,
+    )
+
+
+class Windows:
+    """The loop's source of rows: those of the shards, dealt to the parts in order."""
+
+    def __init__(self, data: Phases | Batches) -> None:
+        self.data = data
+
+    def part(self, step: int, part: int, parts: int) -> Rows:
+        """Rows part/parts to (part + 1)/parts of the step's batch."""
+        rows = self.data.sequences
+        return Rows(*self.data.batch(step, part * rows // parts, (part + 1) * rows // parts))
+
+    def seen(self, step: int) -> list[int]:
+        """The numbers of the step's rows within its phase."""
+        return self.data.windows_of(step).tolist()
+
+
+def rows_of(values: "PretrainSettings", data: Phases, tokenizer: Path) -> BatchSource:
+    """What the loop reads: the rows of `data`, as the objective makes them. Raises BadInput."""
+    known = Tokenizer.from_file(str(tokenizer))
+    return build_objective(values.objective, Windows(data), values.rows, values.seed, known)
+
+
+def check_rows(rows: BatchSource, values: "PretrainSettings") -> None:
+    """Read the first step's first part: what an objective cannot do with its rows is told now."""
+    try:
+        rows.part(0, 0, values.data_parallel)
+    except ValueError as error:
+        raise BadInput(f"pretrain.{error}") from error
+
+
+def validation_slice(
+    values: "PretrainSettings", job: dict[str, Any], group: "Group"
+) -> "Slice | None":
+    """The rows on which the loss is measured; None, saying so, when there is not one."""
+    from llm.training.validation import ROWS, Slice, ValidationWindows
+
+    assert values.validate_every
+    paths = [Path(path) for path in job["validation"]]
+    windows = ValidationWindows(paths, values.validation_tokens, values.model.context_length)
+    if not len(windows.rows):
+        if group.rank == 0:
+            print(
+                "the validation split has no whole window: its loss is not measured",
+                file=sys.stderr,
+            )
+        return None
+    known = Tokenizer.from_file(job["tokenizer"])
+    rows = build_objective(values.objective, windows, ROWS, values.seed, known)
+    size = windows.bytes if values.objective.type == "next_token" else None
+    return Slice(rows, windows.steps, size, values.validate_every, group)

@@ -1,0 +1,260 @@
+"""The state of one training run on one rank, how it is kept, and how it is brought back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llm.durable import write_json
+from llm.training import checkpoints
+from llm.training.adamw import FlatAdamW
+from llm.training.incidents import Incidents, Watch
+from llm.training.meter import Meter
+from llm.training.muon import FlatMuon
+from llm.training.plan import Plan
+from llm.training.ranks import Group
+from llm.training.reduce import Flat
+from llm.training.work import (
+    CHECKPOINTS,
+    METRICS,
+    SEEN,
+    STARTED,
+    TRUNK,
+    append,
+    cut_back,
+    sync_file,
+)
+from llm.training.writer import Writer
+
+
+class Run:
+    """The state of one run on one rank: flat buffers, optimizer, and what is written to disk."""
+
+    def __init__(self, model: nn.Module, plan: Plan, group: Group, work: Path) -> None:
+        self.plan, self.group, self.work = plan, group, work
+        self.device = next(model.parameters()).device
+        self.writer = Writer()
+        self.incidents = Incidents()
+        self.watch = Watch(plan.spikes.factor)
+        self.meter = Meter(self.device, plan.tokens_per_step, plan.flops_per_token)
+        self.micro_batch = plan.micro_batch
+        self.flat = Flat(model, plan.parts, group)
+        self.compute_type: torch.dtype = getattr(model, "compute_dtype", torch.float32)
+        self.environment = environment(self.device, plan, model)
+        self.optimizer: FlatAdamW | FlatMuon
+        self.saved = 0  # the step of the newest checkpoint
+
+    def resume(self, start: Path | None, notes: Sequence[str] = ()) -> int:
+        """Load the newest checkpoint, if any, and cut the logs back to it; the steps done.
+
+        notes: what the user is told besides.
+        """
+        if self.group.rank == 0:
+            self.flat.counts[0] = self._restore(start, notes)
+        self.group.barrier()
+        self.saved = int(self.flat.counts[0])
+        self.incidents = Incidents.read(self.work)
+        self.micro_batch = min([self.plan.micro_batch, *self.incidents.halved.values()])
+        self.watch.restart(self.work / METRICS)
+        self.optimizer = self._optimizer(self.saved)
+        self.group.barrier()  # every rank has read the step before the first one writes its count
+        return self.saved
+
+    def _optimizer(self, done: int) -> FlatAdamW | FlatMuon:
+        settings = self.plan.optimizer
+        if settings.type == "muon":
+            return FlatMuon(settings, self.flat, done, self.compute_type)
+        return FlatAdamW(settings, self.flat, done)
+
+    def _fits(self, note: Mapping[str, Any]) -> bool:
+        """Whether a checkpoint is of this run, and of the data that it reads now."""
+        same = note.get("identity") == self.plan.identity_at(int(note["step"]))
+        return same and self.incidents.fit(note)
+
+    def _restore(self, start: Path | None, notes: Sequence[str]) -> int:
+        """Bring back buffers and logs (rank 0); the steps done."""
+        warnings = list(notes)
+        root = self.work / CHECKPOINTS
+        root.mkdir(parents=True, exist_ok=True)
+        self.incidents = Incidents.read(self.work)
+        found = next(checkpoints.fitting(root, self._fits, warnings.append), None)
+        if found is None and start is not None:
+            found = checkpoints.read(start)
+            if not self.incidents.skips and found.note.get("incidents", {}).get("skips"):
+                self.incidents = Incidents.of(found.note["incidents"])
+                self.incidents.write(self.work)
+        if found is not None and found.note["environment"] != self.environment:
+            warnings.append(
+                f"going on from step {found.step} in another environment ({self.environment}, before: "
+                f"{found.note['environment']}): the result is equivalent, not bitwise the same"
+            )
+        done = found.step if found else 0
+        if found:
+            found.restore(self._tensors())
+        checkpoints.remove_after(root, done)
+        for name in (METRICS, SEEN):
+            cut_back(self.work / name, done)
+        if done == self.plan.trunk_at and not (self.work / TRUNK).exists():
+            checkpoints.save(self.work / TRUNK, self._tensors(), self._note(done))
+        write_json(self.work / STARTED, {"step": done, "warnings": warnings})
+        return done
+
+    def halve(self, rows: int, reason: str) -> None:
+        """Half the micro-batch of this rank, which had no memory for `rows` rows or what it was."""
+        tried = min(self.micro_batch, rows)
+        if tried == 1:
+            raise RuntimeError(
+                f"out of memory for a single row: lower model.context_length or the model's sizes, or "
+                f"use a machine with more ({reason})"
+            )
+        self.micro_batch = tried // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def go_back(self, done: int, problem: str, start: Path | None) -> int:
+        """Return to a checkpoint because of `problem` in step `done` (from 0), and skip the data since.
+
+        The steps done there. All ranks agree on the problem, for they see the same sums; rank 0 looks
+        for the checkpoint. Raises RuntimeError when there is none, or it has been done too often.
+        """
+        rate = self.plan.learning_rate(done)
+        message = (
+            f"training diverged at step {done + 1} of {self.plan.steps}: {problem}, learning rate "
+            f"{rate:.3g}. Lower schedule.peak_lr (try {rate / 3:.1g}), lengthen "
+            "schedule.warmup_tokens, or lower clip"
+        )
+        most, before = self.plan.spikes.most, len(self.incidents.skips)
+        if before >= most:
+            raise RuntimeError(f"{message}; data was skipped {before} times before (spikes.most)")
+        notes: list[str] = []
+        if self.group.rank == 0:
+            self.writer.wait()
+            origins = self._origins(done, start)
+            if not origins:
+                raise RuntimeError(f"{message}; there is no checkpoint yet to go back to")
+            skip = self.incidents.skip(done, origins)
+            self.incidents.write(self.work)
+            notes.append(
+                f"step {done + 1}: {problem}; gone back to step {skip.origin}, and the data of "
+                f"{skip.last - skip.first + 1} steps is skipped ({before + 1} of at most {most} times)"
+            )
+        self.group.barrier()
+        return self.resume(start, notes)
+
+    def _origins(self, done: int, start: Path | None) -> list[int]:
+        """Steps of the checkpoints to go back to, newest first: those that an undisturbed run has."""
+        found = checkpoints.fitting(self.work / CHECKPOINTS, self._fits, lambda _: None)
+        steps = [one.step for one in found if self._is_regular(one.step) and one.step <= done]
+        if not steps and start is not None:
+            steps = [checkpoints.read(start).step]
+        return steps
+
+    def _is_regular(self, step: int) -> bool:
+        return step % self.plan.checkpoint_every == 0 or step == self.plan.trunk_at
+
+    def reduce(self, done: int) -> tuple[float, float]:
+        """Phase 2 of step `done` (from 0), after the first barrier: loss, gradient norm."""
+        self.flat.reduce()
+        self.flat.micro[self.group.rank] = self.micro_batch
+        self.group.barrier()
+        smallest = int(self.flat.micro.min())
+        if self.group.rank == 0 and smallest < min(
+            [self.plan.micro_batch, *self.incidents.halved.values()]
+        ):
+            self.incidents.halved[str(done)] = smallest
+            self.incidents.write(self.work)
+        self.micro_batch = smallest
+        return self.flat.loss(), self.flat.norm()
+
+    def step(self, done: int, norm: float) -> None:
+        """Phase 3: clip and step this rank's share."""
+        if self.plan.clip is not None and norm > self.plan.clip:
+            self.flat.scale_gradient(self.plan.clip / norm)
+        if self.optimizer.crosses_shares:
+            self.group.barrier()
+        self.optimizer.step(self.plan.learning_rate(done))
+        self.group.barrier()
+
+    def note(
+        self,
+        done: int,
+        loss: float,
+        norm: float,
+        seen: Any,
+        seconds: float,
+        validation: Mapping[str, float],
+    ) -> None:
+        """Append what happened in the step to the logs (rank 0)."""
+        line = self.meter.line(done, loss, self.plan.learning_rate(done - 1), norm, seconds)
+        for name, value in (
+            (METRICS, {**line, **validation}),
+            (SEEN, {"step": done, "windows": seen}),
+        ):
+            append(self.work / name, value)
+
+    def checkpoint(self, done: int) -> None:
+        """Keep the state after `done` steps, unless it is kept.
+
+        Rank 0 copies it while the others wait, and writes the copy while training goes on.
+        """
+        if done == self.saved:
+            return
+        self.saved = done
+        if self.group.rank == 0:
+            self.writer.wait()
+            tensors = {
+                name: tensor.detach().to("cpu", copy=True)
+                for name, tensor in self._tensors().items()
+            }
+            note = self._note(done)
+            self.writer.start(lambda: self._write(done, tensors, note))
+        self.group.barrier()
+
+    def _write(self, done: int, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
+        for name in (METRICS, SEEN):
+            sync_file(self.work / name)  # no step of a checkpoint is missing in the logs
+        if done == self.plan.trunk_at:  # first, so that no resume can pass over it
+            checkpoints.save(self.work / TRUNK, tensors, note)
+        root = self.work / CHECKPOINTS
+        checkpoints.save(checkpoints.step_folder(root, done), tensors, note)
+        checkpoints.prune(root, self._kept(checkpoints.steps(root)))
+
+    def _kept(self, steps: Sequence[int]) -> set[int]:
+        """The newest checkpoint, the last few of those to go back to, and every so many-th step."""
+        regular = [step for step in steps if self._is_regular(step)]
+        every = self.plan.keep_every
+        kept = {step for step in steps if every is not None and step % every == 0}
+        return kept | {steps[-1], *regular[-self.plan.keep_last :]}
+
+    def _note(self, done: int) -> dict[str, Any]:
+        return {
+            "step": done,
+            "tokens": done * self.plan.tokens_per_step,
+            "identity": self.plan.identity_at(done),
+            "environment": self.environment,
+            "incidents": asdict(self.incidents),
+            "random": {"seed": self.plan.seed, "derived_from": ["seed", "step", "part"]},
+            "layout": [[name, list(shape), at] for name, shape, at in self.flat.layout.places],
+        }
+
+    def _tensors(self) -> dict[str, Tensor]:
+        flat = self.flat
+        return {
+            "parameters": flat.parameters,
+            "first_moment": flat.first_moment,
+            "second_moment": flat.second_moment,
+        }
+
+
+def environment(device: torch.device, plan: Plan, model: nn.Module) -> dict[str, Any]:
+    """What bits hang on besides the recipe. Equal environments give equal bits."""
+    processor = torch.backends.cpu.get_cpu_capability()
+    return {
+        "torch": torch.__version__,
+        "device": processor if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "precision": str(getattr(model, "compute_dtype", torch.float32)).removeprefix("torch."),
+        "micro_batch": plan.micro_batch,
+    }

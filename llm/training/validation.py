@@ -1,0 +1,105 @@
+"""Loss on a fixed slice of the validation split, while training goes on and without changing it."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from llm.tokens.rows import IGNORE
+from llm.tokens.shards import Shard
+from llm.training.plan import Plan
+from llm.training.ranks import Group
+from llm.training.rows import BatchSource, Integers, Rows
+
+ROWS = 8  # of one forward pass
+
+
+class ValidationWindows:
+    """The first tokens of validation shards as windows of `length`, ROWS a step; a BatchSource.
+
+    `tokens` are shared out evenly among the shards. bytes: of the text that is predicted; where a
+    document is cut, its bytes count in proportion.
+    """
+
+    def __init__(self, paths: Sequence[Path], tokens: int, length: int) -> None:
+        pieces: list[Integers] = []
+        size = 0.0
+        for shard in (Shard.open(path) for path in paths if path.is_file()):
+            piece = np.asarray(shard.tokens[: tokens // len(paths)], dtype=np.int64)
+            taken = np.diff(np.minimum(shard.offsets, len(piece)))
+            whole = np.maximum(1, np.diff(shard.offsets))
+            size += float((shard.documents["bytes"].to_numpy() * taken / whole).sum())
+            pieces.append(piece)
+        stream = np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+        count = max(0, len(stream) - 1) // length
+        self.rows = (
+            np.lib.stride_tricks.sliding_window_view(stream, length + 1)[::length][:count]
+            if count
+            else np.empty((0, length + 1), dtype=np.int64)
+        )
+        self.bytes = size * count * length / max(1, len(stream))
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are."""
+        return -(-len(self.rows) // ROWS)
+
+    def part(self, step: int, part: int, parts: int) -> Rows:
+        """All rows of a step: it has one part."""
+        assert (part, parts) == (0, 1)
+        rows = self.rows[step * ROWS : (step + 1) * ROWS].copy()
+        return Rows(rows[:, :-1], rows[:, 1:])
+
+    def seen(self, step: int) -> Any:
+        """The number of the step."""
+        return step
+
+
+class Slice:
+    """A fixed set of rows, shared out among the ranks a step at a time.
+
+    source: `steps` steps of one part. size: the text's bytes where the rows are for the next token,
+    so that the result is in bits per byte; None: nats per target.
+    """
+
+    def __init__(
+        self, source: BatchSource, steps: int, size: float | None, every: int, group: Group
+    ) -> None:
+        self.source, self.steps, self.size, self.every = source, steps, size, every
+        self.group = group
+        shared = group.share(8 * 2 * steps).view(torch.float64)
+        self.nats, self.counts = shared.split(steps)
+
+    def is_due(self, done: int, plan: Plan) -> bool:
+        """Whether to measure after `done` steps: every so many, and after the last."""
+        return done % self.every == 0 or done == plan.steps
+
+    @torch.no_grad()
+    def measure(self, model: nn.Module) -> dict[str, float]:
+        """The figure for metrics.jsonl; all ranks take part, and the bits do not hang on how many."""
+        device = next(model.parameters()).device
+        model.eval()
+        for step in range(self.group.rank, self.steps, self.group.size):
+            rows = self.source.part(step, 0, 1)
+            loss = model.loss(  # type: ignore[operator]
+                torch.from_numpy(rows.tokens).to(device),
+                torch.from_numpy(rows.targets).to(device),
+                **{
+                    name: torch.from_numpy(values).to(device)
+                    for name, values in rows.extras(slice(None)).items()
+                },
+            )
+            self.nats[step] = float(loss)
+            self.counts[step] = float((rows.targets != IGNORE).sum())
+        model.train()
+        self.group.barrier()
+        nats = math.fsum(self.nats.tolist())
+        found = {"validation_loss": nats / max(1.0, float(self.counts.sum()))}
+        if self.size:
+            found["validation_bits_per_byte"] = nats / math.log(2) / self.size
+        self.group.barrier()  # all have read the sums before any rank measures again
+        return found

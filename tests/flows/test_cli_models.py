@@ -1,0 +1,56 @@
+"""A model trained elsewhere, brought along by `penstock import`, gives what it gave elsewhere."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM
+
+from flows.cli import main
+from llm.evaluation.scoring import score
+from llm.models import folder
+from llm.models.decoder import Decoder
+from llm.models.generation import generate
+
+BEGIN = 1
+
+
+@pytest.fixture
+def imported(shared_data: Path, tmp_path: Path) -> tuple[Decoder, Tokenizer]:
+    """stories260K as the command leaves it."""
+    source = shared_data / "model/stories260K"
+    files = [str(source / "stories260K.bin"), str(source / "tok512.bin")]
+    with pytest.raises(SystemExit) as left:
+        main(["import", *files, str(tmp_path / "model")])
+    assert not left.value.code
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "model").config.model_type == "llama"
+    return folder.load(tmp_path / "model")
+
+
+@pytest.mark.real_data
+def test_the_imported_stories260k_has_the_published_figures(
+    imported: tuple[Decoder, Tokenizer], shared_data: Path
+) -> None:
+    model, tokenizer = imported
+    ids = list(generate(model, [BEGIN], max_new_tokens=200, stop_ids=[BEGIN]))
+    expected = (shared_data / "model/stories260K/expected_greedy_200.txt").read_bytes()
+    assert tokenizer.decode(ids).encode().strip() == expected.strip()
+    text = (shared_data / "lm/tinystories_sample/tinystories_sample.txt").read_text("utf8")
+    stories = [story.strip() for story in text.split("<|endoftext|>") if story.strip()]
+    encoded = [
+        np.array([BEGIN, *tokenizer.encode(story, add_special_tokens=False).ids])
+        for story in stories
+    ]
+    nats = sum(float(each.sum()) for each in score(model, encoded, 512, 256))
+    assert sum(len(each) - 1 for each in encoded) == 1804
+    bits = nats / math.log(2) / sum(len(story.encode()) for story in stories)
+    assert bits == pytest.approx(0.88675, abs=1e-4)
+
+
+def test_a_missing_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["import", str(tmp_path / "no.bin"), str(tmp_path), str(tmp_path / "out")])
+    assert left.value.code == 2
+    assert "no.bin" in capsys.readouterr().err.replace("\n", "")

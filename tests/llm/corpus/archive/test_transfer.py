@@ -1,0 +1,55 @@
+"""Bodies as they were sent, against what Python's own packers make; as they are, where headers lie."""
+
+import gzip
+import zlib
+
+import pytest
+import zstandard
+
+from llm.corpus.archive.transfer import decoded
+
+BODY = b"<p>hello " + b"world " * 500 + b"</p>"
+
+
+def raw_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
+def chunked(body: bytes) -> bytes:
+    pieces = [body[at : at + 100] for at in range(0, len(body), 100)]
+    return b"".join(b"%x;a=b\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+PACK = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate": raw_deflate,
+    "zstd": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("coding", PACK)
+def test_what_was_sent_packed_in_chunks_comes_out_and_what_is_text_already_stays(
+    coding: str,
+) -> None:
+    said = {"content-encoding": coding, "Transfer-Encoding": "chunked"}
+    packed = PACK[coding](BODY)
+    for body in (chunked(packed), packed, chunked(BODY), BODY):
+        assert decoded(body, said, 10_000) == BODY
+    assert decoded(packed, said, 100) == BODY[:100]
+
+
+def test_other_words_in_the_header_pack_nothing() -> None:
+    for coding in ("identity", "utf-8", "none", ""):
+        assert decoded(BODY, {"Content-Encoding": coding}, 10_000) == BODY
+
+
+def test_a_cut_body_gives_what_is_there_and_a_damaged_one_an_error() -> None:
+    assert decoded(chunked(BODY)[:-60], {"Transfer-Encoding": "chunked"}, 10_000) in BODY
+    damaged = chunked(BODY).replace(b"64;a=b\r\n", b"zz\r\n", 3).replace(b"zz", b"64", 1)
+    with pytest.raises(ValueError, match="no chunk begins at byte"):
+        decoded(damaged, {"Transfer-Encoding": "chunked"}, 10_000)
+    with pytest.raises(OSError):
+        decoded(b"\x1f\x8b\x08" + bytes(range(200)), {"Content-Encoding": "gzip"}, 10_000)
