@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llm.settings import section, setting
 
@@ -42,6 +42,13 @@ class Machine:
     )
     memory_bytes: int = setting(
         default=2_000_000_000, description="Memory that a guarded worker may take (bytes).", gt=0
+    )
+    sinks: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = setting(
+        default=(),
+        description="Other programs that are told training's figures: tensorboard, wandb, mlflow.",
+    )
+    sinks_folder: str | None = setting(
+        default=None, description="Where they keep files; none: `sinks` in the project's home."
     )
     takedown: tuple[str, ...] = setting(
         default=(),

@@ -64,7 +64,8 @@ class Run:
         self.stage, self.recipe, self.snapshot = stage, recipe, snapshot
         self.store, self.runs, self.options = store, runs, options
         takedown = exclusions(Takedowns.load(runs.folder / "takedown.json"))
-        self.machine = dataclasses.replace(machine, takedown=takedown)
+        folder = machine.sinks_folder or str(runs.folder / "sinks")
+        self.machine = dataclasses.replace(machine, takedown=takedown, sinks_folder=folder)
         self.done: list[Done] = []
         self.before = runs.newest(recipe.name, stage)
         self.night_before = runs.night_before(recipe.name, snapshot, stage)

@@ -18,6 +18,7 @@ from typing import Any
 from llm.durable import write_json
 from llm.step import BadInput, Context, Machine, Reporter
 from llm.training.guard import NO_SPACE, SIGNALLED, STOPPED
+from llm.training.sinks import sinks_beside
 from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
 
 STOP_SECONDS = 25  # from SIGTERM to SIGKILL: a checkpoint takes less, Prefect waits for 30
@@ -76,8 +77,12 @@ def run(module: str, job: Mapping[str, Any], context: Context, processes: int, s
     for name in (STARTED, FAILURE):
         (work / name).unlink(missing_ok=True)
     write_json(work / JOB, job)
-    with (work / LOG).open("wb") as log, guarded(module, work, processes, log.fileno()) as agent:
-        watch(agent, work, context.report, steps)
+    with (
+        sinks_beside(context) as report,
+        (work / LOG).open("wb") as log,
+        guarded(module, work, processes, log.fileno()) as agent,
+    ):
+        watch(agent, work, report, steps)
     if agent.returncode != 0:
         raise failure(work, agent.returncode)
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from llm.evaluation.evaluate import EvaluateSettings
 from llm.step import Reporter
-from tasks.evaluate import examined
+from llm.store import Reference
+from tasks.evaluate import examined, over_tokens
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally
 
@@ -42,3 +44,28 @@ def test_the_newest_nights_searches_are_found_whatever_they_led_to(
     for references in found.values():
         assert (home.store.local(references[0]) / "planted.json").is_file()
     assert examined(run, [], []) == {"duplicates": [], "contamination": []}
+
+
+def test_baselines_over_tokens_run_only_when_named_each_with_a_step_of_its_own() -> None:
+    called: list[str] = []
+
+    def step(call: Any) -> Reference:
+        called.append(call.name)
+        return Reference(call.step.name, "key", "content")
+
+    stages: Any = {"tokenize": {"tokens": {}}, "tokenizer": {"tokenizer": {}}}
+    for settings, names in (
+        (EvaluateSettings(), []),
+        (
+            EvaluateSettings(baselines=("cnn", "uniform", "kneser_ney")),
+            ["train-baseline cnn", "baseline cnn", "baseline kneser_ney"],
+        ),
+        (
+            EvaluateSettings(baselines=("hmm", "lstm")),
+            ["baseline hmm", "train-baseline lstm", "baseline lstm"],
+        ),
+    ):
+        called.clear()
+        run: Any = SimpleNamespace(recipe=SimpleNamespace(evaluate=settings), step=step)
+        over_tokens(run, stages)
+        assert called == names

@@ -11,7 +11,7 @@ import pytest
 
 from llm.evaluation.plots import running_mean
 from llm.evaluation.report import ReportValues, write
-from llm.step import Context
+from llm.step import BadInput, Context
 from llm.tokens.shards import ShardColumns, write_shard
 from tests.llm.evaluation.models import write_model
 
@@ -279,3 +279,23 @@ def test_a_running_mean_is_the_mean_of_what_came_before() -> None:
     values = np.random.default_rng(0).normal(size=50)
     expected = [values[max(0, n - 6) : n + 1].mean() for n in range(50)]
     np.testing.assert_allclose(running_mean(values, 7), expected, atol=1e-12)
+
+
+def test_baselines_of_several_steps_stand_together_if_they_are_over_the_same_bytes(
+    tmp_path: Path, context: Context
+) -> None:
+    def measured(name: str, size: int) -> Path:
+        result = {"bits_per_byte": {name: 2.0}, "bytes": size, "protocol": f"how {name} is made"}
+        return put(tmp_path / f"{name}-{size}", "metrics.json", result)
+
+    folders = [measured("bigram", 100), measured("kneser_ney", 100)]
+    write(ReportValues(title="x"), {"baselines": folders}, context)
+    metrics = json.loads((context.out / "metrics.json").read_text())
+    assert metrics == {
+        "baselines.bigram.bits_per_byte": 2.0,
+        "baselines.kneser_ney.bits_per_byte": 2.0,
+    }
+    page = (context.out / "report.html").read_text()
+    assert "how bigram is made. how kneser_ney is made" in page
+    with pytest.raises(BadInput, match="on 99 and on 100 bytes"):
+        write(ReportValues(title="x"), {"baselines": [*folders, measured("hmm", 99)]}, context)

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from llm.durable import write_json
 from llm.step import BadInput, Context, Inputs, Machine, Reporter
@@ -44,10 +45,10 @@ class Listener(Reporter):
             raise KeyboardInterrupt
 
 
-def step_context(tmp_path: Path, report: Reporter, processes: int = 2) -> Context:
+def step_context(tmp_path: Path, report: Reporter, processes: int = 2, **more: Any) -> Context:
     (tmp_path / "out").mkdir(exist_ok=True)
     (tmp_path / "work").mkdir(exist_ok=True)
-    machine = Machine(processes=processes, device="cpu")
+    machine = Machine(processes=processes, device="cpu", **more)
     return Context(out=tmp_path / "out", work=tmp_path / "work", report=report, machine=machine)
 
 
@@ -77,7 +78,8 @@ def test_an_interrupted_step_checkpoints_and_its_retry_ends_as_if_nothing_had_be
 ) -> None:
     """The whole way: torchrun, two ranks, Ctrl-C, again; against one process undisturbed."""
     settings = tiny_settings(tokens=4000 * 128, checkpoint_every=100_000)
-    context = step_context(tmp_path, Listener(raise_at=3))
+    told: Any = {"sinks": ("tensorboard",), "sinks_folder": str(tmp_path / "sinks")}
+    context = step_context(tmp_path, Listener(raise_at=3), **told)
     with pytest.raises(KeyboardInterrupt):
         pretrain(settings, inputs, context)
     assert running(context.work / JOB) == []
@@ -90,8 +92,11 @@ def test_an_interrupted_step_checkpoints_and_its_retry_ends_as_if_nothing_had_be
     steps = 2 * (done + 5)
     short = tiny_settings(tokens=steps * 128)
     listener = Listener()
-    result = pretrain(short, inputs, step_context(tmp_path, listener))
+    result = pretrain(short, inputs, step_context(tmp_path, listener, **told))
     assert result.counts["steps"] == steps
+    [curve] = (tmp_path / "sinks/tensorboard").iterdir()
+    shown = EventAccumulator(str(curve)).Reload().Scalars("loss")
+    assert [event.step for event in shown] == list(range(1, steps + 1))
     assert [point["step"] for point in listener.points] == list(range(1, steps + 1))
     assert listener.progressed[-1] == (steps * 128, steps * 128, "tokens")
     assert {path.name for path in context.out.iterdir()} == {
