@@ -70,12 +70,12 @@ class Incidents:
         return found
 
     def _left_out(self) -> set[int]:
+        """Steps of the batch source that nothing reads."""
         return {number for skip in self.skips for number in range(skip.first, skip.last + 1)}
 
     def data_step(self, step: int) -> int:
         """Which step of the batch source training step `step` reads."""
-        left_out = {number for skip in self.skips for number in range(skip.first, skip.last + 1)}
-        for number in sorted(left_out):
+        for number in sorted(self._left_out()):
             step += number <= step
         return step
 
