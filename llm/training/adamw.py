@@ -1,12 +1,13 @@
 """AdamW over a rank's share of the flat buffers.
 
-Written out: every operation is elementwise, so an element gets the same bits whatever share it is
-in; the moments lie in shared buffers, so a checkpoint is a copy of three; and torch.optim's first
-step would import its compiler (1.3 s in every process).
+One pass over memory by PyTorch's fused kernel, called by itself: torch.optim's first step would import
+its compiler (1.3 s in every process), and knows tensors, not shares. The moments lie in shared
+buffers, so a checkpoint is a copy of three.
 """
 
-import math
 from collections.abc import Collection, Iterator
+
+import torch
 
 from llm.training.optimizer import OptimizerSettings
 from llm.training.reduce import CHUNK, Flat
@@ -26,12 +27,18 @@ class FlatAdamW:
         self.settings, self.flat, self.done = settings, flat, done
         decayed, size = flat.layout.decayed, flat.layout.size
         kinds = ((0, decayed, settings.weight_decay), (decayed, size, 0.0))
-        self.spans = [
-            (span, decay)
+        spans = [
+            (
+                decay,
+                [
+                    span
+                    for low, high in flat.layout.gaps_between(without, start, stop)
+                    for span in self._pieces(flat.my_slice(low, high))
+                ],
+            )
             for start, stop, decay in kinds
-            for low, high in flat.layout.gaps_between(without, start, stop)
-            for span in self._pieces(flat.my_slice(low, high))
         ]
+        self.spans = [(decay, parts) for decay, parts in spans if parts]
 
     def _pieces(self, span: slice) -> Iterator[slice]:
         """Cut a span at whole chunks, wherever it starts: the four buffers stay in a core's cache,
@@ -51,16 +58,26 @@ class FlatAdamW:
         Loshchilov and Hutter (arXiv 1711.05101), algorithm 2, arranged as in torch.optim.AdamW.
         """
         self.done += 1
-        first_beta, second_beta = self.settings.betas
-        step_size = learning_rate / (1 - first_beta**self.done)
-        root = math.sqrt(1 - second_beta**self.done)
         flat = self.flat
-        for span, decay in self.spans:
-            gradient = flat.gradients[0][span]
-            first, second = flat.first_moment[span], flat.second_moment[span]
-            values = flat.parameters[span]
-            values.mul_(1 - learning_rate * decay)
-            first.lerp_(gradient, 1 - first_beta)
-            second.mul_(second_beta).addcmul_(gradient, gradient, value=1 - second_beta)
-            denominator = second.sqrt().div_(root).add_(self.settings.epsilon)
-            values.addcdiv_(first, denominator, value=-step_size)
+        buffers = flat.parameters, flat.gradients[0], flat.first_moment, flat.second_moment
+        first_beta, second_beta = self.settings.betas
+        done = torch.tensor(float(self.done), device=flat.parameters.device)
+        for decay, spans in self.spans:
+            values, gradients, first, second = (
+                [buffer[span] for span in spans] for buffer in buffers
+            )
+            torch._fused_adamw_(
+                values,
+                gradients,
+                first,
+                second,
+                [],
+                [done] * len(spans),
+                lr=learning_rate,
+                beta1=first_beta,
+                beta2=second_beta,
+                weight_decay=decay,
+                eps=self.settings.epsilon,
+                amsgrad=False,
+                maximize=False,
+            )

@@ -141,7 +141,7 @@ class Flat:
             for other in self.gradients[1:]:
                 total += other[span]
             total *= scale
-            self.squares[chunk] = total.square().sum()
+            self.squares[chunk] = total.dot(total)
 
     def norm(self) -> float:
         """The Euclidean norm of the mean gradient, after every rank's `reduce`."""
