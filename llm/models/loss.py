@@ -1,9 +1,9 @@
 """The head and its cross-entropy in one, a slice of rows at a time, so that logits never pile up.
 
-With a vocabulary of 32,768 the logits of 4,096 tokens take half a gigabyte in float32, and their
-gradients as much; a slice takes some megabytes and stays in the processor's cache. The backward
-pass would need the logits again, so gradients are made while they are there: that is possible
-because the result is a plain sum, whose gradient is the same constant for every row.
+With a vocabulary of 32,768 the logits of 16,384 tokens take two gigabytes in float32, and their
+gradients as much; a slice takes 64 megabytes in bfloat16. The backward pass would need the logits
+again, so gradients are made while they are there: that is possible because the result is a plain
+sum, whose gradient is the same constant for every row.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 IGNORE = -100  # a target that counts nothing
-SLICE_ELEMENTS = 1 << 20  # logits in one slice (4 MiB in float32): what a processor's cache holds
-CUDA_SLICE_ELEMENTS = 1 << 27  # on a GPU (512 MiB): what keeps it busy
-SLICE_ROWS = 128  # at least: fewer, and adding up the weight's gradient costs more than it saves
+SLICE_ELEMENTS = 1 << 25  # logits in one slice: enough for large matrix products
+CUDA_SLICE_ELEMENTS = 1 << 27  # of a slice, a product and a sweep on a GPU
+PRODUCT_ELEMENTS = 1 << 18  # of a product that is added to another type at once
+SWEEP_ELEMENTS = 1 << 18  # logits that are worked on at once (1 MiB in float32): a core's cache
 
 
-def slices(rows: int, vocabulary: int, cuda: bool = False) -> Iterator[slice]:
-    """Cut `rows` rows so that a slice of logits has about SLICE_ELEMENTS, or SLICE_ROWS rows."""
-    elements = CUDA_SLICE_ELEMENTS if cuda else SLICE_ELEMENTS
-    step = max(SLICE_ROWS, elements // vocabulary)
-    return (slice(start, start + step) for start in range(0, rows, step))
+def slices(rows: int, vocabulary: int, elements: int) -> Iterator[slice]:
+    """Cut `rows` rows so that a slice of logits has no more than `elements`, or is one row."""
+    step = max(1, elements // vocabulary)
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def counted_rows(x: Tensor, targets: Tensor, ignore: int = IGNORE) -> tuple[Tensor, Tensor]:
@@ -42,10 +42,20 @@ def head_logits(
 
     The product is in the type of x. soft_cap: logits s become cap * tanh(s / cap).
     """
-    logits = (x @ weight.to(x.dtype).T).float()
+    return _finished(x @ weight.to(x.dtype).T, bias, soft_cap)
+
+
+def _finished(products: Tensor, bias: Tensor | None, soft_cap: float | None) -> Tensor:
+    """What makes products (n, V) logits; `products` themselves where nothing is to be done."""
+    logits = products.float()
     if bias is not None:
         logits = logits + bias
     return logits if soft_cap is None else soft_cap * torch.tanh(logits / soft_cap)
+
+
+def _sizes(x: Tensor) -> tuple[int, int]:
+    """Logits in a slice, and in a sweep."""
+    return (CUDA_SLICE_ELEMENTS,) * 2 if x.is_cuda else (SLICE_ELEMENTS, SWEEP_ELEMENTS)
 
 
 @torch.no_grad()
@@ -62,13 +72,16 @@ def token_losses(
     x (N, d), weight (V, d), targets (N,) → (N,) float32 in nats; 0 where the target is `ignore`.
     """
     low = weight.to(x.dtype)
+    counted = targets != ignore
+    wanted = targets.where(counted, 0)[:, None]
     losses = x.new_zeros(len(x), dtype=torch.float32)
-    for rows in slices(len(x), len(weight), x.is_cuda):
-        counted = targets[rows] != ignore
-        shares = torch.log_softmax(head_logits(x[rows], low, bias, soft_cap), dim=-1)
-        picked = shares.gather(1, targets[rows].where(counted, 0)[:, None])
-        losses[rows] = -picked[:, 0] * counted
-    return losses
+    slice_elements, sweep_elements = _sizes(x)
+    for rows in slices(len(x), len(weight), slice_elements):
+        products = x[rows] @ low.T
+        for sweep in slices(len(products), len(weight), sweep_elements):
+            shares = torch.log_softmax(_finished(products[sweep], bias, soft_cap), dim=-1)
+            losses[rows][sweep] = -shares.gather(1, wanted[rows][sweep])[:, 0]
+    return losses * counted
 
 
 def summed_loss(
@@ -95,6 +108,9 @@ def summed_loss(
 class _SummedLoss(torch.autograd.Function):
     """With l the logits, p their softmax, Z its divisor and z the z-loss: d loss / d l = p - one-hot,
     and d z (ln Z)^2 / d l = 2 z ln Z p. A soft-cap's slope, 1 - (l / cap)^2, is multiplied on.
+
+    A slice of rows is what matrix products are made of; between them, a few rows at a time go from
+    logits to slopes, in the processor's cache and in place.
     """
 
     @staticmethod
@@ -113,34 +129,25 @@ class _SummedLoss(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight)  # float32 whatever x is: slices add up in it
         grad_bias = None if bias is None else torch.zeros_like(bias)
         total = x.new_zeros((), dtype=torch.float32)
-        for rows in slices(len(x), len(weight), x.is_cuda):
-            counted = (targets[rows] != ignore)[:, None]
-            wanted = targets[rows][:, None].where(counted, 0)
-            logits = head_logits(x[rows], low, bias, soft_cap)  # (n, V)
-            cap_slope = None if soft_cap is None else 1 - (logits / soft_cap).square()
-            picked = logits.gather(1, wanted)
-            peak = logits.amax(1, keepdim=True)
-            shares = logits.sub_(peak).exp_()
-            sums = shares.sum(1, keepdim=True)
-            log_z = sums.log() + peak
-            total += ((log_z - picked) * counted).sum()
-            # d loss / d logits = shares / sums - one-hot, and nothing for rows that do not count.
-            # The division is left to the smaller matrices: three sweeps over the logits less.
-            if z_loss:
-                shares = shares.mul_(1 + 2 * z_loss * log_z)
-            slope = shares.scatter_add_(1, wanted, -sums)
-            if cap_slope is not None:
-                slope = slope.mul_(cap_slope)
-            if grad_bias is not None:
-                grad_bias += (slope * (counted / sums)).sum(0)
-            slope = slope.to(x.dtype)
-            factor = (counted / sums).to(x.dtype)
-            grad_x[rows] = (slope @ low).mul_(factor)
+        factors = x.new_empty((len(x), 1), dtype=torch.float32)
+        slice_elements, sweep_elements = _sizes(x)
+        for rows in slices(len(x), len(weight), slice_elements):
+            slopes = x[rows] @ low.T  # products to begin with
+            for sweep in slices(len(slopes), len(weight), sweep_elements):
+                total += _to_slopes(
+                    slopes[sweep],
+                    targets[rows][sweep],
+                    ignore,
+                    bias,
+                    soft_cap,
+                    z_loss,
+                    factors[rows][sweep],
+                    grad_bias,
+                )
+            factor = factors[rows].to(x.dtype)
+            grad_x[rows] = (slopes @ low).mul_(factor)
             scaled = x[rows] * factor
-            if x.dtype == weight.dtype:
-                grad_weight.addmm_(slope.T, scaled)
-            else:
-                grad_weight += slope.T @ scaled
+            _add_product(grad_weight, slopes.T, scaled)
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
         return total
 
@@ -149,6 +156,54 @@ class _SummedLoss(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (upstream,) = gradients
         grad_x, grad_weight, grad_bias = ctx.saved_tensors
+        if not upstream.is_cuda and upstream == 1:  # a GPU would have to be waited for
+            return grad_x, grad_weight, grad_bias, *[None] * 4
         grad_bias = None if grad_bias is None else grad_bias * upstream
         grad_x = grad_x * upstream.to(grad_x.dtype)
-        return grad_x, grad_weight * upstream, grad_bias, None, None, None, None
+        return grad_x, grad_weight * upstream, grad_bias, *[None] * 4
+
+
+def _to_slopes(
+    products: Tensor,
+    targets: Tensor,
+    ignore: int,
+    bias: Tensor | None,
+    soft_cap: float | None,
+    z_loss: float,
+    factors: Tensor,
+    grad_bias: Tensor | None,
+) -> Tensor:
+    """Turn products (n, V) into d loss / d products, but for a factor of each row; the loss.
+
+    Writes the factors (n, 1) and adds to the bias's gradient. The factor is 1 / Z, or 0 for a row
+    that does not count: left to the smaller matrices, that saves a sweep over the logits.
+    """
+    counted = (targets != ignore)[:, None]
+    wanted = targets[:, None].where(counted, 0)
+    logits = _finished(products, bias, soft_cap)
+    cap_slope = None if soft_cap is None else 1 - (logits / soft_cap).square()
+    picked = logits.gather(1, wanted)
+    peak = logits.amax(1, keepdim=True)
+    shares = logits.sub_(peak).exp_()
+    sums = shares.sum(1, keepdim=True)
+    log_z = sums.log() + peak
+    if z_loss:
+        shares = shares.mul_(1 + 2 * z_loss * log_z)
+    slope = shares.scatter_add_(1, wanted, -sums)
+    if cap_slope is not None:
+        slope = slope.mul_(cap_slope)
+    torch.div(counted, sums, out=factors)
+    if grad_bias is not None:
+        grad_bias += (slope * factors).sum(0)
+    products.copy_(slope)
+    return ((log_z - picked) * counted).sum()
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, in total's type: (V, n) and (n, d) → (V, d)."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+        return
+    elements = CUDA_SLICE_ELEMENTS if total.is_cuda else PRODUCT_ELEMENTS
+    for rows in slices(len(total), total.shape[1], elements):
+        total[rows] += left[rows] @ right

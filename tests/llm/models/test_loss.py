@@ -17,12 +17,18 @@ def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return x.requires_grad_(), weight.requires_grad_(), targets
 
 
+def cut_up(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Slices of `rows` rows of logits over 50 words, swept 5 at a time."""
+    monkeypatch.setattr(loss, "SLICE_ELEMENTS", rows * 50)
+    monkeypatch.setattr(loss, "SWEEP_ELEMENTS", 5 * 50)
+    monkeypatch.setattr(loss, "PRODUCT_ELEMENTS", 7 * 50)
+
+
 @pytest.mark.parametrize("rows", [128, 16])  # one slice; five, the last not full
 def test_loss_and_gradients_equal_cross_entropy(
     problem: tuple[torch.Tensor, ...], rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loss, "SLICE_ELEMENTS", 1)
-    monkeypatch.setattr(loss, "SLICE_ROWS", rows)
+    cut_up(monkeypatch, rows)
     x, weight, targets = problem
     expected = F.cross_entropy(x @ weight.T, targets, reduction="sum")
     found = loss.summed_loss(x, weight, targets)
@@ -64,9 +70,11 @@ def test_bfloat16_activations_give_float32_sums_near_the_exact_ones(
 
 @pytest.mark.parametrize("vocabulary", [4096, 32_768, 262_144])
 def test_all_logits_are_never_held_at_once(vocabulary: int) -> None:
-    slices = list(loss.slices(4096, vocabulary))
-    assert [row for rows in slices for row in range(4096)[rows]] == list(range(4096))
-    assert max(len(range(4096)[rows]) for rows in slices) <= 4096 // 16
+    tokens = 65_536
+    slices = list(loss.slices(tokens, vocabulary, loss.SLICE_ELEMENTS))
+    assert [row for rows in slices for row in range(tokens)[rows]] == list(range(tokens))
+    assert max(len(range(tokens)[rows]) for rows in slices) * vocabulary <= loss.SLICE_ELEMENTS
+    assert tokens * vocabulary // 8 >= loss.SLICE_ELEMENTS
 
 
 @pytest.mark.parametrize("rows", [128, 16])
@@ -81,8 +89,7 @@ def test_bias_soft_cap_and_z_loss_have_the_gradients_of_the_formula_written_out(
     z_loss: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loss, "SLICE_ELEMENTS", 1)
-    monkeypatch.setattr(loss, "SLICE_ROWS", rows)
+    cut_up(monkeypatch, rows)
     x, weight, targets = problem
     bias = torch.linspace(-1, 1, 50, requires_grad=True) if biased else None
     logits = x @ weight.T
