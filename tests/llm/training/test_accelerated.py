@@ -19,13 +19,9 @@ from llm.training.incidents import Incidents
 from llm.training.optimizer import OptimizerSettings
 from llm.training.pretrain import PretrainSettings, prepare
 from llm.training.work import CHECKPOINTS, METRICS, MODEL
-from tests.llm.training.runs import Zygote, outcome, prepared, tiny_settings
+from tests.llm.training.runs import Zygote, figures, outcome, prepared, tiny_settings
 
 CLIPPED: dict[str, Any] = {"clip": 0.5, "keep_last": 9}  # every step's gradient is longer
-
-
-def figures(work: Path, name: str = "loss") -> list[float]:
-    return [json.loads(line)[name] for line in (work / METRICS).open()]
 
 
 def on(parallelism: Any) -> Machine:
