@@ -15,11 +15,8 @@ from torch import Tensor
 from llm.tokens.rows import IGNORE
 from llm.training.accelerated import Accelerated
 from llm.training.memory import is_out_of_memory
-from llm.training.ranks import Group, PeerLost
 from llm.training.rows import BatchSource, Rows
 from llm.training.run import Run
-
-LOST = ("Connection closed by peer", "Connection reset by peer", "NCCL", "gloo")
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,6 @@ class Passes:
             try:
                 return make_gradient(run.state, parts, run.micro_batch, seed, run.group.stopping)
             except (MemoryError, RuntimeError) as error:
-                if is_lost_peer(error, run.group):
-                    raise PeerLost(f"rank {run.group.rank} lost another rank: {error}") from error
                 if not is_out_of_memory(error):
                     raise
                 reason = str(error)
@@ -117,7 +112,7 @@ def make_gradient(
 ) -> bool:
     """All passes of a step; False, with nothing done, when a rank is asked to stop.
 
-    seed: of part 0; part p draws from seed + p. Raises what runs out of memory, and PeerLost.
+    seed: of part 0; part p draws from seed + p.
     """
     cuts = [(part, span) for part in parts for span in part.cuts(micro_batch)]
     stopping, passes = state.agree(stopping, len(cuts))
@@ -149,10 +144,3 @@ def make_gradient(
             targets += counted
     state.finish(nats, targets)
     return True
-
-
-def is_lost_peer(error: BaseException, group: Group) -> bool:
-    """Whether a collective failed, as it does when another rank is gone."""
-    return group.size > 1 and (
-        isinstance(error, torch.distributed.DistError) or any(sign in str(error) for sign in LOST)
-    )

@@ -59,6 +59,10 @@ class Plan:
     parallelism: Literal["auto", "ddp", "fsdp"] = "auto"
     compiled: bool | None = None
 
+    def compiles_on(self, device: str) -> bool:
+        """Whether passes are compiled on a kind of device, such as cuda."""
+        return self.compiled if self.compiled is not None else device == "cuda"
+
     def identity_at(self, step: int) -> str:
         """What a checkpoint after `step` steps bears: past the trunk, the ending too."""
         inside_decay = self.trunk_at is not None and step > self.trunk_at

@@ -27,6 +27,8 @@ from llm.training.guard import AGAIN, AGENT, NO_SPACE, PEER_LOST, STOPPED, die_w
 from llm.training.work import FAILURE
 
 SHARED_MEMORY = Path("/dev/shm")
+# What a collective says when another rank is gone; PyTorch has no type for all of them.
+LOST = ("Connection closed by peer", "Connection reset by peer", "NCCL", "gloo")
 T = TypeVar("T")
 
 
@@ -133,6 +135,14 @@ def join(scratch: Path, device: str = "cpu") -> Group:
     return group
 
 
+def is_lost_peer(error: Exception, group: Group) -> bool:
+    """Whether the error is that of another rank's end, as a barrier or a collective tells it."""
+    if isinstance(error, (PeerLost, dist.DistError)):
+        return True
+    told = isinstance(error, RuntimeError) and any(sign in str(error) for sign in LOST)
+    return told and group.size > 1
+
+
 def run(train: Callable[[dict[str, Any], Group, Path], bool], arguments: list[str]) -> int:
     """The main program of a rank: `train(job, group, work)` with the job file's contents.
 
@@ -149,10 +159,10 @@ def run(train: Callable[[dict[str, Any], Group, Path], bool], arguments: list[st
     except StartAgain as error:
         print(error, file=sys.stderr)
         return AGAIN
-    except PeerLost as error:
-        print(error, file=sys.stderr)
-        return PEER_LOST
     except Exception as error:
+        if is_lost_peer(error, group):
+            print(error, file=sys.stderr)
+            return PEER_LOST
         traceback.print_exc()
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         try:

@@ -294,10 +294,13 @@ class Run:
         }
 
     def _shared_out(self) -> dict[str, Any]:
-        """What bits hang on where ranks share nothing but gradients."""
-        if not isinstance(self.state, Accelerated):
-            return {}
-        return {"parallelism": self.state.kind, "processes": self.group.size}
+        """What bits hang on, too, where passes are compiled or ranks share nothing but gradients."""
+        found: dict[str, Any] = {}
+        if self.plan.compiles_on(self.device.type):
+            found["compiled"] = True
+        if isinstance(self.state, Accelerated):
+            found |= {"parallelism": self.state.kind, "processes": self.group.size}
+        return found
 
 
 def environment(device: torch.device, plan: Plan, model: nn.Module) -> dict[str, Any]:

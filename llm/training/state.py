@@ -10,8 +10,6 @@ from llm.training.compiling import compile_model
 from llm.training.plan import Plan
 from llm.training.ranks import Group
 from llm.training.reduce import Flat
-from llm.training.replicated import Replicated
-from llm.training.sharded import Sharded
 
 STATE_BYTES = 16  # a parameter, its gradient and two moments in float32
 SHARE = 3  # of a GPU's memory: activations, and the parameters as they are cast, take the rest
@@ -24,16 +22,22 @@ def state_for(model: nn.Module, plan: Plan, group: Group) -> Flat | Accelerated:
     BadInput for an optimizer that the way cannot have.
     """
     device = next(model.parameters()).device
-    compiled = plan.compiled if plan.compiled is not None else device.type == "cuda"
+    compiled = plan.compiles_on(device.type)
     prepare = partial(compile_model, by_block=True) if compiled else _leave
     way = plan.parallelism
     if way == "auto" and device.type == "cuda":
         way = "fsdp" if _is_too_large(model, plan, group, device) else "ddp"
     if way == "fsdp":
+        from llm.training.sharded import Sharded  # FSDP's imports take a second, the CPU needs none
+
         return Sharded(model, group, prepare)
     if compiled:
         compile_model(model, by_block=group.size > 1 and way == "ddp")
-    return Replicated(model, group) if way == "ddp" else Flat(model, plan.parts, group)
+    if way == "ddp":
+        from llm.training.replicated import Replicated
+
+        return Replicated(model, group)
+    return Flat(model, plan.parts, group)
 
 
 def _leave(model: nn.Module) -> None:
