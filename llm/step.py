@@ -26,7 +26,7 @@ class Machine:
     )
     processes: int | None = setting(
         default=None,
-        description="Training processes (count); none: one per data-parallel part and core.",
+        description="Training processes (count); none: one per data-parallel part and core, or GPU.",
         ge=1,
     )
     device: str = setting(
@@ -36,6 +36,15 @@ class Machine:
         default=None,
         description="Sequences per forward pass (count); none: the trainer chooses.",
         ge=1,
+    )
+    parallelism: Literal["auto", "ddp", "fsdp"] = setting(
+        default="auto",
+        description="How several GPUs train one model: ddp, each holds all of it; fsdp, each holds a share of "
+        "its parameters and of the optimizer's state; auto: ddp while those take less than a third of a GPU's memory.",
+    )
+    compile: bool | None = setting(
+        default=None,
+        description="Whether training compiles the model (true, false); none: on GPUs.",
     )
     hosts: dict[str, str] = setting(
         default=dict, description="Addresses (host:port) that stand in for host names."

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llm.models import loss
+from llm.models import fused_loss, loss
 from llm.models.attention import LayerCache
 from llm.models.config import ModelConfig
 from llm.models.layers import Dropout, make_norm
@@ -40,6 +40,8 @@ class LanguageModel(nn.Module):
     Parameters are float32; `compute_dtype` (float32 or bfloat16) is what activations are in.
     Norms' statistics, softmax sums and the loss are float32 either way. A new model's parameters
     are not set: `initialise` or load them. z_loss: see `loss.summed_loss`; 0 unless a trainer says.
+    fused_loss: whether losses that are learned from are made by `fused_loss`, which a trainer that
+    compiles the model says.
     """
 
     rotary: Tensor
@@ -49,6 +51,7 @@ class LanguageModel(nn.Module):
         self.config = config
         self.compute_dtype = compute_dtype
         self.z_loss = 0.0
+        self.fused_loss = False
         shape = (config.vocabulary, config.d_model)
         self.embedding = nn.Parameter(torch.empty(shape))
         self.head = None if config.tie_embeddings else nn.Parameter(torch.empty(shape))
@@ -172,7 +175,10 @@ class LanguageModel(nn.Module):
         Only rows with a target go through the head, and never all logits exist at once.
         """
         x, targets = loss.counted_rows(x.flatten(0, 1), targets.flatten())
-        return loss.summed_loss(
+        made = loss.summed_loss
+        if self.fused_loss and torch.is_grad_enabled():
+            made = fused_loss.summed_loss
+        return made(
             self.before_head(x),
             self.output_matrix(),
             targets,

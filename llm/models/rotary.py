@@ -20,6 +20,10 @@ def rotary_table(positions: int, head_dim: int, theta: float) -> Tensor:
 
 def rotate(x: Tensor, rotary: Tensor) -> Tensor:
     """Turn x (B, T, H, D) by the angles of rotary (2, T, D/2): (B, H, T, D)."""
+    if x.is_cuda or torch.compiler.is_compiling():  # fused there, so plain operations do
+        cos, sin = rotary.to(x.dtype)
+        first, second = x.transpose(1, 2).chunk(2, dim=-1)
+        return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
     turned: Tensor = _Rotation.apply(x, rotary.to(x.dtype))
     return turned
 

@@ -10,7 +10,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
-from llm.training.guard import AGENT, PEER_LOST, SIGNALLED, STOPPED, die_with_parent
+from llm.training.guard import AGAIN, AGENT, PEER_LOST, SIGNALLED, STOPPED, die_with_parent
 
 
 def main(arguments: list[str]) -> int:
@@ -23,6 +23,8 @@ def main(arguments: list[str]) -> int:
         return STOPPED
     except ChildFailedError as error:
         statuses = [failure.exitcode for failure in error.failures.values()]
+        if AGAIN in statuses:
+            return AGAIN
         # Whoever lost a peer is not the cause; a rank that a signal ended has a negative status.
         causes = [status for status in statuses if status != PEER_LOST] or statuses
         return causes[0] if causes[0] > 0 else SIGNALLED - causes[0]

@@ -118,8 +118,7 @@ def prepare(values: LSTMBaseline | CNNBaseline, inputs: Inputs, context: Context
         "budget": dataclasses.asdict(budget),
         "shards": [str(path.resolve()) for path in shards],
         "identity": digest_of([repr(values), repr(config), *map(file_digest, shards)]),
-        "device": context.machine.device,
-        "micro_batch": launch.micro_batch(context.machine, budget.context_length),
+        **launch.how(context.machine, budget.context_length),
     }
 
 
@@ -150,6 +149,8 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         seed=budget.seed,
         identity=job["identity"],
         micro_batch=job["micro_batch"],
+        parallelism=job["parallelism"],
+        compiled=job["compiled"],
     )
     done = loop.train(model.to(device), Windows(data), plan, group, work)
     if done == plan.steps and group.rank == 0:

@@ -36,9 +36,13 @@ class Checkpoint:
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Copy the saved buffers into `tensors`, which have the same names and sizes."""
-        with safe_open(str(self.folder / STATE), framework="pt") as state:
+        with self.opened() as state:
             for name, target in tensors.items():
                 target.copy_(state.get_tensor(name))
+
+    def opened(self) -> safe_open:
+        """The file of buffers, mapped into memory: of which only what is asked for is read."""
+        return safe_open(str(self.folder / STATE), framework="pt")
 
 
 def save(folder: Path, tensors: Mapping[str, torch.Tensor], note: Mapping[str, Any]) -> None:

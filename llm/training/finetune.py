@@ -117,8 +117,7 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
         "steps": steps,
         "rows_per_step": rows_per_step,
         "identity": digest_of([repr(values), *weights, *rows]),
-        "device": context.machine.device,
-        "micro_batch": launch.micro_batch(context.machine, context_length),
+        **launch.how(context.machine, context_length),
     }
     processes = launch.processes_for(context.machine, values.data_parallel)
     launch.run(__name__, job, context, processes, steps)
@@ -238,6 +237,8 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         identity=job["identity"],
         clip=values.clip,
         micro_batch=job["micro_batch"],
+        parallelism=job["parallelism"],
+        compiled=job["compiled"],
         checkpoint_every=values.checkpoint_every,
     )
     rows = Conversations(Packed.open(_rows_file(work, "train")), job["rows_per_step"], values.seed)

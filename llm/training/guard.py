@@ -8,6 +8,7 @@ import sys
 STOPPED = 75  # exit status "try again later" (EX_TEMPFAIL): stopped on request, after a checkpoint
 NO_SPACE = 74  # exit status of a rank that could not write (EX_IOERR): the disk is full
 PEER_LOST = 76  # exit status of a rank that ends because another one did
+AGAIN = 77  # exit status of a rank that found no memory: all start again with a smaller micro-batch
 SIGNALLED = 128  # plus a signal's number: how shells tell that a signal ended a process
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from llm.durable import write_json
 from llm.step import BadInput, Context, Machine, Reporter
-from llm.training.guard import NO_SPACE, SIGNALLED, STOPPED
+from llm.training.guard import AGAIN, NO_SPACE, SIGNALLED, STOPPED
 from llm.training.sinks import sinks_beside
 from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
 
@@ -33,6 +33,7 @@ ALLOCATOR = (
     "glibc.malloc.trim_threshold=4294967296:glibc.malloc.top_pad=67108864"
 )
 NVIDIA_DRIVER = Path("/dev/nvidiactl")  # looked at instead of importing torch
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # which GPUs CUDA programs see, where not all
 
 
 class TrainingError(RuntimeError):
@@ -42,12 +43,21 @@ class TrainingError(RuntimeError):
 def processes_for(machine: Machine, parts: int) -> int:
     """How many processes train: at most one a part, one a core when the machine does not say.
 
-    On a GPU one: a device is shared by the parts one after another, with the same result.
+    On GPUs at most one a device, which its parts share one after another.
     """
     if on_gpu(machine):
-        return 1
+        found = gpus()
+        return max(1, min(machine.processes or found, found, parts))
     wanted = machine.processes or len(os.sched_getaffinity(0))
     return min(wanted, parts)
+
+
+def gpus() -> int:
+    """How many GPUs there are to train on, as far as can be told without importing torch."""
+    visible = os.environ.get(VISIBLE)
+    if visible is not None:
+        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+    return len([path for path in NVIDIA_DRIVER.parent.glob("nvidia*") if path.name[6:].isdigit()])
 
 
 def on_gpu(machine: Machine) -> bool:
@@ -66,25 +76,40 @@ def micro_batch(machine: Machine, context_length: int) -> int:
     return machine.micro_batch or max(1, tokens // context_length)
 
 
+def how(machine: Machine, context_length: int) -> dict[str, Any]:
+    """The fields of a job that say how, not what, it trains."""
+    return {
+        "device": machine.device,
+        "micro_batch": micro_batch(machine, context_length),
+        "parallelism": machine.parallelism,
+        "compiled": machine.compile,
+    }
+
+
 def run(module: str, job: Mapping[str, Any], context: Context, processes: int, steps: int) -> None:
     """Train: `module`'s `main` on `processes` ranks, each given a file with `job` as JSON.
 
-    Returns when all ended well. Raises BadInput or TrainingError. On any exception here (such as a
+    Returns when all ended well. Ranks that ask for it are started again, from the last checkpoint. Raises BadInput or TrainingError. On any exception here (such as a
     cancellation) the ranks are asked to stop, write a checkpoint, and are gone before it goes on.
     """
     work = context.work
     work.mkdir(parents=True, exist_ok=True)
-    for name in (STARTED, FAILURE):
-        (work / name).unlink(missing_ok=True)
     write_json(work / JOB, job)
-    with (
-        sinks_beside(context) as report,
-        (work / LOG).open("wb") as log,
-        guarded(module, work, processes, log.fileno()) as agent,
-    ):
-        watch(agent, work, report, steps)
-    if agent.returncode != 0:
-        raise failure(work, agent.returncode)
+    status = AGAIN
+    with sinks_beside(context) as report, (work / LOG).open("wb") as log:
+        while status == AGAIN:
+            for name in (STARTED, FAILURE):
+                (work / name).unlink(missing_ok=True)
+            with guarded(module, work, processes, log.fileno()) as agent:
+                watch(agent, work, report, steps)
+            status = agent.returncode
+            if status == AGAIN:
+                report.warning(
+                    "a process ran out of memory: all start again from the last checkpoint, with half "
+                    "the micro-batch"
+                )
+    if status != 0:
+        raise failure(work, status)
 
 
 @contextmanager

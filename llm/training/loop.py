@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from llm.tokens.rows import IGNORE
+from llm.training.accelerated import Accelerated
+from llm.training.memory import is_out_of_memory
+from llm.training.passes import Passes
 from llm.training.plan import Plan
 from llm.training.ranks import Group
 from llm.training.rows import BatchSource, Rows
@@ -57,19 +60,13 @@ def _steps(
 ) -> int:
     plan, group = run.plan, run.group
     done = run.resume(start)
-    model.train()
+    model = run.model.train()
+    passes = Passes(batches, run) if isinstance(run.state, Accelerated) else None
     while done < plan.steps:
         began = time.monotonic()
         reads = run.incidents.data_step(done)
-        for part in range(group.rank, plan.parts, group.size):
-            rows = batches.part(reads, part, plan.parts)
-            nats, count = part_gradients(
-                model, rows, run, part, plan.seed + done * plan.parts + part
-            )
-            run.flat.losses[part], run.flat.counts[part] = nats, count
-        run.flat.stops[group.rank] = float(group.stopping)
-        group.barrier()
-        if run.flat.stops.any():
+        going = passes.make(done, reads) if passes else make_parts(model, batches, run, done, reads)
+        if not going:
             break  # the step is made again after the restart: half a gradient is worth nothing
         loss, norm = run.reduce(done)
         if problem := run.watch.problem(loss, norm):
@@ -80,13 +77,26 @@ def _steps(
         seconds = time.monotonic() - began
         found = validation.measure(model) if validation and validation.is_due(done, plan) else {}
         if group.rank == 0:
-            run.note(done, loss, norm, batches.seen(reads), seconds, found)
+            run.note(done, loss, norm, (passes or batches).seen(reads), seconds, found)
         if done % plan.checkpoint_every == 0 or done in (plan.steps, plan.trunk_at):
             run.checkpoint(done)
     run.checkpoint(done)
     run.writer.wait()
+    run.release()
     group.barrier()
     return done
+
+
+def make_parts(model: nn.Module, batches: BatchSource, run: Run, done: int, reads: int) -> bool:
+    """Gradients of this rank's parts, each into its buffer; False: a rank is asked to stop."""
+    plan, group = run.plan, run.group
+    for part in range(group.rank, plan.parts, group.size):
+        rows = batches.part(reads, part, plan.parts)
+        nats, count = part_gradients(model, rows, run, part, plan.seed + done * plan.parts + part)
+        run.flat.losses[part], run.flat.counts[part] = nats, count
+    run.flat.stops[group.rank] = float(group.stopping)
+    group.barrier()
+    return not run.flat.stops.any()
 
 
 def part_gradients(
@@ -106,13 +116,6 @@ def part_gradients(
                 raise
             reason = str(error)
         run.halve(len(rows.tokens), reason)  # here: the error held on to what it had allocated
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; the processor's allocator has no type of its own for that."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
 
 
 def gradients(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from llm.settings import section, setting
 from llm.training.optimizer import OptimizerSettings
@@ -33,6 +34,7 @@ class Plan:
     micro_batch: rows of one forward pass. checkpoint_every: steps; keep_last of these are kept, and
     those of every keep_every-th step. spikes: when to go back and skip data, and how often.
     flops_per_token: for metrics; None: not known.
+    parallelism, compiled: as the machine says (llm.step.Machine); compiled None: on GPUs.
     trunk_at: a checkpoint after this many steps is also kept as `trunk`. identity: digest of all
     that decides the run up to there, ending: of what decides it from there on; checkpoints of
     another identity are not used.
@@ -54,6 +56,12 @@ class Plan:
     keep_every: int | None = None
     spikes: SpikeSettings = field(default_factory=SpikeSettings)
     flops_per_token: float | None = None
+    parallelism: Literal["auto", "ddp", "fsdp"] = "auto"
+    compiled: bool | None = None
+
+    def compiles_on(self, device: str) -> bool:
+        """Whether passes are compiled on a kind of device, such as cuda."""
+        return self.compiled if self.compiled is not None else device == "cuda"
 
     def identity_at(self, step: int) -> str:
         """What a checkpoint after `step` steps bears: past the trunk, the ending too."""

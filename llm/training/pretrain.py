@@ -217,8 +217,7 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
         "start": str(start.resolve()) if start else None,
         "identity": identity,
         "ending": trunk.ending(values.schedule, values.steps),
-        "device": context.machine.device,
-        "micro_batch": launch.micro_batch(context.machine, length),
+        **launch.how(context.machine, length),
     }
 
 
@@ -311,6 +310,8 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         ending=job["ending"],
         clip=values.clip,
         micro_batch=job["micro_batch"],
+        parallelism=job["parallelism"],
+        compiled=job["compiled"],
         checkpoint_every=values.checkpoint_every,
         keep_last=values.keep_last,
         keep_every=values.keep_every,

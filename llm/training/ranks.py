@@ -1,7 +1,7 @@
 """One training process among those that torchrun started: who it is, and how it ends.
 
-Ranks of one machine share memory and meet at barriers; nothing but barriers goes over a socket, and
-that over loopback.
+Ranks of one machine share memory and meet at barriers; on the CPU nothing but barriers goes over a
+socket, and that over loopback. On GPUs gradients go by NCCL.
 """
 
 import datetime
@@ -16,21 +16,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from llm.durable import write_json
-from llm.training.guard import AGENT, NO_SPACE, PEER_LOST, STOPPED, die_with_parent
+from llm.training.guard import AGAIN, AGENT, NO_SPACE, PEER_LOST, STOPPED, die_with_parent
 from llm.training.work import FAILURE
 
 SHARED_MEMORY = Path("/dev/shm")
+# What a collective says when another rank is gone; PyTorch has no type for all of them.
+LOST = ("Connection closed by peer", "Connection reset by peer", "NCCL", "gloo")
+T = TypeVar("T")
 
 
 class PeerLost(RuntimeError):
     """Another rank has died; the reason is its own to tell."""
+
+
+class StartAgain(RuntimeError):
+    """The ranks cannot go on together, and will when they are started anew from the last checkpoint."""
 
 
 @dataclass
@@ -55,15 +62,20 @@ class Group:
             except RuntimeError as error:
                 raise PeerLost(f"rank {self.rank} lost another rank: {error}") from error
 
+    def tell(self, value: T) -> T:
+        """Rank 0's value (which can be pickled), on every rank."""
+        if self.size == 1:
+            return value
+        told: list[Any] = [value]
+        dist.broadcast_object_list(told)
+        answer: T = told[0]
+        return answer
+
     def share(self, size: int) -> Tensor:
         """(size,) bytes of zeros that all ranks see, gone with the last of them."""
         if self.size == 1:
             return torch.zeros(size, dtype=torch.uint8)
-        names: list[str | None] = [None]
-        if self.rank == 0:
-            names = [str(self._reserve(size))]
-        dist.broadcast_object_list(names)
-        path = Path(str(names[0]))
+        path = Path(self.tell(str(self._reserve(size)) if self.rank == 0 else ""))
         shared = torch.from_file(str(path), shared=True, size=size, dtype=torch.uint8)
         self.barrier()
         if self.rank == 0:
@@ -95,8 +107,11 @@ class Group:
         ) from problem
 
 
-def join(scratch: Path) -> Group:
-    """Become one of the ranks that torchrun started: one thread, guarded, SIGTERM noted."""
+def join(scratch: Path, device: str = "cpu") -> Group:
+    """Become one of the ranks that torchrun started: one thread, guarded, SIGTERM noted.
+
+    device: the machine's, auto, cpu or cuda; each rank takes a GPU of its own.
+    """
     agent = os.environ.get(AGENT)
     die_with_parent(int(agent) if agent else None)
     torch.set_num_threads(1)
@@ -111,9 +126,21 @@ def join(scratch: Path) -> Group:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    backend = "gloo"
+    if device != "cpu" and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        backend = "cpu:gloo,cuda:nccl"
     if group.size > 1:
-        dist.init_process_group("gloo", timeout=datetime.timedelta(hours=1))
+        dist.init_process_group(backend, timeout=datetime.timedelta(hours=1))
     return group
+
+
+def is_lost_peer(error: Exception, group: Group) -> bool:
+    """Whether the error is that of another rank's end, as a barrier or a collective tells it."""
+    if isinstance(error, (PeerLost, dist.DistError)):
+        return True
+    told = isinstance(error, RuntimeError) and any(sign in str(error) for sign in LOST)
+    return told and group.size > 1
 
 
 def run(train: Callable[[dict[str, Any], Group, Path], bool], arguments: list[str]) -> int:
@@ -124,14 +151,18 @@ def run(train: Callable[[dict[str, Any], Group, Path], bool], arguments: list[st
     """
     job_file = Path(arguments[0])
     work = job_file.parent
-    group = join(work)
+    job = json.loads(job_file.read_bytes())
+    group = join(work, job["device"])
     try:
-        finished = train(json.loads(job_file.read_bytes()), group, work)
+        finished = train(job, group, work)
         group.barrier()
-    except PeerLost as error:
+    except StartAgain as error:
         print(error, file=sys.stderr)
-        return PEER_LOST
+        return AGAIN
     except Exception as error:
+        if is_lost_peer(error, group):
+            print(error, file=sys.stderr)
+            return PEER_LOST
         traceback.print_exc()
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         try:

@@ -116,6 +116,14 @@ class Flat:
             self._parameters[name].data = view
         self.group.barrier()
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return {
+            "parameters": self.parameters,
+            "first_moment": self.first_moment,
+            "second_moment": self.second_moment,
+        }
+
     def collect(self, part: int) -> None:
         """From now on, gradients of backward passes add up in the (emptied) buffer of `part`."""
         self.gradients[part].zero_()

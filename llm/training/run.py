@@ -10,13 +10,16 @@ from torch import Tensor, nn
 
 from llm.durable import write_json
 from llm.training import checkpoints
+from llm.training.accelerated import Accelerated, Optimizer
 from llm.training.adamw import FlatAdamW
+from llm.training.compiling import as_it_was
 from llm.training.incidents import Incidents, Watch
 from llm.training.meter import Meter
 from llm.training.muon import FlatMuon
 from llm.training.plan import Plan
-from llm.training.ranks import Group
+from llm.training.ranks import Group, StartAgain
 from llm.training.reduce import Flat
+from llm.training.state import state_for
 from llm.training.work import (
     CHECKPOINTS,
     METRICS,
@@ -31,7 +34,10 @@ from llm.training.writer import Writer
 
 
 class Run:
-    """The state of one run on one rank: flat buffers, optimizer, and what is written to disk."""
+    """The state of one run on one rank: parameters, optimizer, and what is written to disk.
+
+    model: what is called for training: the one given, or a copy of which each rank has a share.
+    """
 
     def __init__(self, model: nn.Module, plan: Plan, group: Group, work: Path) -> None:
         self.plan, self.group, self.work = plan, group, work
@@ -39,12 +45,14 @@ class Run:
         self.writer = Writer()
         self.incidents = Incidents()
         self.watch = Watch(plan.spikes.factor)
-        self.meter = Meter(self.device, plan.tokens_per_step, plan.flops_per_token)
+        self.meter = Meter(self.device, plan.tokens_per_step, plan.flops_per_token, group.size)
         self.micro_batch = plan.micro_batch
-        self.flat = Flat(model, plan.parts, group)
+        self.given = model
+        self.state = state_for(model, plan, group)
+        self.model = self.state.model if isinstance(self.state, Accelerated) else model
         self.compute_type: torch.dtype = getattr(model, "compute_dtype", torch.float32)
-        self.environment = environment(self.device, plan, model)
-        self.optimizer: FlatAdamW | FlatMuon
+        self.environment = environment(self.device, plan, model) | self._shared_out()
+        self.optimizer: Optimizer
         self.saved = 0  # the step of the newest checkpoint
 
     def resume(self, start: Path | None, notes: Sequence[str] = ()) -> int:
@@ -52,30 +60,59 @@ class Run:
 
         notes: what the user is told besides.
         """
-        if self.group.rank == 0:
-            self.flat.counts[0] = self._restore(start, notes)
-        self.group.barrier()
-        self.saved = int(self.flat.counts[0])
+        found = self.group.tell(self._find(start, notes) if self.group.rank == 0 else None)
+        self.saved = found.step if found else 0
         self.incidents = Incidents.read(self.work)
         self.micro_batch = min([self.plan.micro_batch, *self.incidents.halved.values()])
         self.watch.restart(self.work / METRICS)
         self.optimizer = self._optimizer(self.saved)
-        self.group.barrier()  # every rank has read the step before the first one writes its count
+        if found:
+            self._restore(found)
+        trunk = self.work / TRUNK
+        lacks_trunk = self.saved == self.plan.trunk_at and not trunk.exists()
+        self.group.barrier()
+        if lacks_trunk:
+            tensors = self._snapshot()
+            if self.group.rank == 0:
+                checkpoints.save(trunk, tensors, self._note(self.saved))
+        self.group.barrier()
         return self.saved
 
-    def _optimizer(self, done: int) -> FlatAdamW | FlatMuon:
+    @property
+    def flat(self) -> Flat:
+        """The buffers that all ranks of a run on the CPU share."""
+        assert isinstance(self.state, Flat)
+        return self.state
+
+    def _optimizer(self, done: int) -> Optimizer:
         settings = self.plan.optimizer
+        if isinstance(self.state, Accelerated):
+            return self.state.optimizer(settings, done, self.compute_type)
         if settings.type == "muon":
-            return FlatMuon(settings, self.flat, done, self.compute_type)
-        return FlatAdamW(settings, self.flat, done)
+            return FlatMuon(settings, self.state, done, self.compute_type)
+        return FlatAdamW(settings, self.state, done)
+
+    def _restore(self, found: checkpoints.Checkpoint) -> None:
+        if isinstance(self.state, Accelerated):
+            self.state.restore(found)
+        elif self.group.rank == 0:
+            found.restore(self.state.tensors())
+
+    def _snapshot(self) -> Mapping[str, Tensor]:
+        """Copies of parameters and moments, for rank 0 to write; all ranks take part."""
+        if isinstance(self.state, Accelerated):
+            return self.state.snapshot()
+        if self.group.rank:
+            return {}
+        return {name: one.to("cpu", copy=True) for name, one in self.state.tensors().items()}
 
     def _fits(self, note: Mapping[str, Any]) -> bool:
         """Whether a checkpoint is of this run, and of the data that it reads now."""
         same = note.get("identity") == self.plan.identity_at(int(note["step"]))
         return same and self.incidents.fit(note)
 
-    def _restore(self, start: Path | None, notes: Sequence[str]) -> int:
-        """Bring back buffers and logs (rank 0); the steps done."""
+    def _find(self, start: Path | None, notes: Sequence[str]) -> checkpoints.Checkpoint | None:
+        """The checkpoint to go on from, and the logs as they were then (rank 0)."""
         warnings = list(notes)
         root = self.work / CHECKPOINTS
         root.mkdir(parents=True, exist_ok=True)
@@ -92,15 +129,11 @@ class Run:
                 f"{found.note['environment']}): the result is equivalent, not bitwise the same"
             )
         done = found.step if found else 0
-        if found:
-            found.restore(self._tensors())
         checkpoints.remove_after(root, done)
         for name in (METRICS, SEEN):
             cut_back(self.work / name, done)
-        if done == self.plan.trunk_at and not (self.work / TRUNK).exists():
-            checkpoints.save(self.work / TRUNK, self._tensors(), self._note(done))
         write_json(self.work / STARTED, {"step": done, "warnings": warnings})
-        return done
+        return found
 
     def halve(self, rows: int, reason: str) -> None:
         """Half the micro-batch of this rank, which had no memory for `rows` rows or what it was."""
@@ -113,6 +146,24 @@ class Run:
         self.micro_batch = tried // 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def halve_together(self, done: int, rows: int, reason: str) -> None:
+        """`halve` in step `done` (from 0) of a run whose ranks meet inside passes.
+
+        Raises StartAgain where there are others: they wait in a pass that this rank cannot make.
+        """
+        self.halve(rows, reason)
+        self._note_halved(done, self.micro_batch)
+        if self.group.size > 1:
+            raise StartAgain(
+                f"rank {self.group.rank} was out of memory ({reason}); all start again with a "
+                f"micro-batch of {self.micro_batch}"
+            )
+
+    def _note_halved(self, done: int, micro_batch: int) -> None:
+        if micro_batch < min([self.plan.micro_batch, *self.incidents.halved.values()]):
+            self.incidents.halved[str(done)] = micro_batch
+            self.incidents.write(self.work)
 
     def go_back(self, done: int, problem: str, start: Path | None) -> int:
         """Return to a checkpoint because of `problem` in step `done` (from 0), and skip the data since.
@@ -157,22 +208,20 @@ class Run:
 
     def reduce(self, done: int) -> tuple[float, float]:
         """Phase 2 of step `done` (from 0), after the first barrier: loss, gradient norm."""
-        self.flat.reduce()
-        self.flat.micro[self.group.rank] = self.micro_batch
+        if isinstance(self.state, Accelerated):
+            return self.state.figures()
+        self.state.reduce()
+        self.state.micro[self.group.rank] = self.micro_batch
         self.group.barrier()
-        smallest = int(self.flat.micro.min())
-        if self.group.rank == 0 and smallest < min(
-            [self.plan.micro_batch, *self.incidents.halved.values()]
-        ):
-            self.incidents.halved[str(done)] = smallest
-            self.incidents.write(self.work)
-        self.micro_batch = smallest
-        return self.flat.loss(), self.flat.norm()
+        self.micro_batch = int(self.state.micro.min())
+        if self.group.rank == 0:
+            self._note_halved(done, self.micro_batch)
+        return self.state.loss(), self.state.norm()
 
     def step(self, done: int, norm: float) -> None:
         """Phase 3: clip and step this rank's share."""
         if self.plan.clip is not None and norm > self.plan.clip:
-            self.flat.scale_gradient(self.plan.clip / norm)
+            self.state.scale_gradient(self.plan.clip / norm)
         if self.optimizer.crosses_shares:
             self.group.barrier()
         self.optimizer.step(self.plan.learning_rate(done))
@@ -205,15 +254,19 @@ class Run:
         self.saved = done
         if self.group.rank == 0:
             self.writer.wait()
-            tensors = {
-                name: tensor.detach().to("cpu", copy=True)
-                for name, tensor in self._tensors().items()
-            }
+        tensors = self._snapshot()
+        if self.group.rank == 0:
             note = self._note(done)
             self.writer.start(lambda: self._write(done, tensors, note))
         self.group.barrier()
 
-    def _write(self, done: int, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
+    def release(self) -> None:
+        """At the end: the model that was given has its parameters, and its passes are its own."""
+        if isinstance(self.state, Accelerated):
+            self.state.release()
+        as_it_was(self.given)
+
+    def _write(self, done: int, tensors: Mapping[str, Tensor], note: dict[str, Any]) -> None:
         for name in (METRICS, SEEN):
             sync_file(self.work / name)  # no step of a checkpoint is missing in the logs
         if done == self.plan.trunk_at:  # first, so that no resume can pass over it
@@ -237,16 +290,17 @@ class Run:
             "environment": self.environment,
             "incidents": asdict(self.incidents),
             "random": {"seed": self.plan.seed, "derived_from": ["seed", "step", "part"]},
-            "layout": [[name, list(shape), at] for name, shape, at in self.flat.layout.places],
+            "layout": [[name, list(shape), at] for name, shape, at in self.state.layout.places],
         }
 
-    def _tensors(self) -> dict[str, Tensor]:
-        flat = self.flat
-        return {
-            "parameters": flat.parameters,
-            "first_moment": flat.first_moment,
-            "second_moment": flat.second_moment,
-        }
+    def _shared_out(self) -> dict[str, Any]:
+        """What bits hang on, too, where passes are compiled or ranks share nothing but gradients."""
+        found: dict[str, Any] = {}
+        if self.plan.compiles_on(self.device.type):
+            found["compiled"] = True
+        if isinstance(self.state, Accelerated):
+            found |= {"parallelism": self.state.kind, "processes": self.group.size}
+        return found
 
 
 def environment(device: torch.device, plan: Plan, model: nn.Module) -> dict[str, Any]:

@@ -83,7 +83,10 @@ class Slice:
         """The figure for metrics.jsonl; all ranks take part, and the bits do not hang on how many."""
         device = next(model.parameters()).device
         model.eval()
-        for step in range(self.group.rank, self.steps, self.group.size):
+        ranks = self.group.size
+        # As many passes on every rank, as sharded parameters ask: the last may be made twice.
+        for turn in range(self.group.rank, -(-self.steps // ranks) * ranks, ranks):
+            step = min(turn, self.steps - 1)
             rows = self.source.part(step, 0, 1)
             loss = model.loss(  # type: ignore[operator]
                 torch.from_numpy(rows.tokens).to(device),

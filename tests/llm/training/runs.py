@@ -87,6 +87,11 @@ def prepared(
     return work / JOB
 
 
+def figures(work: Path, name: str = "loss") -> list[float]:
+    """One of a run's figures by step."""
+    return [json.loads(line)[name] for line in (work / METRICS).read_text().splitlines()]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What two runs are compared by."""

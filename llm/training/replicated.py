@@ -1,0 +1,124 @@
+"""All of the model on each GPU: one process, or several whose gradients DistributedDataParallel adds up.
+
+Parameters, their gradients and moments are views of flat buffers in the device's memory, in the layout
+of the CPU's: clipping, the optimizer and a checkpoint are a few large operations, not hundreds.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from llm.training.accelerated import Accelerated, Optimizer
+from llm.training.checkpoints import Checkpoint
+from llm.training.muon import FlatMuon
+from llm.training.optimizer import OptimizerSettings
+from llm.training.ranks import Group
+from llm.training.reduce import Flat
+
+
+class Loss(nn.Module):
+    """A model's loss as a forward pass, which is what DistributedDataParallel watches."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *arguments: Any, **extras: Any) -> Tensor:
+        loss: Tensor = self.model.loss(*arguments, **extras)  # type: ignore[operator]
+        return loss
+
+
+class Replicated(Accelerated):
+    """The flat buffers of a model, whole on this rank's device."""
+
+    kind = "ddp"
+
+    def __init__(self, model: nn.Module, group: Group) -> None:
+        super().__init__(model, group)
+        self.model = model
+        self.flat = Flat(model, 1, Group())  # this rank's own, shared with none
+        self.layout = self.flat.layout
+        self.flat.collect(0)
+        self.parallel: DistributedDataParallel | None = None
+        self.loss = model.loss  # type: ignore[assignment]
+        if group.size > 1:
+            for tensor in (self.flat.parameters, *model.buffers()):
+                dist.broadcast(tensor, 0)
+            self.parallel = DistributedDataParallel(
+                Loss(model), broadcast_buffers=False, init_sync=False
+            )
+            self.loss = self.parallel
+
+    def clear(self) -> None:
+        self.flat.gradients[0].zero_()
+
+    def passing(self, last: bool) -> AbstractContextManager[None]:
+        if self.parallel is None or last:
+            return nullcontext()
+        return self._apart(self.parallel)
+
+    @contextmanager
+    def _apart(self, parallel: DistributedDataParallel) -> Iterator[None]:
+        with parallel.no_sync():
+            yield
+
+    def multiply(self, factor: Tensor) -> None:
+        self.flat.gradients[0].mul_(factor)
+
+    def gradient_norm(self) -> Tensor:
+        return torch.linalg.vector_norm(self.flat.gradients[0])
+
+    def optimizer(self, settings: OptimizerSettings, done: int, kind: torch.dtype) -> Optimizer:
+        if settings.type == "muon":
+            return FlatMuon(settings, self.flat, done, kind)
+        return FusedAdamW(settings, self.flat, done)
+
+    def snapshot(self) -> Mapping[str, Tensor]:
+        if self.group.rank:
+            return {}
+        return {name: tensor.to("cpu", copy=True) for name, tensor in self.flat.tensors().items()}
+
+    def restore(self, found: Checkpoint) -> None:
+        found.restore(self.flat.tensors())
+
+    def release(self) -> None:
+        """Nothing: the model's parameters are views of the buffers."""
+
+
+class FusedAdamW:
+    """torch.optim.AdamW in one kernel for the matrices and one for the vectors."""
+
+    crosses_shares = False
+
+    def __init__(self, settings: OptimizerSettings, flat: Flat, done: int) -> None:
+        groups = []
+        spans = (slice(0, flat.layout.decayed), slice(flat.layout.decayed, flat.layout.size))
+        for span, decay in zip(spans, (settings.weight_decay, 0.0), strict=True):
+            values = flat.parameters[span]
+            values.grad = flat.gradients[0][span]
+            if len(values):
+                groups.append({"params": [values], "weight_decay": decay})
+        self.inner = torch.optim.AdamW(
+            groups, betas=settings.betas, eps=settings.epsilon, fused=True
+        )
+        start = 0
+        for group in self.inner.param_groups:
+            (values,) = group["params"]
+            stop = start + len(values)
+            self.inner.state[values] = {
+                "step": torch.tensor(float(done), device=values.device),
+                "exp_avg": flat.first_moment[start:stop],
+                "exp_avg_sq": flat.second_moment[start:stop],
+            }
+            start = stop
+
+    def step(self, learning_rate: float) -> None:
+        """Update the parameters from the finished gradient."""
+        for group in self.inner.param_groups:
+            group["lr"] = learning_rate
+        self.inner.step()
