@@ -1,7 +1,7 @@
 """One training process among those that torchrun started: who it is, and how it ends.
 
-Ranks of one machine share memory and meet at barriers; on the CPU nothing but barriers goes over a
-socket, and that over loopback. On GPUs gradients go by NCCL.
+Ranks of one machine share memory and meet at barriers in it, where the machine allows that; else
+these go over a socket, and that over loopback. On GPUs gradients go by NCCL.
 """
 
 import datetime
@@ -13,7 +13,7 @@ import sys
 import traceback
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from llm.durable import write_json
+from llm.training.barrier import Barrier, PeerLost, is_supported
 from llm.training.guard import AGAIN, AGENT, NO_SPACE, PEER_LOST, STOPPED, die_with_parent
 from llm.training.work import FAILURE
 
@@ -30,10 +31,6 @@ SHARED_MEMORY = Path("/dev/shm")
 # What a collective says when another rank is gone; PyTorch has no type for all of them.
 LOST = ("Connection closed by peer", "Connection reset by peer", "NCCL", "gloo")
 T = TypeVar("T")
-
-
-class PeerLost(RuntimeError):
-    """Another rank has died; the reason is its own to tell."""
 
 
 class StartAgain(RuntimeError):
@@ -52,15 +49,24 @@ class Group:
     size: int = 1
     scratch: Path | None = None
     stopping: bool = False
-    _shared: list[Tensor] = field(default_factory=list)
+    _barrier: Barrier | None = None
 
     def barrier(self) -> None:
         """Wait for all. Raises PeerLost when another process has died."""
-        if self.size > 1:
+        if self._barrier is not None:
+            self._barrier.wait()
+        elif self.size > 1:
             try:
                 dist.barrier()
             except RuntimeError as error:
                 raise PeerLost(f"rank {self.rank} lost another rank: {error}") from error
+
+    def meet_in_memory(self) -> None:
+        """From now on barriers are in shared memory, where the machine allows it; all ranks call it."""
+        if self.size > 1 and is_supported():
+            barrier = Barrier(self.share(Barrier.size(self.size)), self.rank, self.size)
+            self.barrier()
+            self._barrier = barrier
 
     def tell(self, value: T) -> T:
         """Rank 0's value (which can be pickled), on every rank."""
@@ -132,6 +138,7 @@ def join(scratch: Path, device: str = "cpu") -> Group:
         backend = "cpu:gloo,cuda:nccl"
     if group.size > 1:
         dist.init_process_group(backend, timeout=datetime.timedelta(hours=1))
+        group.meet_in_memory()
     return group
 
 

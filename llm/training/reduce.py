@@ -106,6 +106,10 @@ class Flat:
         self.losses, self.counts, self.squares, self.stops, self.micro = small.split(notes)
         self.mine = layout.share_of(group.rank, group.size)
         self._parameters = dict(model.named_parameters())
+        self._views = [
+            [(self._parameters[name], view) for name, view in layout.views(buffer)]
+            for buffer in gradients
+        ]
         self._adopt()
 
     def _adopt(self) -> None:
@@ -127,8 +131,8 @@ class Flat:
     def collect(self, part: int) -> None:
         """From now on, gradients of backward passes add up in the (emptied) buffer of `part`."""
         self.gradients[part].zero_()
-        for name, view in self.layout.views(self.gradients[part]):
-            self._parameters[name].grad = view
+        for parameter, view in self._views[part]:
+            parameter.grad = view
 
     def my_slice(self, start: int = 0, stop: int | None = None) -> slice:
         """The elements between `start` and `stop` that this rank works on."""
