@@ -8,7 +8,7 @@ from multiprocessing.synchronize import Barrier
 
 import torch
 
-SQUARES = (1024, 2048, 4096)
+SQUARES = (1024, 2048)
 WINDOW = 0.25  # seconds
 WINDOWS = 3
 

@@ -5,9 +5,9 @@
 
 tiny: nanoGPT's CPU setting on Shakespeare's characters, trained to the end, a seed each round; all are
 scored in fp32 on the same 200 batches of the validation text. tiny-own: a recipe of our own choices in
-the wall-clock time that nanoGPT's run took, program start to last step, scored on the same rows. d384: six layers of 384
-over rows of 256 characters, with the share of the machine's peak of matrix products. vocab32k: the
-same over 32,768 words, with memory.
+the wall-clock time that nanoGPT's run took, program start to last step, scored on the same rows. d384:
+six layers of 384 over rows of 256 characters, with the share of the machine's peak of matrix
+products. vocab32k: the same over 32,768 words, with memory.
 
 Ours is the pretrain step as a run starts it (torchrun, a process a core, checkpoints and logs
 written), with the product's `precision: auto` unless it says fp32. Peers use all cores as threads of
@@ -57,21 +57,24 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     kind = compute_type("auto", torch.device("cpu"))
     half = kind == torch.bfloat16
     wanted = [NAMES[peer] for peer in options.peers] if options.peers else setting.peers
+    if OWN in setting.ours:
+        wanted = setting.peers  # its clock is the peer's
     peers = [side for side in wanted if half or "bf16" not in side]
     mine = [side for side in setting.ours if half or side != FP32]
     steps = options.steps or setting.steps
     python = {"litgpt_peer.py": str(options.peer_python)}
     runs: dict[str, list[Result]] = {side: [] for side in (*mine, *peers)}
+    peaks: list[float] = []
     memory: dict[str, int] = {}
-    peaks = []
     with tempfile.TemporaryDirectory(prefix="penstock-training-data-") as folder:
         data = prepare(setting, Path(folder))
         for number in range(options.rounds):
             seed = options.first_seed + number
-            peaks.append(peak(kind, CORES, setting.tokens, setting.d_model))
             if OWN in mine:
                 own_round(runs, setting, data, steps, seed)
                 continue
+            if not setting.scored:
+                peaks.append(peak(kind, CORES, setting.tokens, setting.d_model))
             for side in list(runs)[:: -1 if number % 2 else 1]:
                 runs[side].append(train(side, setting, data, steps, seed, python))
         for side in runs if setting.watched else ():
@@ -79,25 +82,33 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
                 train(side, setting, data, min(steps, WATCHED_STEPS), 1, python)
             memory[side] = watched.peak
         config = recipe(setting, steps, 1).model.resolve(data.vocabulary)
-    print(f"\n{name}: {setting.layers} layers of {setting.d_model}, {steps} steps of ", end="")
-    print(f"{setting.rows} rows of {setting.context_length} tokens; ours in {str(kind)[6:]}")
+    print(
+        f"\n{name}: {setting.layers} layers of {setting.d_model}, {steps} steps of {setting.rows} rows "
+        f"of {setting.context_length} tokens; ours in {str(kind).removeprefix('torch.')}"
+    )
     table(runs, memory)
     found = summary(runs, mine, peers, memory)
-    if OWN not in mine:
-        best = statistics.median(peaks)
+    if peaks:
         flops = config.training_flops_per_token(setting.context_length)
-        speed = found["tokens_per_second"][mine[0]]
-        found["gemm_peak_gflops"] = round(best / 1e9, 1)
-        found["flops_per_token"] = flops
-        found["of_gemm_peak"] = round(speed * flops / best, 3)
-        print(
-            f"{mine[0]}: {flops / 1e6:.1f} MFLOP a token (6 a parameter in matrices, 12 a head's",
-            end="",
-        )
-        print(
-            f" element for each key seen), {found['of_gemm_peak']:.1%} of {best / 1e9:.0f} GFLOP/s"
-        )
+        found |= share_of_peak(runs[mine[0]], peaks, flops)
     return found
+
+
+def share_of_peak(results: list[Result], peaks: list[float], flops: int) -> dict[str, Any]:
+    """How much of each round's peak of matrix products ours made use of.
+
+    flops: forward and backward of a token; 6 a parameter of a matrix, and 12 an element of a head's
+    width for each key that a token sees.
+    """
+    speeds = [result["tokens_per_second"] for result in results]
+    share = statistics.median(s * flops / best for s, best in zip(speeds, peaks, strict=True))
+    best = statistics.median(peaks)
+    print(f"{flops / 1e6:.1f} MFLOP a token: {share:.1%} of {best / 1e9:.0f} GFLOP/s")
+    return {
+        "flops_per_token": flops,
+        "gemm_peak_gflops": round(best / 1e9, 1),
+        "of_gemm_peak": round(share, 3),
+    }
 
 
 def own_round(

@@ -101,7 +101,10 @@ def peer(
     }
     path = data.folder / "peer.json"
     path.write_text(json.dumps(job))
-    command = [python.get(script, sys.executable), str(HERE / script), str(path)]
+    interpreter = python.get(script, sys.executable)
+    if not Path(interpreter).exists():
+        raise SystemExit(f"{side}: no {interpreter}: run `make bench-setup`, or choose --peers")
+    command = [interpreter, str(HERE / script), str(path)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{side} failed: {done.stderr[-2000:]}")
