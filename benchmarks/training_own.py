@@ -19,7 +19,7 @@ def own_recipe(seed: int, parts: int) -> PretrainSettings:
         schedule=ScheduleSettings(
             type="wsd", peak_lr=4e-3, warmup_tokens=50 * tokens, decay_fraction=0.5
         ),
-        optimizer=OptimizerSettings(type="muon", betas=(0.9, 0.95), weight_decay=0.1),
+        optimizer=OptimizerSettings(betas=(0.9, 0.99), weight_decay=0.1),
         data_parallel=parts,
         seed=seed,
     )
