@@ -51,7 +51,8 @@ def precision(job: Job) -> Any:
 
 @torch.no_grad()
 def validation(model: nn.Module, loss: Loss, job: Job) -> float:
-    """Mean loss over the batches that the job names."""
+    """Mean loss over the batches that the job names, in fp32 whatever it was trained in."""
+    job["precision"] = "fp32"
     data = np.memmap(job["validation"], dtype=np.uint16, mode="r")
     model.eval()
     rows = np.load(job["validation_starts"])
@@ -97,7 +98,7 @@ def run(make: Callable[[Job], tuple[nn.Module, Loss]], decay_vectors: bool) -> N
     wall = time.time() - job["began"]
     timed = seconds[job["warm_up"] :] or seconds
     result = {
-        "tokens_per_second": rows * length * len(timed) / sum(timed),
+        "tokens_per_second": rows * length / statistics.median(timed),
         "wall_seconds": wall,
         "loss": loss,
         "val": validation(model, mean_loss, job) if job["validation"] else None,

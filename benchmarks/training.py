@@ -11,10 +11,13 @@ products. vocab32k: the same over 32,768 words, with memory.
 
 Ours is the pretrain step as a run starts it (torchrun, a process a core, checkpoints and logs
 written), with the product's `precision: auto` unless it says fp32. Peers use all cores as threads of
-one process. Rounds run every side once, every other round in reverse order; figures are medians of
-rounds, ratios of pairs. The first steps are not timed. Memory is the proportional set size of all
-processes of a side at its highest, from short runs of their own. Peers in bf16 run where the
-processor multiplies it. litgpt's are run by the Python that `make bench-setup` makes.
+one process; those in bf16 run where the processor multiplies it, and litgpt's under the Python that
+`make bench-setup` makes.
+
+Rounds run every side once, every other round in reverse order; figures are medians of rounds, ratios
+of pairs. Tokens a second are by a run's median step, its first few left out: a neighbour on the machine
+stretches single steps. wall: from a program's start to the end of its training. Memory: the
+proportional set size of all processes of a side at its highest, from short runs of their own.
 """
 
 import argparse

@@ -67,7 +67,7 @@ def ours(values: PretrainSettings, setting: Setting, data: Data) -> Result:
         seconds = [values.batch_tokens / point["tokens_per_second"] for point in points]
         timed = seconds[WARM_UP:]
         return {
-            "tokens_per_second": values.batch_tokens * len(timed) / sum(timed),
+            "tokens_per_second": values.batch_tokens / statistics.median(timed),
             "wall_seconds": wall,
             "step_seconds": statistics.fmean(timed),
             "loss": points[-1]["loss"],
