@@ -46,7 +46,7 @@ from training_data import (  # noqa: E402
     recipe,
 )
 from training_own import own_recipe  # noqa: E402
-from training_sides import Result, Watched, train, within  # noqa: E402
+from training_sides import Neighbours, Result, Watched, train, within  # noqa: E402
 
 from llm.training.devices import compute_type  # noqa: E402
 
@@ -69,6 +69,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     runs: dict[str, list[Result]] = {side: [] for side in (*mine, *peers)}
     peaks: list[float] = []
     memory: dict[str, int] = {}
+    neighbours = Neighbours()
     with tempfile.TemporaryDirectory(prefix="penstock-training-data-") as folder:
         data = prepare(setting, Path(folder))
         for number in range(options.rounds):
@@ -90,11 +91,13 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         f"of {setting.context_length} tokens; ours in {str(kind).removeprefix('torch.')}"
     )
     table(runs, memory)
+    elsewhere = neighbours.share()
+    print(f"other programs and machines took {elsewhere:.0%} of the cores' time meanwhile")
     found = summary(runs, mine, peers, memory)
     if peaks:
         flops = config.training_flops_per_token(setting.context_length)
         found |= share_of_peak(runs[mine[0]], peaks, flops)
-    return found
+    return {**found, "taken_by_others": round(elsewhere, 3)}
 
 
 def share_of_peak(results: list[Result], peaks: list[float], flops: int) -> dict[str, Any]:

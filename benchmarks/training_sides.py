@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -138,6 +139,27 @@ def within(
 def of_steps(values: PretrainSettings, steps: int) -> PretrainSettings:
     """The same recipe, that long."""
     return dataclasses.replace(values, tokens=steps * values.batch_tokens, checkpoint_every=steps)
+
+
+class Neighbours:
+    """How much of the cores' time went elsewhere since this was made: other programs, other machines.
+
+    Timings made while that was more than a few per cent are worth little.
+    """
+
+    def __init__(self) -> None:
+        self.began, self.first = time.monotonic(), self._elsewhere()
+
+    def _elsewhere(self) -> float:
+        times = psutil.cpu_times()
+        busy = sum(times) - times.idle - getattr(times, "iowait", 0.0)
+        busy -= getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # in user already
+        return busy - sum(os.times()[:4])  # with the ended children's
+
+    def share(self) -> float:
+        """Fraction of all cores' time."""
+        elapsed = time.monotonic() - self.began
+        return (self._elsewhere() - self.first) / (elapsed * (os.cpu_count() or 1))
 
 
 class Watched:
