@@ -17,9 +17,9 @@ def own_recipe(seed: int, parts: int) -> PretrainSettings:
         tokens=tokens,
         batch_tokens=tokens,
         schedule=ScheduleSettings(
-            type="wsd", peak_lr=4e-3, warmup_tokens=50 * tokens, decay_fraction=0.5
+            type="wsd", peak_lr=1e-2, warmup_tokens=50 * tokens, decay_fraction=0.5
         ),
-        optimizer=OptimizerSettings(betas=(0.9, 0.99), weight_decay=0.1),
+        optimizer=OptimizerSettings(type="muon", betas=(0.9, 0.99), weight_decay=0.1),
         data_parallel=parts,
         seed=seed,
     )
