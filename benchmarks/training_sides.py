@@ -133,6 +133,10 @@ def within(
     first = ours(trial, setting, data)
     rest = first["wall_seconds"] - calibration * first["step_seconds"]
     steps = int((0.96 * seconds - rest) / first["step_seconds"])
+    if steps < 1:
+        raise SystemExit(
+            f"{seconds:.0f} s are too few for our own recipe: give the peer more --steps"
+        )
     return {**ours(of_steps(values, steps), setting, data), "steps": steps}
 
 
