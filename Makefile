@@ -40,12 +40,17 @@ setup: .venv/.installed
 	@$(BIN)/python -m llm.tokens.compile
 	@touch $@
 
-# The tools that benchmarks/ compare with, in an environment of their own.
+# The tools that benchmarks/ compare with, in an environment of their own. litgpt asks for an older
+# huggingface-hub than datatrove does; its model needs none.
+LITGPT := litgpt==0.5.13
+
 bench-setup: .venv-bench/.installed
 
 .venv-bench/.installed: benchmarks/requirements.txt
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@test -z "$(TORCH_INDEX)" || .venv-bench/bin/python -m pip install --quiet "torch>=2.11,<2.14" --index-url "$(TORCH_INDEX)"
 	@.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	@.venv-bench/bin/python -m pip install --quiet --no-deps "$(LITGPT)"
 	@touch $@
 
 clean:

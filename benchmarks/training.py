@@ -1,324 +1,176 @@
-"""Pretraining on the CPU: tokens a second and what is learned, beside nanoGPT's loop.
+"""Pretraining on the CPU: tokens a second, memory and what is learned, beside nanoGPT and litgpt.
 
-    python benchmarks/training.py [--setting tiny|d384|vocabulary] [--runs 3] [--steps N]
+    python benchmarks/training.py [--setting tiny|tiny-own|d384|vocab32k|all] [--rounds 3] [--steps N]
+                                  [--peers nanogpt-bf16 ...] [--first-seed 1]
 
-tiny: nanoGPT's CPU setting on Shakespeare's characters, trained to the end on three seeds; both are
-scored on the same 200 batches of the validation text. d384: six layers of 384 over rows of 256
-characters. vocabulary: the same over 32,768 words, where the head is most of the work; its text is
-drawn from a Zipf distribution, as only time and memory are looked at. Ours is the pretrain step as a
-run starts it (torchrun, a process a core, checkpoints and logs written); the peer uses all cores as
-threads of one process, as it does by itself. Timed are the steps from the fourth on. Memory is the
-proportional set size of all processes of a side at its highest. bf16 is run where the processor
-multiplies it.
+tiny: nanoGPT's CPU setting on Shakespeare's characters, trained to the end, a seed each round; all are
+scored in fp32 on the same 200 batches of the validation text. tiny-own: a recipe of our own choices in
+the wall-clock time that nanoGPT's run took, program start to last step, scored on the same rows. d384:
+six layers of 384 over rows of 256 characters, with the share of the machine's peak of matrix
+products. vocab32k: the same over 32,768 words, with memory.
+
+Ours is the pretrain step as a run starts it (torchrun, a process a core, checkpoints and logs
+written), with the product's `precision: auto` unless it says fp32. Peers use all cores as threads of
+one process; those in bf16 run where the processor multiplies it, and litgpt's under the Python that
+`make bench-setup` makes.
+
+Rounds run every side once, every other round in reverse order; figures are medians of rounds, ratios
+of pairs. Tokens a second are by a run's median step, its first few left out: a neighbour on the machine
+stretches single steps. wall: from a program's start to the end of its training. Memory: the
+proportional set size of all processes of a side at its highest, from short runs of their own.
 """
 
 import argparse
 import json
-import math
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME))
 
-import numpy as np  # noqa: E402
-import psutil  # noqa: E402
 import torch  # noqa: E402
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers  # noqa: E402
+from gemm import peak  # noqa: E402
+from training_data import (  # noqa: E402
+    CORES,
+    FP32,
+    NANO,
+    OWN,
+    PEERS,
+    SETTINGS,
+    Data,
+    Setting,
+    prepare,
+    recipe,
+)
+from training_own import own_recipe  # noqa: E402
+from training_sides import Neighbours, Result, Watched, train, within  # noqa: E402
 
-from llm.models.config import ModelConfig, ModelSettings  # noqa: E402
-from llm.step import Context, Machine, PrintReporter  # noqa: E402
-from llm.tokens.shards import ShardColumns, write_shard  # noqa: E402
-from llm.training.optimizer import OptimizerSettings  # noqa: E402
-from llm.training.pretrain import PretrainSettings, pretrain  # noqa: E402
-from llm.training.schedule import ScheduleSettings  # noqa: E402
-from llm.training.work import METRICS  # noqa: E402
+from llm.training.devices import compute_type  # noqa: E402
 
-TEXT = HOME.parent / "shared" / "data" / "lm" / "tinyshakespeare" / "input.txt"
-PEER = Path(__file__).with_name("nanogpt_peer.py")
-CORES = 2
-WARM_UP = 3  # steps that are not timed
-BATCHES = 200  # of the validation text
-FINAL = 0.1  # of the highest learning rate, after the last step
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One shape of model and batch."""
-
-    layers: int
-    d_model: int
-    heads: int
-    context_length: int
-    rows: int
-    steps: int
-    peak_lr: float
-    vocabulary: int | None  # None: the text's characters
-    scored: bool
+NAMES = {side.replace(", ", "-").lower(): side for side in PEERS}
+WATCHED_STEPS = 4
 
 
-SETTINGS = {
-    "tiny": Setting(4, 128, 4, 64, 12, 2000, 1e-3, None, True),
-    "d384": Setting(6, 384, 6, 256, 16, 16, 1e-3, None, False),
-    "vocabulary": Setting(6, 384, 6, 256, 16, 10, 1e-3, 32_768, False),
-}
-
-
-@dataclass(frozen=True)
-class Data:
-    """Where the tokens lie, for both sides."""
-
-    folder: Path
-    vocabulary: int
-    starts: Path | None  # (BATCHES, rows) first tokens of the validation rows
-
-
-def prepare(setting: Setting, folder: Path) -> Data:
-    """Write the same tokens as plain numbers and as shards, with a tokenizer of one word a token."""
-    random = np.random.default_rng(0)
-    if setting.vocabulary is None:
-        text = TEXT.read_text() if TEXT.exists() else Path(argparse.__file__).read_text() * 12
-        words = sorted(set(text))
-        numbers = {word: number for number, word in enumerate(words)}
-        ids = np.array([numbers[character] for character in text], dtype=np.uint16)
-    else:
-        words = [f"<{number}>" for number in range(setting.vocabulary)]
-        ids = ((random.zipf(1.2, 2_000_000) - 1) % setting.vocabulary).astype(np.uint16)
-    cut = int(0.9 * len(ids))
-    splits = {"train": ids[:cut], "validation": ids[cut:]}
-    (folder / "tokens").mkdir(parents=True)
-    (folder / "tokenizer").mkdir()
-    for name, tokens in splits.items():
-        tokens.tofile(folder / f"{name}.bin")
-        columns = ShardColumns([bytes(16)], ["text"], [len(tokens)], [len(tokens)], tokens)
-        write_shard(folder / "tokens" / f"{name}.arrow", columns, {"tokenizer": "words"})
-    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, words[0]))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
-    starts = None
-    if setting.scored:
-        starts = folder / "starts.npy"
-        last = len(splits["validation"]) - setting.context_length - 1
-        np.save(starts, random.integers(0, last, (BATCHES, setting.rows)))
-    return Data(folder, len(words), starts)
-
-
-def settings_of(setting: Setting, steps: int, seed: int, precision: str) -> PretrainSettings:
-    """The recipe's section for the same model, optimizer and schedule as the peer's."""
-    tokens = setting.rows * setting.context_length
-    return PretrainSettings(
-        model=ModelSettings(
-            preset="nanogpt-tiny",
-            layers=setting.layers,
-            d_model=setting.d_model,
-            heads=setting.heads,
-            context_length=setting.context_length,
-        ),
-        tokens=steps * tokens,
-        batch_tokens=tokens,
-        schedule=ScheduleSettings(
-            type="cosine",
-            peak_lr=setting.peak_lr,
-            warmup_tokens=min(100, steps) * tokens,
-            final_lr_fraction=FINAL,
-        ),
-        optimizer=OptimizerSettings(betas=(0.9, 0.99), weight_decay=0.1),
-        precision=precision,
-        data_parallel=CORES,
-        seed=seed,
-        checkpoint_every=steps,
-    )
-
-
-def ours(setting: Setting, data: Data, steps: int, seed: int, precision: str) -> dict[str, Any]:
-    """The pretrain step, whole; what the steps after the first few took."""
-    with tempfile.TemporaryDirectory(prefix="penstock-training-") as name:
-        folder = Path(name)
-        for part in ("out", "work"):
-            (folder / part).mkdir()
-        machine = Machine(processes=CORES, device="cpu", micro_batch=max(1, setting.rows // CORES))
-        context = Context(
-            out=folder / "out", work=folder / "work", machine=machine, report=PrintReporter()
-        )
-        values = settings_of(setting, steps, seed, precision)
-        inputs = {"tokens": [data.folder / "tokens"], "tokenizer": [data.folder / "tokenizer"]}
-        with watched() as memory:
-            pretrain(values, inputs, context)
-        lines = (context.out / METRICS).read_text().splitlines()
-        points = [json.loads(line) for line in lines]
-        tokens = setting.rows * setting.context_length
-        seconds = [tokens / point["tokens_per_second"] for point in points[WARM_UP:]]
-        return {
-            "tokens_per_second": tokens * len(seconds) / sum(seconds),
-            "memory": memory.peak,
-            "loss": points[-1]["loss"],
-            "val": score(context.out / "model", setting, data) if data.starts else None,
-        }
-
-
-@torch.no_grad()
-def score(folder: Path, setting: Setting, data: Data) -> float:
-    """Mean loss on the validation rows that the peer is scored on too."""
-    from llm.models.folder import load_model
-
-    model = load_model(folder).eval()
-    ids = np.fromfile(data.folder / "validation.bin", dtype=np.uint16).astype(np.int64)
-    inside = np.arange(setting.context_length + 1)
-    losses = []
-    for starts in np.load(str(data.starts)):
-        rows = torch.from_numpy(ids[starts[:, None] + inside])
-        losses.append(float(model.loss(rows[:, :-1], rows[:, 1:])) / rows[:, 1:].numel())
-    return statistics.fmean(losses)
-
-
-def peer(
-    setting: Setting, data: Data, steps: int, seed: int, precision: str, compiled: bool = False
-) -> dict[str, Any]:
-    """nanoGPT's loop on the same tokens."""
-    job = {
-        "layers": setting.layers,
-        "d_model": setting.d_model,
-        "heads": setting.heads,
-        "context_length": setting.context_length,
-        "rows": setting.rows,
-        "vocabulary": data.vocabulary,
-        "steps": steps,
-        "schedule_steps": steps,
-        "warmup_steps": min(100, steps),
-        "peak_lr": setting.peak_lr,
-        "least_lr": setting.peak_lr * FINAL,
-        "beta2": 0.99,
-        "precision": precision,
-        "compile": compiled,
-        "seed": seed,
-        "threads": CORES,
-        "train": str(data.folder / "train.bin"),
-        "validation": str(data.folder / "validation.bin") if data.starts else None,
-        "validation_starts": str(data.starts),
-    }
-    path = data.folder / "peer.json"
-    path.write_text(json.dumps(job))
-    with watched() as memory:
-        done = subprocess.run(
-            [sys.executable, str(PEER), str(path)], capture_output=True, text=True
-        )
-    if done.returncode:
-        raise SystemExit(f"the peer failed: {done.stderr[-2000:]}")
-    return {**json.loads(done.stdout.splitlines()[-1]), "memory": memory.peak}
-
-
-class watched:
-    """Watches how much memory the processes below this one take (bytes) while a block runs."""
-
-    def __enter__(self) -> "watched":
-        self.peak, self.over = 0, threading.Event()
-        self.thread = threading.Thread(target=self._watch)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.over.set()
-        self.thread.join()
-
-    def _watch(self) -> None:
-        while not self.over.wait(0.5):
-            total = 0
-            for process in psutil.Process().children(recursive=True):
-                try:
-                    total += process.memory_full_info().pss
-                except psutil.Error:
-                    continue  # it ended while it was looked at
-            self.peak = max(self.peak, total)
-
-
-def gemm_peak(precision: str) -> float:
-    """Floating-point operations a second of a large matrix product on all cores."""
-    torch.set_num_threads(CORES)
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    a, b = (torch.randn(2048, 2048).to(kind) for _ in range(2))
-    best = math.inf
-    for _ in range(8):
-        began = time.perf_counter()
-        torch.mm(a, b)
-        best = min(best, time.perf_counter() - began)
-    return 2 * 2048**3 / best
-
-
-def run(name: str, runs: int, steps: int) -> dict[str, Any]:
-    """All runs of a setting, ours and the peers in turn; prints a table."""
+def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """All rounds of a setting; prints its tables and returns its part of the last line."""
     setting = SETTINGS[name]
-    bf16 = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    precision = "bf16" if bf16 else "fp32"
-    kinds = {"nanoGPT loop, fp32": ("fp32", False)}
-    if bf16:
-        kinds["nanoGPT loop, bf16"] = ("bf16", False)
-    rows: dict[str, list[dict[str, Any]]] = {"ours": [], **{kind: [] for kind in kinds}}
-    peaks = []
+    kind = compute_type("auto", torch.device("cpu"))
+    half = kind == torch.bfloat16
+    wanted = [NAMES[peer] for peer in options.peers] if options.peers else setting.peers
+    if OWN in setting.ours:
+        wanted = setting.peers  # its clock is the peer's
+    peers = [side for side in wanted if half or "bf16" not in side]
+    mine = [side for side in setting.ours if half or side != FP32]
+    steps = options.steps or setting.steps
+    python = {"litgpt_peer.py": str(options.peer_python)}
+    runs: dict[str, list[Result]] = {side: [] for side in (*mine, *peers)}
+    peaks: list[float] = []
+    memory: dict[str, int] = {}
+    neighbours = Neighbours()
     with tempfile.TemporaryDirectory(prefix="penstock-training-data-") as folder:
         data = prepare(setting, Path(folder))
-        config = settings_of(setting, steps, 1, precision).model.resolve(data.vocabulary)
-        for number in range(runs):
-            peaks.append(gemm_peak(precision))
-            rows["ours"].append(ours(setting, data, steps, number + 1, precision))
-            for kind, (type_, compiled) in kinds.items():
-                rows[kind].append(peer(setting, data, steps, number + 1, type_, compiled))
-    return report(name, rows, config, setting, precision, statistics.median(peaks))
+        for number in range(options.rounds):
+            seed = options.first_seed + number
+            if OWN in mine:
+                own_round(runs, setting, data, steps, seed)
+                continue
+            if not setting.scored:
+                peaks.append(peak(kind, CORES, setting.tokens, setting.d_model))
+            for side in list(runs)[:: -1 if number % 2 else 1]:
+                runs[side].append(train(side, setting, data, steps, seed, python))
+        for side in runs if setting.watched else ():
+            with Watched() as watched:
+                train(side, setting, data, min(steps, WATCHED_STEPS), 1, python)
+            memory[side] = watched.peak
+        config = recipe(setting, steps, 1).model.resolve(data.vocabulary)
+    print(
+        f"\n{name}: {setting.layers} layers of {setting.d_model}, {steps} steps of {setting.rows} rows "
+        f"of {setting.context_length} tokens; ours in {str(kind).removeprefix('torch.')}"
+    )
+    table(runs, memory)
+    elsewhere = neighbours.share()
+    print(f"other programs and machines took {elsewhere:.0%} of the cores' time meanwhile")
+    found = summary(runs, mine, peers, memory)
+    if peaks:
+        flops = config.training_flops_per_token(setting.context_length)
+        found |= share_of_peak(runs[mine[0]], peaks, flops)
+    return {**found, "taken_by_others": round(elsewhere, 3)}
 
 
-def report(
-    name: str,
-    rows: dict[str, list[dict[str, Any]]],
-    config: ModelConfig,
-    setting: Setting,
-    precision: str,
-    peak: float,
-) -> dict[str, Any]:
-    """Print the table; the line of JSON for one setting."""
-    print(f"\n{name}: {setting.layers} layers of {setting.d_model}, ours in {precision}")
-    print(f"{'':<22} {'tokens/s':>10} {'memory':>10} {'loss':>8} {'val':>8}")
-    for side, results in rows.items():
+def share_of_peak(results: list[Result], peaks: list[float], flops: int) -> dict[str, Any]:
+    """How much of each round's peak of matrix products ours made use of.
+
+    flops: forward and backward of a token; 6 a parameter of a matrix, and 12 an element of a head's
+    width for each key that a token sees.
+    """
+    speeds = [result["tokens_per_second"] for result in results]
+    share = statistics.median(s * flops / best for s, best in zip(speeds, peaks, strict=True))
+    best = statistics.median(peaks)
+    print(f"{flops / 1e6:.1f} MFLOP a token: {share:.1%} of {best / 1e9:.0f} GFLOP/s")
+    return {
+        "flops_per_token": flops,
+        "gemm_peak_gflops": round(best / 1e9, 1),
+        "of_gemm_peak": round(share, 3),
+    }
+
+
+def own_round(
+    runs: dict[str, list[Result]], setting: Setting, data: Data, steps: int, seed: int
+) -> None:
+    """nanoGPT's run, and then our own recipe for as long as that took."""
+    runs[NANO].append(train(NANO, setting, data, steps, seed, {}))
+    seconds = runs[NANO][-1]["wall_seconds"]
+    runs[OWN].append(within(seconds, own_recipe(seed, CORES), setting, data))
+
+
+def table(runs: dict[str, list[Result]], memory: dict[str, int]) -> None:
+    """Every run's figures."""
+    print(f"{'':<24} {'tokens/s':>10} {'wall':>9} {'loss':>8} {'val':>8} {'memory':>9}")
+    for side, results in runs.items():
         for result in results:
             val = "" if result["val"] is None else f"{result['val']:.4f}"
+            held = f"{memory[side] / 1e9:.2f} GB" if side in memory else ""
             print(
-                f"{side:<22} {result['tokens_per_second']:>10,.0f} "
-                f"{result['memory'] / 1e9:>7.2f} GB {result['loss']:>8.4f} {val:>8}"
+                f"{side:<24} {result['tokens_per_second']:>10,.0f} {result['wall_seconds']:>7.1f} s "
+                f"{result['loss']:>8.4f} {val:>8} {held:>9}"
             )
 
-    def middle(side: str, field: str) -> float:
-        return statistics.median(result[field] for result in rows[side])
 
-    peers = [side for side in rows if side != "ours"]
-    best = max(peers, key=lambda side: middle(side, "tokens_per_second"))
-    speed = middle("ours", "tokens_per_second")
+def summary(
+    runs: dict[str, list[Result]], mine: list[str], peers: list[str], memory: dict[str, int]
+) -> dict[str, Any]:
+    """Medians of rounds, and ratios of pairs: the median, the least and the most."""
+
+    def middle(side: str, field: str) -> float:
+        return statistics.median(result[field] for result in runs[side])
+
     found: dict[str, Any] = {
-        "ours": round(speed),
-        "peers": {side: round(middle(side, "tokens_per_second")) for side in peers},
-        "ratio": round(paired(rows["ours"], rows[best], "tokens_per_second"), 2),
-        "memory_ratio": round(paired(rows["ours"], rows[best], "memory"), 2),
-        "of_gemm_peak": round(
-            speed * config.training_flops_per_token(setting.context_length) / peak, 3
-        ),
+        "tokens_per_second": {side: round(middle(side, "tokens_per_second")) for side in runs},
+        "wall_seconds": {side: round(middle(side, "wall_seconds"), 1) for side in runs},
     }
-    if setting.scored:
+    if OWN not in mine:
+        found["ratios"] = {}
+        for side in mine:
+            for other in peers:
+                pairs = zip(runs[side], runs[other], strict=True)
+                ratios = sorted(a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs)
+                three = [round(r, 2) for r in (statistics.median(ratios), ratios[0], ratios[-1])]
+                found["ratios"][f"{side} / {other}"] = three
+                print(f"{side} / {other}: {three[0]} ({three[1]} to {three[2]})")
+    if runs[peers[0]][0]["val"] is not None:
         found["val"] = {
             side: round(statistics.fmean(result["val"] for result in results), 4)
-            for side, results in rows.items()
+            for side, results in runs.items()
         }
+        print(f"mean val: {found['val']}")
+    if memory:
+        found["memory_gb"] = {side: round(held / 1e9, 2) for side, held in memory.items()}
+        found["memory_ratio"] = round(memory[mine[0]] / memory[peers[0]], 2)
+        print(f"memory, {mine[0]} / {peers[0]}: {found['memory_ratio']}")
     return found
-
-
-def paired(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]], field: str) -> float:
-    """Median of the runs' ratios."""
-    return statistics.median(a[field] / b[field] for a, b in zip(ours, theirs, strict=True))
 
 
 def main() -> None:
@@ -326,21 +178,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--setting", choices=SETTINGS, action="append")
-    parser.add_argument("--runs", type=int, default=3, help="paired runs (count)")
+    parser.add_argument("--setting", choices=[*SETTINGS, "all"], default="all")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each side runs (count)")
     parser.add_argument("--steps", type=int, help="steps of each run, instead of the setting's")
+    parser.add_argument("--peers", choices=NAMES, nargs="+", help="instead of the setting's")
+    parser.add_argument("--first-seed", type=int, default=1, help="of the first round")
+    parser.add_argument("--peer-python", type=Path, default=HOME / ".venv-bench/bin/python")
     options = parser.parse_args()
-    found = {}
-    for name in options.setting or SETTINGS:
-        found[name] = run(name, options.runs, options.steps or SETTINGS[name].steps)
-    first = next(iter(found.values()))
-    result = {
-        "benchmark": "training",
-        "unit": "tokens/s",
-        **{key: first[key] for key in ("ours", "peers", "ratio")},
-        "settings": found,
-    }
-    print(json.dumps(result))
+    names = list(SETTINGS) if options.setting == "all" else [options.setting]
+    found = {name: measure(name, options) for name in names}
+    print(json.dumps({"benchmark": "training", "torch": torch.__version__, "settings": found}))
 
 
 if __name__ == "__main__":
