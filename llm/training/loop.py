@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from llm.tokens.rows import IGNORE
 from llm.training.accelerated import Accelerated
-from llm.training.memory import is_out_of_memory
+from llm.training.out_of_memory import is_out_of_memory
 from llm.training.passes import Passes
 from llm.training.plan import Plan
 from llm.training.ranks import Group

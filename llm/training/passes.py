@@ -14,7 +14,7 @@ from torch import Tensor
 
 from llm.tokens.rows import IGNORE
 from llm.training.accelerated import Accelerated
-from llm.training.memory import is_out_of_memory
+from llm.training.out_of_memory import is_out_of_memory
 from llm.training.rows import BatchSource, Rows
 from llm.training.run import Run
 

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from llm.models.decoder import Decoder
 from llm.training.accelerated import Accelerated, Optimizer
 from llm.training.checkpoints import Checkpoint
 from llm.training.muon import FlatMuon
@@ -50,7 +51,11 @@ class Replicated(Accelerated):
             for tensor in (self.flat.parameters, *model.buffers()):
                 dist.broadcast(tensor, 0)
             self.parallel = DistributedDataParallel(
-                Loss(model), broadcast_buffers=False, init_sync=False
+                Loss(model),
+                broadcast_buffers=False,
+                init_sync=False,
+                # An encoder has heads that not every objective asks.
+                find_unused_parameters=not isinstance(model, Decoder),
             )
             self.loss = self.parallel
 

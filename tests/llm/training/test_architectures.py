@@ -11,13 +11,20 @@ from tokenizers.models import WordLevel
 
 from llm.models.config import ModelSettings
 from llm.models.folder import load_model
-from llm.step import Inputs
+from llm.step import Inputs, Machine
 from llm.tokens.special import CLASSIFY, MASK, SENTINELS, SEPARATOR, SPECIAL_TOKENS
 from llm.training import pretrain
 from llm.training.objectives.settings import ObjectiveSettings
 from llm.training.ranks import Group
 from llm.training.work import JOB, METRICS, MODEL
-from tests.llm.training.runs import VOCABULARY, prepared, tiny_settings, write_tokens
+from tests.llm.training.runs import (
+    VOCABULARY,
+    Zygote,
+    figures,
+    prepared,
+    tiny_settings,
+    write_tokens,
+)
 
 SMALL = {"layers": 2, "d_model": 32, "heads": 2, "context_length": 32}
 KINDS: dict[str, dict[str, Any]] = {
@@ -60,6 +67,27 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(
     model = load_model(tmp_path / "work" / MODEL)
     assert model.config.architecture == settings.model.architecture
     assert all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
+@pytest.mark.parametrize("objective", KINDS)
+def test_two_ranks_with_a_model_each_or_half_of_one_train_as_one_does(
+    objective: str, parallelism: str, reserved: Inputs, zygote: Zygote, tmp_path: Path
+) -> None:
+    """Also where a head is there that the objective does not ask."""
+    kind = {**KINDS[objective], "next_sentence": objective.startswith("masked")}
+    settings = tiny_settings(
+        model=ModelSettings(**SMALL, **kind),
+        objective=ObjectiveSettings(type=objective),  # type: ignore[arg-type]
+        tokens=6 * 256,
+        batch_tokens=256,
+    )
+    for way, processes in (("auto", 1), (parallelism, 2)):
+        machine = Machine(device="cpu", micro_batch=1, parallelism=way)  # type: ignore[arg-type]
+        job = prepared(settings, reserved, tmp_path / way, machine)
+        assert zygote.run(processes, job) == [0] * processes
+    assert figures(tmp_path / parallelism) == pytest.approx(figures(tmp_path / "auto"), rel=1e-5)
 
 
 def test_a_tokenizer_that_reserves_nothing_is_refused_by_name(
