@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from llm.models.config import ModelConfig
 from llm.training.objectives.span_corruption import sizes
+from llm.training.peaks import peak_flops
 from llm.training.pretrain import PretrainSettings
 from llm.training.schedule import decay_start
 
@@ -16,6 +17,7 @@ BUFFERS = 3  # of a checkpoint: parameters and two moments (run.py)
 CHUNK = 1 << 15  # elements: what matrices and vectors are rounded up to in a buffer (reduce.py)
 METRICS_LINE = 195  # bytes of a step in metrics.jsonl (meter.py), with floats of usual length
 SEEN_LINE = 27  # bytes of a step in seen.jsonl, but for the numbers of the rows
+UTILISATION = 0.4  # of a GPU's peak, where nothing was measured: what well-fed training reaches
 TOKENIZER_ENTRY = 70  # bytes of tokenizer.json for each token of a BPE: its text and its merge
 
 
@@ -25,8 +27,7 @@ class Cost:
 
     flops: floating-point operations of all steps, forward and backward. artifact_bytes: model/,
     trunk/ and logs; work_bytes: the most that lies in the work folder, the finished artifact
-    included. shared_bytes: parameters, moments and gradients, which training's processes share:
-    with activations comes what else memory holds.
+    included. state_bytes: parameters, moments and gradients, the least that memory has to hold.
     """
 
     parameters: int
@@ -36,8 +37,7 @@ class Cost:
     flops: int
     artifact_bytes: int
     work_bytes: int
-    shared_bytes: int
-    checkpoints: int
+    state_bytes: int
 
 
 def cost(
@@ -65,9 +65,14 @@ def cost(
         artifact_bytes=artifact,
         # The artifact's files lie in the work folder, and as copies beside it until the end.
         work_bytes=2 * artifact + len(kept_checkpoints(values)) * BUFFERS * flat,
-        shared_bytes=(BUFFERS + values.data_parallel) * flat,
-        checkpoints=len(checkpoint_steps(values)),
+        state_bytes=(BUFFERS + values.data_parallel) * flat,
     )
+
+
+def seconds_at_peak(flops: int, device: str) -> float | None:
+    """How long a device takes that does UTILISATION of its peak; None where that is not known."""
+    peak = peak_flops(device)
+    return None if peak is None else flops / (UTILISATION * peak)
 
 
 def flat_elements(config: ModelConfig) -> int:

@@ -21,6 +21,7 @@ from llm.step import Context, Machine
 from llm.tokens.shards import ShardColumns, token_type, write_shard
 from llm.tokens.special import reserved
 from llm.training import launch, pretrain
+from llm.training.cost import checkpoint_steps
 from llm.training.memory import PeakMemory
 from llm.training.pretrain import PretrainSettings
 from llm.training.schedule import ScheduleSettings
@@ -40,14 +41,15 @@ STEADY = 1e-6  # learning rate: weights hardly move, and nothing diverges
 class Trial:
     """What a trial has shown.
 
-    start_seconds: until the first step. step_seconds: of a whole step of the recipe's batch.
-    checkpoint_seconds: to write one. end_seconds: from the last step on, with its checkpoint.
+    start_seconds: until the first step. step_seconds: of a step with `part_rows` rows in its largest
+    part. checkpoint_seconds: to write one. end_seconds: from the last step on, with its checkpoint.
     memory_bytes: the most that all processes held together (None: the system does not tell);
     device_bytes: the most that a GPU held (None: there is none). steps: how many were made.
     """
 
     start_seconds: float
     step_seconds: float
+    part_rows: int
     checkpoint_seconds: float
     end_seconds: float
     memory_bytes: int | None
@@ -55,20 +57,21 @@ class Trial:
     steps: int
     processes: int
 
-    def seconds(self, values: PretrainSettings, steps: int, checkpoints: int) -> float:
-        """How long a run of `steps` steps takes that writes so many checkpoints besides the last.
+    def seconds(self, values: PretrainSettings, done: int = 0) -> float:
+        """How long a run takes of which `done` steps are done.
 
         Measuring the loss on the validation slice takes a third of training on it: the forward
         pass of three.
         """
-        measured = -(-steps // values.validate_every) if values.validate_every else 0
-        slice_steps = values.validation_tokens / values.batch_tokens / 3
-        return (
-            self.start_seconds
-            + (steps + measured * slice_steps) * self.step_seconds
-            + checkpoints * self.checkpoint_seconds
-            + self.end_seconds
-        )
+        step = self.step_seconds * part_rows(values) / self.part_rows
+        steps: float = values.steps - done
+        if values.validate_every:
+            slice_steps = values.validation_tokens / values.batch_tokens / 3
+            steps += slice_steps * math.ceil(steps / values.validate_every)
+        # The trunk's is written twice, the last one belongs to the end.
+        writes = sum(number > done for number in checkpoint_steps(values))
+        checkpoints = self.checkpoint_seconds * writes
+        return self.start_seconds + step * steps + checkpoints + self.end_seconds
 
 
 def trial_settings(values: PretrainSettings, machine: Machine) -> PretrainSettings:
@@ -76,7 +79,7 @@ def trial_settings(values: PretrainSettings, machine: Machine) -> PretrainSettin
     other trial: what a trial's result holds for.
     """
     length = values.model.context_length
-    rows = min(_rows_of_part(values), launch.micro_batch(machine, length))
+    rows = min(part_rows(values), launch.micro_batch(machine, length))
     batch_tokens = values.data_parallel * rows * length
     return dataclasses.replace(
         values,
@@ -124,20 +127,21 @@ def measure(values: PretrainSettings, vocabulary: int, machine: Machine, folder:
         raise launch.TrainingError(f"not one step was done in {MOST_SECONDS:.0f} s")
     last_step = (work / METRICS).stat().st_mtime
     written = max(path.stat().st_mtime for path in (work / CHECKPOINTS).glob("step-*/*"))
-    device = max(point["memory_bytes"] for point in points) if launch.on_gpu(machine) else None
+    most = int(max(point["memory_bytes"] for point in points))
     return Trial(
         start_seconds=(work / STARTED).stat().st_mtime - began,
-        step_seconds=_step_seconds(points, tried) * _rows_of_part(values) / _rows_of_part(tried),
+        step_seconds=_step_seconds(points, tried),
+        part_rows=part_rows(tried),
         checkpoint_seconds=written - last_step,
         end_seconds=ended - last_step,
         memory_bytes=memory.bytes,
-        device_bytes=device,
+        device_bytes=most if launch.on_gpu(machine) else None,
         steps=len(points),
         processes=processes,
     )
 
 
-def _rows_of_part(values: PretrainSettings) -> int:
+def part_rows(values: PretrainSettings) -> int:
     """Rows of the largest of a step's parts, which the others wait for."""
     return math.ceil(values.rows / values.data_parallel)
 
