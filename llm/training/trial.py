@@ -16,21 +16,23 @@ import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from llm.durable import empty_folder, write_json
+from llm.durable import empty_folder, file_digest, write_bytes, write_json
 from llm.step import Context, Machine
 from llm.tokens.shards import ShardColumns, token_type, write_shard
 from llm.tokens.special import reserved
 from llm.training import launch, pretrain
-from llm.training.cost import checkpoint_steps
+from llm.training.cost import BUFFERS, checkpoint_steps
 from llm.training.memory import PeakMemory
 from llm.training.pretrain import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 from llm.training.work import CHECKPOINTS, JOB, LOG, METRICS, STARTED
 
 STEPS_SECONDS = 10.0  # of steps, after the first one
-FEWEST_STEPS = 4  # the first one apart, before which it goes on for longer
+FEWEST_STEPS = 6  # the first one apart, before which it goes on for longer
 MOST_SECONDS = 60.0  # then it ends with what there is
 POLL_SECONDS = 0.1
+WRITTEN = 1 << 28  # bytes, at most, to see how fast the disk is
+STATE, NOTE = "state.safetensors", "checkpoint.json"  # a checkpoint's (checkpoints.py, with torch)
 ENDLESS_STEPS = 1 << 30
 TOKENS = 1 << 18  # that are made up, at least
 DOCUMENT_TOKENS = 400  # of a document on average
@@ -42,7 +44,7 @@ class Trial:
     """What a trial has shown.
 
     start_seconds: until the first step. step_seconds: of a step with `part_rows` rows in its largest
-    part. checkpoint_seconds: to write one. end_seconds: from the last step on, with its checkpoint.
+    part. checkpoint_seconds: to write one. end_seconds: from the last checkpoint on.
     memory_bytes: the most that all processes held together (None: the system does not tell);
     device_bytes: the most that a GPU held (None: there is none). steps: how many were made.
     """
@@ -68,8 +70,8 @@ class Trial:
         if values.validate_every:
             slice_steps = values.validation_tokens / values.batch_tokens / 3
             steps += slice_steps * math.ceil(steps / values.validate_every)
-        # The trunk's is written twice, the last one belongs to the end.
-        writes = sum(number > done for number in checkpoint_steps(values))
+        # The trunk's is written twice; the model is one of a checkpoint's buffers.
+        writes = 1 + 1 / BUFFERS + sum(number > done for number in checkpoint_steps(values))
         checkpoints = self.checkpoint_seconds * writes
         return self.start_seconds + step * steps + checkpoints + self.end_seconds
 
@@ -125,15 +127,14 @@ def measure(values: PretrainSettings, vocabulary: int, machine: Machine, folder:
     points = _points(work)
     if not points:
         raise launch.TrainingError(f"not one step was done in {MOST_SECONDS:.0f} s")
-    last_step = (work / METRICS).stat().st_mtime
-    written = max(path.stat().st_mtime for path in (work / CHECKPOINTS).glob("step-*/*"))
+    state = next((work / CHECKPOINTS).glob(f"step-*/{STATE}"))
     most = int(max(point["memory_bytes"] for point in points))
     return Trial(
         start_seconds=(work / STARTED).stat().st_mtime - began,
         step_seconds=_step_seconds(points, tried),
         part_rows=part_rows(tried),
-        checkpoint_seconds=written - last_step,
-        end_seconds=ended - last_step,
+        checkpoint_seconds=_write_seconds(folder / "written", state.stat().st_size),
+        end_seconds=ended - state.with_name(NOTE).stat().st_mtime,
         memory_bytes=memory.bytes,
         device_bytes=most if launch.on_gpu(machine) else None,
         steps=len(points),
@@ -164,9 +165,18 @@ def _points(work: Path) -> list[dict[str, float]]:
 
 
 def _step_seconds(points: list[dict[str, float]], values: PretrainSettings) -> float:
-    """Of a usual step: the mean but for the first step, which prepares for the others."""
-    usual = points[1:] or points
+    """Of a usual step: the mean of the second half, for the first ones prepare for the others."""
+    usual = points[len(points) // 2 :]
     return statistics.fmean(values.batch_tokens / point["tokens_per_second"] for point in usual)
+
+
+def _write_seconds(path: Path, size: int) -> float:
+    """To write a checkpoint of `size` bytes as training does: synced, and read for its digest."""
+    block = np.random.default_rng(0).bytes(min(size, WRITTEN))
+    began = time.monotonic()
+    write_bytes(path, block)
+    file_digest(path)
+    return (time.monotonic() - began) * size / len(block)
 
 
 def _made_up(folder: Path, vocabulary: int, values: PretrainSettings) -> dict[str, list[Path]]:
