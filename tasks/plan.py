@@ -62,7 +62,7 @@ class PlanRun(Run):
     def _planned(self, call: Call, verdict: Verdict, previous: Mapping[str, Any] | None) -> Planned:
         seconds = None if previous is None else previous["seconds"]
         costs = None
-        if self.estimate is not None and verdict.artifact is None:
+        if self.estimate is not None and verdict.action not in ("cached", "kept"):
             costs = self.estimate(self, call)
         return Planned(self.stage, call.name, verdict.action, verdict.why, seconds, costs)
 

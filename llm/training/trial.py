@@ -19,10 +19,10 @@ from tokenizers.models import WordLevel
 from llm.durable import empty_folder, file_digest, write_bytes, write_json
 from llm.step import Context, Machine
 from llm.tokens.shards import ShardColumns, token_type, write_shard
-from llm.tokens.special import reserved
 from llm.training import launch, pretrain
-from llm.training.cost import BUFFERS, checkpoint_steps
+from llm.training.cost import BUFFERS, FLOAT, checkpoint_steps, flat_elements
 from llm.training.memory import PeakMemory
+from llm.training.objectives.build import NEEDED
 from llm.training.pretrain import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 from llm.training.work import CHECKPOINTS, JOB, LOG, METRICS, STARTED
@@ -32,7 +32,7 @@ FEWEST_STEPS = 6  # the first one apart, before which it goes on for longer
 MOST_SECONDS = 60.0  # then it ends with what there is
 POLL_SECONDS = 0.1
 WRITTEN = 1 << 28  # bytes, at most, to see how fast the disk is
-STATE, NOTE = "state.safetensors", "checkpoint.json"  # a checkpoint's (checkpoints.py, with torch)
+NOTE = "checkpoint.json"  # of a checkpoint, written last (checkpoints.py, which imports torch)
 ENDLESS_STEPS = 1 << 30
 TOKENS = 1 << 18  # that are made up, at least
 DOCUMENT_TOKENS = 400  # of a document on average
@@ -127,14 +127,16 @@ def measure(values: PretrainSettings, vocabulary: int, machine: Machine, folder:
     points = _points(work)
     if not points:
         raise launch.TrainingError(f"not one step was done in {MOST_SECONDS:.0f} s")
-    state = next((work / CHECKPOINTS).glob(f"step-*/{STATE}"))
+    notes = (work / CHECKPOINTS).glob(f"step-*/{NOTE}")  # none where the ranks had to be killed
+    written = max((note.stat().st_mtime for note in notes), default=ended)
+    checkpoint = BUFFERS * FLOAT * flat_elements(tried.model.resolve(vocabulary))
     most = int(max(point["memory_bytes"] for point in points))
     return Trial(
         start_seconds=(work / STARTED).stat().st_mtime - began,
         step_seconds=_step_seconds(points, tried),
         part_rows=part_rows(tried),
-        checkpoint_seconds=_write_seconds(folder / "written", state.stat().st_size),
-        end_seconds=ended - state.with_name(NOTE).stat().st_mtime,
+        checkpoint_seconds=_write_seconds(folder / "written", checkpoint),
+        end_seconds=ended - written,
         memory_bytes=memory.bytes,
         device_bytes=most if launch.on_gpu(machine) else None,
         steps=len(points),
@@ -181,7 +183,7 @@ def _write_seconds(path: Path, size: int) -> float:
 
 def _made_up(folder: Path, vocabulary: int, values: PretrainSettings) -> dict[str, list[Path]]:
     """A tokenizer of `vocabulary` words and a shard of documents of random ones, as inputs."""
-    special = reserved(("chat", "masking", "spans"))
+    special = NEEDED[values.objective.type]
     words = [*special, *(f"w{number}" for number in range(vocabulary - len(special)))]
     tokenizer, tokens = folder / "tokenizer", folder / "tokens"
     tokenizer.mkdir()
