@@ -36,7 +36,6 @@ NOTE = "checkpoint.json"  # of a checkpoint, written last (checkpoints.py, which
 ENDLESS_STEPS = 1 << 30
 TOKENS = 1 << 18  # that are made up, at least
 DOCUMENT_TOKENS = 400  # of a document on average
-STEADY = 1e-6  # learning rate: weights hardly move, and nothing diverges
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +86,7 @@ def trial_settings(values: PretrainSettings, machine: Machine) -> PretrainSettin
         values,
         tokens=ENDLESS_STEPS * batch_tokens,
         batch_tokens=batch_tokens,
-        schedule=ScheduleSettings(peak_lr=STEADY, decay_fraction=0.0),
+        schedule=ScheduleSettings(decay_fraction=0.0),
         checkpoint_every=ENDLESS_STEPS,
         keep_last=1,
         keep_every=None,
