@@ -20,7 +20,7 @@ from rich.table import Table
 from flows import cli_corpus, cli_models, cli_store
 from flows.environment import HOME
 from flows.server import ServerError, prefect_api
-from llm.step import BadInput
+from llm.step import BadInput, PrintReporter
 
 app = typer.Typer(
     name="penstock",
@@ -42,6 +42,11 @@ UNTIL = typer.Option(None, help="The last stage to run.")
 ONLY = typer.Option(None, help="Run one stage, on what the newest run left.")
 FORCE = typer.Option([], help="Run this stage although its artifacts are there (repeatable).")
 KEEP = typer.Option([], help="Keep this stage's artifacts although its code changed (repeatable).")
+TRIAL = typer.Option(
+    True,
+    "--trial/--no-trial",
+    help="Where pretraining would run: try its first steps, to tell time and memory.",
+)
 JSON = typer.Option(False, "--json", help="Print JSON instead of tables.")
 
 
@@ -121,14 +126,18 @@ def plan(
     only: str | None = ONLY,
     force: list[str] = FORCE,
     keep: list[str] = KEEP,
+    trial: bool = TRIAL,
     as_json: bool = JSON,
 ) -> None:
-    """Tell what a run would do, and why, without doing anything."""
+    """Tell what a run would do, why, and what pretraining takes, without doing any of it."""
+    from flows.costs import print_costs
     from flows.planning import make_plan
+    from tasks.costs import Costs
 
     values, machine = _split(overrides)
+    costs = Costs(HOME, trial, PrintReporter())
     planned = make_plan(
-        HOME, recipe, values, snapshot, from_stage, until, only, force, keep, machine
+        HOME, recipe, values, snapshot, from_stage, until, only, force, keep, machine, costs
     )
     if as_json:
         print(json.dumps([item.to_json() for item in planned], indent=1))
@@ -140,6 +149,7 @@ def plan(
         took = "" if item.seconds is None else f"{item.seconds:,.1f} s"
         table.add_row(item.stage, item.call, item.action, took, escape("; ".join(item.why)))
     Console().print(table)
+    print_costs(planned, Console())
 
 
 @app.command()

@@ -6,7 +6,7 @@ from llm.recipe import STAGES, load_machine, load_recipe
 from llm.runs import Outputs, outputs_from_json
 from llm.store import Reference
 from tasks.home import Home
-from tasks.plan import NotYet, Planned, PlanRun
+from tasks.plan import Estimate, NotYet, Planned, PlanRun
 from tasks.record import night_of, select, take
 from tasks.run import Options
 from tasks.stages import WIRING
@@ -24,8 +24,12 @@ def make_plan(
     force: Sequence[str],
     keep: Sequence[str],
     machine: Sequence[str],
+    estimate: Estimate | None = None,
 ) -> list[Planned]:
-    """Every call that a run with these parameters would make, in order."""
+    """Every call that a run with these parameters would make, in order.
+
+    estimate: tells what those take that may run; None: that is not told.
+    """
     loaded = load_recipe(recipe, overrides)
     todo = select(from_stage, until, only)
     taken = take(home.runs, loaded, STAGES[: STAGES.index(todo[0])])
@@ -42,6 +46,7 @@ def make_plan(
             load_machine(home.machine_file, machine),
             Options(tuple(force), tuple(keep)),
         )
+        run.estimate = estimate
         try:
             outputs[stage] = WIRING[stage](run, outputs)
         except NotYet:

@@ -1,7 +1,7 @@
 """A run that only tells what would run, and why."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llm.store import Reference
@@ -16,13 +16,17 @@ class NotYet(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
-    """What a plan says of one call. seconds: of its last run, where it ran before."""
+    """What a plan says of one call.
+
+    seconds: of its last run, where it ran before. costs: what it will take, where that is told.
+    """
 
     stage: str
     call: str
     action: str
     why: tuple[str, ...]
     seconds: float | None = None
+    costs: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -33,6 +37,7 @@ class PlanRun(Run):
     """Asks the store about each call and makes nothing."""
 
     planned: list[Planned]
+    estimate: "Estimate | None" = None
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -56,7 +61,10 @@ class PlanRun(Run):
 
     def _planned(self, call: Call, verdict: Verdict, previous: Mapping[str, Any] | None) -> Planned:
         seconds = None if previous is None else previous["seconds"]
-        return Planned(self.stage, call.name, verdict.action, verdict.why, seconds)
+        costs = None
+        if self.estimate is not None and verdict.action not in ("cached", "kept"):
+            costs = self.estimate(self, call)
+        return Planned(self.stage, call.name, verdict.action, verdict.why, seconds, costs)
 
     def parts(self, reference: Reference) -> dict[str, Reference]:
         """The parts of an artifact; the plan of this stage ends where it is not there."""
@@ -77,3 +85,7 @@ class PlanRun(Run):
     ) -> bool:
         """A plan moves nothing."""
         return False
+
+
+Estimate = Callable[[PlanRun, Call], Mapping[str, Any] | None]
+"""What a call that may run will take; None where nothing is told of its kind."""

@@ -1,0 +1,189 @@
+"""What pretraining will take, for a plan: by formula, and as a trial on this machine has shown."""
+
+import dataclasses
+import datetime
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llm.durable import write_json
+from llm.fingerprint import digest_values, fingerprint, plain
+from llm.recipe import Recipe
+from llm.step import BadInput, Machine, Reporter
+from llm.store import Reference
+from llm.tokens.imports import read_tokenizer, tokenizer_files
+from llm.training import launch, trial
+from llm.training.cost import UTILISATION, cost, seconds_at_peak
+from llm.training.memory import available_bytes
+from llm.training.pretrain import PretrainSettings
+from llm.training.schedule import decay_start
+from llm.training.trial import Trial
+from llm.training.work import CHECKPOINTS
+from tasks.home import Home
+from tasks.plan import PlanRun
+from tasks.pretrain import PRETRAIN
+from tasks.step import UNKNOWN, Call
+
+GPUS = Path("/proc/driver/nvidia/gpus")  # what the driver tells, without importing torch
+
+
+class Costs:
+    """Tells what a pretrain call takes; a trial is made where none fits that was made before."""
+
+    def __init__(self, home: Home, with_trial: bool, report: Reporter) -> None:
+        self.home, self.with_trial, self.report = home, with_trial, report
+
+    def __call__(self, run: PlanRun, call: Call) -> Mapping[str, Any] | None:
+        """What a call takes, as plain JSON; None for other steps than pretraining.
+
+        seconds, hours, memory_bytes and device_bytes are None where they are not known; `how` says
+        where they come from, or why there are none.
+        """
+        if call.step is not PRETRAIN:
+            return None
+        values: PretrainSettings = call.values
+        vocabulary, tokenizer_bytes = _tokenizer(run, call)
+        config = values.model.resolve(vocabulary)
+        took = cost(values, config, tokenizer_bytes, _corpus_tokens(run, call))
+        done = _steps_done(run, call)
+        found: dict[str, Any] = {**dataclasses.asdict(took), "steps_done": done}
+        tried, how = self._trial(values, vocabulary, run.machine, took.state_bytes)
+        if tried is not None:
+            seconds: float | None = tried.seconds(values, done)
+            found |= {"memory_bytes": tried.memory_bytes, "device_bytes": tried.device_bytes}
+        else:
+            device = gpu_name() if launch.on_gpu(run.machine) else None
+            flops = took.flops * (took.steps - done) // took.steps
+            seconds = seconds_at_peak(flops, device) if device else None
+            found |= {"memory_bytes": None, "device_bytes": None}
+            if seconds is not None:
+                how += f"; time: {100 * UTILISATION:.0f} % of the peak of {device}"
+        hours = None if seconds is None else round(seconds / 3600, 4)
+        return {**found, "seconds": seconds and round(seconds, 1), "hours": hours, "how": how}
+
+    def _trial(
+        self, values: PretrainSettings, vocabulary: int, machine: Machine, least: int
+    ) -> tuple[Trial | None, str]:
+        """A trial of this model on this machine, and which one it is, or why there is none."""
+        key = _key(values, vocabulary, machine)
+        path = self.home.folder / "trials" / f"{key}.json"
+        if (found := _read(path)) is not None:
+            return found
+        if not self.with_trial:
+            return None, "not tried on this machine (--no-trial)"
+        free = None if launch.on_gpu(machine) else available_bytes()
+        if free is not None and free < least:
+            return (
+                None,
+                f"not tried: it takes {least:,} bytes of memory at least, {free:,} are free",
+            )
+        with self.home.store.work("trial", key) as folder:
+            found = _read(path)  # another plan may have made it while this one waited
+            if found is None:
+                self.report.info(
+                    f"trying the first steps of pretraining for {trial.STEPS_SECONDS:.0f} s and the "
+                    "time to start, to tell how long all of them take (--no-trial leaves it out)"
+                )
+                try:
+                    made = trial.measure(values, vocabulary, machine, folder / "run")
+                except (BadInput, launch.TrainingError) as error:
+                    return None, f"the trial failed: {error}"
+                finally:
+                    shutil.rmtree(folder)
+                write_json(path, {"at": time.time(), "trial": dataclasses.asdict(made)})
+                found = _read(path)
+        assert found is not None
+        return found
+
+
+def _key(values: PretrainSettings, vocabulary: int, machine: Machine) -> str:
+    """Digest of all that a trial's result hangs on."""
+    return digest_values(
+        {
+            "settings": plain(trial.trial_settings(values, machine)),
+            "vocabulary": vocabulary,
+            "processes": launch.processes_for(machine, values.data_parallel),
+            "micro_batch": launch.micro_batch(machine, values.model.context_length),
+            "device": gpu_name() if launch.on_gpu(machine) else "cpu",
+            "host": socket.gethostname(),
+            "cores": len(os.sched_getaffinity(0)),
+            "code": fingerprint(trial.__name__).digest,
+        }
+    )
+
+
+def _read(path: Path) -> tuple[Trial, str] | None:
+    """A trial that was made before, and a word on it."""
+    if not path.exists():
+        return None
+    note = json.loads(path.read_bytes())
+    made = Trial(**note["trial"])
+    at = datetime.datetime.fromtimestamp(note["at"], datetime.UTC)
+    processes = "1 process" if made.processes == 1 else f"{made.processes} processes"
+    how = f"{made.steps} steps tried on made-up tokens with {processes}, {at:%Y-%m-%d %H:%M} UTC"
+    return made, how
+
+
+def gpu_name() -> str | None:
+    """What the driver calls the first GPU; None where there is none, or it does not tell."""
+    for path in sorted(GPUS.glob("*/information")):
+        for line in path.read_text().splitlines():
+            field, _, value = line.partition(":")
+            if field == "Model":
+                return value.strip()
+    return None
+
+
+def _tokenizer(run: PlanRun, call: Call) -> tuple[int, int | None]:
+    """The size of the vocabulary, and the bytes of tokenizer.json where it is made."""
+    reference = call.inputs["tokenizer"][0]
+    if isinstance(reference, Reference) and reference.key != UNKNOWN:
+        artifact = run.store.read(reference.step, reference.key)
+        if artifact is not None:
+            files = artifact.manifest["files"]
+            return artifact.manifest["counts"]["vocabulary"], files["tokenizer.json"]["bytes"]
+    return _planned_vocabulary(run.recipe), None
+
+
+def _planned_vocabulary(recipe: Recipe) -> int:
+    settings = recipe.tokenizer
+    if settings.imported is None:
+        return settings.vocabulary
+    files = tokenizer_files(Path(settings.imported))
+    return read_tokenizer(files, settings.pattern).get_vocab_size()
+
+
+def _corpus_tokens(run: PlanRun, call: Call) -> int | None:
+    """Tokens of the training split; None where not all of it is made."""
+    references = call.inputs["tokens"]
+    if not call.is_known:
+        return None
+    return sum(
+        source["tokens"]
+        for reference in references
+        if isinstance(reference, Reference)
+        for source in run.counts(reference).get("train", {}).values()
+    )
+
+
+def _steps_done(run: PlanRun, call: Call) -> int:
+    """Steps that need not be made: an earlier run's up to its decay, or those of a stopped one."""
+    values: PretrainSettings = call.values
+    done = 0
+    for trunk in call.hints.get("trunk", ()):
+        artifact = run.store.read(trunk.step, trunk.key)
+        if artifact is not None:
+            before = dataclasses.replace(values, tokens=artifact.manifest["values"]["tokens"])
+            last = decay_start(before.schedule, before.steps, before.batch_tokens)
+            if last <= decay_start(values.schedule, values.steps, values.batch_tokens):
+                done = last
+    if call.is_known and run.stage not in run.options.force:
+        work = run.store.scratch / "work" / call.step.name / call.key / "work" / CHECKPOINTS
+        steps = [int(path.name.removeprefix("step-")) for path in work.glob("step-*")]
+        done = max([done, *steps])
+    return done

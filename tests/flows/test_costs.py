@@ -1,0 +1,39 @@
+"""Costs as people read them."""
+
+from flows.costs import duration, rows, size
+
+
+def test_sizes_and_times_are_in_units_that_fit() -> None:
+    assert [size(count) for count in (12, 999_499, 9_828_923, 2 * 10**12)] == [
+        "12 bytes",
+        "999 kB",
+        "9.83 MB",
+        "2 TB",
+    ]
+    assert duration(85) == "0.02 hours (1 min 25 s)"
+    assert duration(90_000) == "25.00 hours"
+    assert duration(None) == "unknown"
+
+
+def test_what_is_not_known_is_said() -> None:
+    costs = {
+        "parameters": 557_952,
+        "vocabulary": 2048,
+        "steps": 1465,
+        "steps_done": 0,
+        "tokens": 3_000_320,
+        "flops": 11_207_851_376_640,
+        "seconds": None,
+        "memory_bytes": None,
+        "device_bytes": None,
+        "state_bytes": 11_796_480,
+        "artifact_bytes": 9_828_923,
+        "work_bytes": 40_891_510,
+        "how": "not tried on this machine (--no-trial)",
+    }
+    shown = dict(rows(costs))
+    assert shown["time"] == "unknown"
+    assert shown["memory"].startswith("unknown; 11.8 MB at least")
+    assert shown["operations"].startswith("1.12e+13")
+    measured = dict(rows({**costs, "memory_bytes": 2 * 10**9, "device_bytes": 3 * 10**9}))
+    assert measured["memory"] == "2 GB and 3 GB of the GPU's"

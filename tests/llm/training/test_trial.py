@@ -1,0 +1,101 @@
+"""A trial of the first steps, with real processes."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from llm.models.config import ModelSettings
+from llm.step import Machine
+from llm.training import trial
+from llm.training.launch import TrainingError
+from llm.training.memory import PeakMemory, available_bytes
+from llm.training.trial import Trial, measure, trial_settings
+from tests.llm.training.runs import tiny_settings
+
+MACHINE = Machine(device="cpu", processes=2)
+
+
+def test_a_trial_tells_times_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "STEPS_SECONDS", 0.5)
+    found = measure(tiny_settings(), 300, MACHINE, tmp_path / "trial")
+    assert found.processes == 2 and found.steps > trial.FEWEST_STEPS
+    assert 0 < found.step_seconds < found.start_seconds
+    assert found.checkpoint_seconds > 0 and found.end_seconds > 0
+    assert found.device_bytes is None
+    # Three processes with torch: more than one such as this holds, less than three of them.
+    own = psutil.Process().memory_info().rss
+    assert found.memory_bytes is not None and own / 2 < found.memory_bytes < 4 * own
+
+
+def test_a_trial_without_a_step_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "MOST_SECONDS", 0.2)
+    with pytest.raises(TrainingError, match="not one step"):
+        measure(tiny_settings(), 300, MACHINE, tmp_path / "trial")
+
+
+def test_one_micro_batch_of_each_part_stands_for_a_step_of_many() -> None:
+    machine = Machine(device="cpu", micro_batch=2)
+    values = tiny_settings(batch_tokens=16 * 30, data_parallel=4, tokens=16 * 30 * 100)
+    tried = trial_settings(values, machine)
+    assert (tried.rows, tried.data_parallel) == (8, 4)
+    longer = dataclasses.replace(values, tokens=10 * values.tokens, checkpoint_every=7, seed=3)
+    assert trial_settings(longer, machine) == tried
+    deeper = dataclasses.replace(values, model=ModelSettings(layers=3, context_length=16))
+    assert trial_settings(deeper, machine) != tried
+
+
+def test_time_adds_up() -> None:
+    found = Trial(
+        start_seconds=10,
+        step_seconds=2,
+        part_rows=2,
+        checkpoint_seconds=1,
+        end_seconds=5,
+        memory_bytes=None,
+        device_bytes=None,
+        steps=5,
+        processes=2,
+    )
+    # 12 steps of 8 rows in 4 parts; checkpoints after 3, 6 (twice, the decay begins), 9, 12, and
+    # the model, a third of one.
+    values = tiny_settings()
+    assert found.seconds(values) == pytest.approx(10 + 12 * 2 + 5 + 1 / 3 + 5)
+    assert found.seconds(values, done=6) == pytest.approx(10 + 6 * 2 + 3 + 1 / 3 + 5)
+    wider = dataclasses.replace(values, batch_tokens=256, tokens=12 * 256)
+    assert found.seconds(wider) == pytest.approx(10 + 12 * 4 + 5 + 1 / 3 + 5)
+    # 384 tokens are measured 3 times, with a third of the work of 3 steps of 128.
+    measured = dataclasses.replace(values, validate_every=5, validation_tokens=384)
+    assert found.seconds(measured) == pytest.approx(10 + (12 + 3) * 2 + 5 + 1 / 3 + 5)
+
+
+def test_memory_that_processes_share_counts_once() -> None:
+    import mmap
+    import time
+
+    size = 64 << 20
+    shared = mmap.mmap(-1, size)
+    shared.write(bytes([1]) * size)
+
+    def peak(children: int) -> int:
+        pids = []
+        for _ in range(children):
+            pid = os.fork()
+            if pid == 0:
+                sum(shared[at] for at in range(0, size, mmap.PAGESIZE))
+                time.sleep(1.0)
+                os._exit(0)
+            pids.append(pid)
+        with PeakMemory(os.getpid()) as memory:
+            time.sleep(0.9)
+        for pid in pids:
+            os.waitpid(pid, 0)
+        assert memory.bytes is not None
+        return memory.bytes
+
+    assert abs(peak(2) - peak(0)) < size / 2
+    available = available_bytes()
+    assert available is not None
+    assert available == pytest.approx(psutil.virtual_memory().available, rel=0.2)
