@@ -15,6 +15,7 @@ from llm.training import ladder
 from llm.training.ladder import Climbed, Rung
 from llm.training.pretrain import PretrainSettings
 from llm.training.recommend import Recommendation, recommend
+from llm.training.scaling import FEWEST
 from tasks.home import Home
 from tasks.pretrain import call_of
 from tasks.record import Result, take
@@ -155,10 +156,11 @@ def advise(home: Home, run_id: str, recipe: Recipe, seconds: float) -> Advice:
     climbed = [_read(home.store, next(coming), reference) for reference in made.values()]
     if not ladder.is_enough([each.rung for each in climbed]):
         needed = ladder.seconds_until_enough(climbed, coming)
+        sizes = len({each.rung.parameters for each in climbed})
         raise BadInput(
-            f"{len(climbed)} rungs of {len({each.rung.parameters for each in climbed})} sizes are too "
-            f"few for a scaling law: go on with --budget {math.ceil(needed / 6) / 10:g} or more "
-            "(minutes); these rungs are kept"
+            f"the budget ended after {len(climbed)} of {sizes} size{'s' * (sizes > 1)}: a law "
+            f"needs more than {FEWEST} small runs of {ladder.FEWEST_SIZES} sizes. These are kept: go "
+            f"on with --budget {math.ceil(needed / 6) / 10:g} or more"
         )
     return Advice(settings, climbed, recommend(settings, vocabulary, climbed, seconds))
 
