@@ -71,9 +71,9 @@ def print_advice(advice: "Advice", minutes: float, console: Console) -> None:
     law, speed = found.law, found.speed
     console.print(
         f"{found.unit} = {law.floor:.3f} + {law.size:.4g} / N^{law.alpha:.3f} + {law.data:.4g} / "
-        f"D^{law.beta:.3f}, off by {law.error:.4f} (root mean square); a token takes "
-        f"{1e6 * speed.overhead:.2f} µs + {1e15 * speed.seconds_per_flop:.2f} ns a MFLOP, a run "
-        f"{found.start_up:.1f} s besides",
+        f"D^{law.beta:.3f} for N parameters and D tokens, off by {law.error:.4f} (root mean square)\n"
+        f"a token takes {1e6 * speed.overhead:,.2f} µs, and {1e12 * speed.seconds_per_flop:,.3g} µs a "
+        f"MFLOP; a run {found.start_up:,.1f} s besides",
         highlight=False,
     )
     near = advice.candidates()[max(0, found.best - SHOWN) : found.best + SHOWN + 1]

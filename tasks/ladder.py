@@ -33,10 +33,11 @@ def tokens_of(runs: Runs, recipe: Recipe) -> dict[str, Result]:
 
     Raises BadInput where there is none, or the recipe says something else of them now.
     """
-    tokenized = f"penstock run {recipe.name} --until tokenize"
     newest = runs.newest(recipe.name, BEFORE[-1])
     if newest is None:
-        raise BadInput(f"no run of {recipe.name} has made tokens yet: {tokenized}")
+        raise BadInput(
+            f"no run of {recipe.name} has made tokens yet: run it first, --until tokenize"
+        )
     values = recipe.model_dump(mode="json")
     changed = [
         path
@@ -46,7 +47,7 @@ def tokens_of(runs: Runs, recipe: Recipe) -> dict[str, Result]:
     if changed:
         raise BadInput(
             f"{', '.join(changed[:3])} changed since the newest run of {recipe.name} made its tokens: "
-            f"{tokenized} first, with the same --set"
+            "run it first, --until tokenize, with the same --set"
         )
     return take(runs, recipe, BEFORE)
 
