@@ -159,9 +159,9 @@ def advise(home: Home, run_id: str, recipe: Recipe, seconds: float) -> Advice:
         needed = ladder.seconds_until_enough(climbed, coming)
         sizes = len({each.rung.parameters for each in climbed})
         raise BadInput(
-            f"the budget ended after {len(climbed)} of {sizes} size{'s' * (sizes > 1)}: a law "
-            f"needs more than {FEWEST} small runs of {ladder.FEWEST_SIZES} sizes. These are kept: go "
-            f"on with --budget {math.ceil(needed / 6) / 10:g} or more"
+            f"the budget ended after {len(climbed)} small runs ({sizes} of {ladder.FEWEST_SIZES} sizes): "
+            f"a law needs more than {FEWEST} of {ladder.FEWEST_SIZES} sizes. They are kept: go on with "
+            f"--budget {math.ceil(needed / 6) / 10:g} or more"
         )
     return Advice(settings, climbed, recommend(settings, vocabulary, climbed, seconds))
 

@@ -66,7 +66,7 @@ def test_a_rung_is_the_recipe_s_own_run_and_is_made_once(
     assert ran(first) == {f"pretrain {rung.label}"}
     again = climb_locally(home, recipe, seconds=0.1)
     assert ran(again) == set()
-    with pytest.raises(BadInput, match=r"1 of 1 size.*--budget"):
+    with pytest.raises(BadInput, match=r"after 1 small runs \(1 of 3 sizes\).*--budget"):
         advise(home, again.id, recipe, 600.0)
     ran_directly, direct, _ = go(*as_overrides(recipe, rung), only="pretrain")
     assert ran_directly == set()
