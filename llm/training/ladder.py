@@ -28,7 +28,7 @@ from llm.training.throughput import Throughput, fit_throughput
 START = 1 / 16  # of the recipe's parameters: the first rung has so many or more
 FACTOR = 2.0  # from a size to the next, at least
 TOKENS_PER_PARAMETER = (2, 4, 8, 16, 32)  # the lengths of each size
-FEWEST_STEPS = 50  # of the shortest length
+FEWEST_STEPS = 200  # of the shortest length: the first fall from chance follows no power law
 FEWEST_SIZES = 3  # below, a line through two points would pass for a law
 LAST_STEP_ONLY = 1_000_000_000  # validate_every
 UNITS = {

@@ -72,7 +72,9 @@ def test_gpt2_has_the_published_sizes_in_its_family() -> None:
 
 
 def settings_of(name: str = "one key head", **changed: object) -> PretrainSettings:
-    return PretrainSettings(model=MODELS[name], batch_tokens=2048, **changed)  # type: ignore[arg-type]
+    return PretrainSettings(
+        model=MODELS[name], batch_tokens=2 * MODELS[name].context_length, **changed
+    )  # type: ignore[arg-type]
 
 
 def some_rungs(settings: PretrainSettings, count: int) -> list[Rung]:
@@ -98,7 +100,7 @@ def test_rungs_cost_more_and_more_and_spread_over_sizes_and_lengths() -> None:
 def test_a_rung_differs_from_the_recipe_in_size_length_and_warm_up_alone() -> None:
     settings = settings_of(seed=7, clip=0.5)
     rung = some_rungs(settings, 1)[0].settings
-    assert (rung.seed, rung.clip, rung.batch_tokens) == (7, 0.5, 2048)
+    assert (rung.seed, rung.clip, rung.batch_tokens) == (7, 0.5, 512)
     assert rung.optimizer == settings.optimizer
     assert rung.schedule.peak_lr == settings.schedule.peak_lr
     assert rung.schedule.warmup_tokens <= rung.tokens / 4
