@@ -6,10 +6,8 @@ damage, 130 interrupted.
 
 import json
 import os
-import signal
 import sys
 import traceback
-from types import FrameType
 from typing import Any
 
 import typer
@@ -17,9 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows import cli_corpus, cli_models, cli_store
+from flows import cli_corpus, cli_ladder, cli_models, cli_store
+from flows.command import shown, split
 from flows.environment import HOME
-from flows.server import ServerError, prefect_api
+from flows.server import ServerError
 from llm.step import BadInput, PrintReporter
 
 app = typer.Typer(
@@ -63,7 +62,7 @@ def run(
     as_json: bool = JSON,
 ) -> None:
     """Run a recipe: what is done already comes from the cache."""
-    values, machine = _split(overrides)
+    values, machine = split(overrides)
 
     def check() -> None:
         # Wrong input is told before a server is waited for.
@@ -73,30 +72,20 @@ def run(
         load_recipe(recipe, values)
         select(from_stage, until, only)
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    with prefect_api(HOME, check) as address:
+    with shown(console, check):
         from flows.pipeline import pipeline
-        from flows.watch import close_crashed
-        from tasks import reporting
 
-        close_crashed(HOME, with_api=True)
-        if address:
-            console.print(f"Watch it at {address}", highlight=False)
-        reporting.terminal = reporting.Terminal(console)
-        try:
-            done = pipeline(
-                recipe=recipe,
-                overrides=values,
-                snapshot=snapshot,
-                from_stage=from_stage,
-                until=until,
-                only=only,
-                force=force,
-                keep=keep,
-                machine=machine,
-            )
-        finally:
-            reporting.terminal.close()
+        done = pipeline(
+            recipe=recipe,
+            overrides=values,
+            snapshot=snapshot,
+            from_stage=from_stage,
+            until=until,
+            only=only,
+            force=force,
+            keep=keep,
+            machine=machine,
+        )
     from flows.summary import print_summary, summarize
 
     summary = summarize(HOME, done["run"])
@@ -104,16 +93,6 @@ def run(
         print(json.dumps(summary, indent=1))
     else:
         print_summary(summary, Console())
-
-
-def _split(overrides: list[str]) -> tuple[list[str], list[str]]:
-    """Overrides of the recipe, and those of the machine (`machine.workers=4`)."""
-    machine = [item.removeprefix("machine.") for item in overrides if item.startswith("machine.")]
-    return [item for item in overrides if not item.startswith("machine.")], machine
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 @app.command()
@@ -134,7 +113,7 @@ def plan(
     from flows.planning import make_plan
     from tasks.costs import Costs
 
-    values, machine = _split(overrides)
+    values, machine = split(overrides)
     costs = Costs(HOME, trial, PrintReporter())
     planned = make_plan(
         HOME, recipe, values, snapshot, from_stage, until, only, force, keep, machine, costs
@@ -162,7 +141,7 @@ def why(
     """Tell why a stage would run again: which value, module, library or input changed."""
     from flows.planning import make_plan
 
-    values, machine = _split(overrides)
+    values, machine = split(overrides)
     planned = make_plan(HOME, recipe, values, None, None, stage, None, [], [], machine)
     own = [item for item in planned if item.stage == stage]
     if as_json:
@@ -212,6 +191,7 @@ def ui(
 cli_store.register(app)
 cli_models.register(app)
 cli_corpus.register(app)
+cli_ladder.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -41,8 +41,7 @@ def fulfil(
         verdict = Verdict("run" if ask(call, verdict) else "kept", verdict.why, verdict.artifact)
     if verdict.action == "kept":
         report.warning(
-            f"KEEPS its artifact although its code changed ({why}). "
-            f"To make it anew: penstock run --force {run.stage}"
+            f"KEEPS its artifact although its code changed ({why}). To make it anew: {run.anew}"
         )
     if verdict.action in ("cached", "kept") and verdict.artifact is not None:
         artifact, seconds = verdict.artifact, 0.0

@@ -1,5 +1,6 @@
 """Pretrain: token shards → a base model."""
 
+import dataclasses
 from pathlib import Path
 
 from llm.fingerprint import plain
@@ -7,6 +8,7 @@ from llm.runs import Outputs
 from llm.step import BadInput
 from llm.store import Reference
 from llm.training import pretrain as training
+from llm.training.pretrain import PretrainSettings
 from tasks.run import Run, Stages
 from tasks.step import Call, Outside, Step
 
@@ -15,7 +17,11 @@ PRETRAIN = Step("pretrain", training.pretrain, own_processes=True)
 
 def pretrain(run: Run, stages: Stages) -> Outputs:
     """Train one model; go on from an earlier one of the same recipe that saw fewer tokens."""
-    settings = run.recipe.pretrain
+    return {"model": {"base": run.step(call_of(run, stages, run.recipe.pretrain))}}
+
+
+def call_of(run: Run, stages: Stages, settings: PretrainSettings, label: str = "") -> Call:
+    """Training as `settings` say on what the stages before left. Raises BadInput."""
     inputs: dict[str, list[Reference | Outside]] = {
         "tokens": list(stages["tokenize"]["tokens"].values()),
         "tokenizer": list(stages["tokenizer"]["tokenizer"].values()),
@@ -25,8 +31,8 @@ def pretrain(run: Run, stages: Stages) -> Outputs:
         if not folder.is_dir():
             raise BadInput(f"pretrain.init: there is no folder {folder}")
         inputs["init"] = [Outside.folder(folder)]
-    call = Call(PRETRAIN, settings, inputs)
-    return {"model": {"base": run.step(Call(PRETRAIN, settings, inputs, hints=_trunk(run, call)))}}
+    call = Call(PRETRAIN, settings, inputs, label)
+    return dataclasses.replace(call, hints=_trunk(run, call))
 
 
 def _trunk(run: Run, call: Call) -> dict[str, list[Reference]]:

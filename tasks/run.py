@@ -67,6 +67,7 @@ class Run:
         folder = machine.sinks_folder or str(runs.folder / "sinks")
         self.machine = dataclasses.replace(machine, takedown=takedown, sinks_folder=folder)
         self.done: list[Done] = []
+        self.anew = f"penstock run --force {stage}"  # what the user types to have the stage forced
         self.before = runs.newest(recipe.name, stage)
         self.night_before = runs.night_before(recipe.name, snapshot, stage)
 

@@ -1,0 +1,42 @@
+"""What commands share that run a flow and show it at the terminal."""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+
+from flows.environment import HOME
+from flows.server import prefect_api
+
+
+def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides of the recipe, and those of the machine (`machine.workers=4`)."""
+    machine = [item.removeprefix("machine.") for item in overrides if item.startswith("machine.")]
+    return [item for item in overrides if not item.startswith("machine.")], machine
+
+
+@contextmanager
+def shown(console: Console, check: Callable[[], None]) -> Iterator[None]:
+    """Within it flows can be run, and what their tasks do is shown on the console.
+
+    check: what is wrong with the input, told before a server is waited for.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    with prefect_api(HOME, check) as address:
+        from flows.watch import close_crashed
+        from tasks import reporting
+
+        close_crashed(HOME, with_api=True)
+        if address:
+            console.print(f"Watch it at {address}", highlight=False)
+        reporting.terminal = reporting.Terminal(console)
+        try:
+            yield
+        finally:
+            reporting.terminal.close()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,45 @@
+"""The ladder as a flow: small runs of a recipe, each a task, and what they recommend as tables."""
+
+from functools import partial
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.environment import HOME
+from llm.recipe import load_machine, load_recipe
+from tasks.ladder import LADDER, advise, climb, tokens_of
+from tasks.orchestrate import PrefectRun, put_table
+from tasks.record import night_of, recorded
+from tasks.run import Options, carry_out_stage
+
+
+@flow(name="ladder", flow_run_name="ladder {recipe}")
+def ladder(
+    recipe: str = "demo",
+    minutes: float = 60.0,
+    budget: float | None = None,
+    overrides: list[str] | None = None,
+    force: bool = False,
+    machine: list[str] | None = None,
+) -> dict[str, str]:
+    """Train small models of a recipe's family, and tell which one to train in `minutes`.
+
+    On the tokens that the recipe's newest run left. budget: minutes for the small models together;
+    none: a quarter of `minutes`. Returns the id of its run record.
+    """
+    loaded = load_recipe(recipe, overrides or [])
+    taken = tokens_of(HOME.runs, loaded)
+    options = Options((LADDER,) if force else (), (), tuple(machine or ()))
+    day = night_of(HOME.runs, loaded, None, from_newest=True)
+    with (
+        HOME.runs.alive(f"flow-{flow_run.id}"),
+        recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as own,
+    ):
+        settings = load_machine(HOME.machine_file, options.machine)
+        run = PrefectRun(LADDER, loaded, day, HOME.store, HOME.runs, settings, options)
+        seconds = 60 * (minutes / 4 if budget is None else budget)
+        carry_out_stage(run, partial(climb, seconds=seconds), own)
+        advice = advise(HOME, own, loaded, 60 * minutes)
+        put_table("ladder", advice.rows(), f"Small runs (loss: {advice.found.unit})")
+        put_table("sizes", advice.candidates(), f"What {minutes:g} minutes are enough for")
+    return {"run": own}
