@@ -15,7 +15,7 @@ from llm.training.continual import nights_of
 from llm.training.pretrain import PretrainSettings
 from tasks.run import Run
 from tasks.step import Call
-from tasks.verdict import as_of_today, differences
+from tasks.verdict import as_of_today, differences, judge
 
 TRIES = 3
 INHERITED = "inherited"
@@ -34,9 +34,11 @@ def going_on(run: Run, call: Call) -> Call:
             return call
         told = f"goes on from the {_named(newest)}, if what it read is as it was"
         return dataclasses.replace(call, notes=(told,))
-    # Forced means from the start; and what is made already needs no trunk.
-    if run.stage in run.options.force or run.store.find(call.step.name, call.key) is not None:
-        return call
+    if run.stage in run.options.force:  # from the start
+        return _with_trunk(call, None, ())
+    kept = run.stage in run.options.keep
+    if judge(run.store, call, run.recipe.policy, kept=kept).artifact is not None:
+        return call  # made already, if by older code
     found = [one for one in run.store.artifacts(call.step.name) if _serves(run, call, one)]
     best = max(found, key=lambda one: _reach(call, one), default=None)
     return _with_trunk(call, best, _passed_over(call, newest, best))
