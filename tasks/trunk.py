@@ -138,7 +138,7 @@ def misfits(call: Call, artifact: Artifact) -> list[str]:
         for number, shards in enumerate(before)
         if number >= len(nights) or shards != nights[number]
     ]
-    if changed:
+    if changed and "another tokenizer" not in said:
         said.append(f"the shards of night {changed[0] + 1} changed")
     if len(before) > 1:
         said += [

@@ -3,7 +3,8 @@
 The first night trains `pretrain.tokens`, as a run without nights does. Each later night whose shards
 hold something new adds a phase (llm.tokens.phases) at the step that the trunk has reached, and goes
 on from there as far as the phase's epochs say. From the end of every night's trunk a decay branches
-off: its end is the night's release, and the next night starts before it.
+off: its end is the night's release, and the next night starts before it. A later night's decay
+reads the shards of all nights alike, for however little is new, it is long.
 
 Worked example, 10 rows of 100 tokens a step, pretrain.tokens 100,000, decay_fraction 0.3, epochs 2,
 replay 0.3. On Tuesday 14,001 tokens (140 rows) are new, on Wednesday none, on Thursday 7,001:
@@ -11,12 +12,12 @@ replay 0.3. On Tuesday 14,001 tokens (140 rows) are new, on Wednesday none, on T
     night      trunk            reads                              release
     Monday     steps 0 to 70    Monday's                           steps 70 to 100
     Tuesday    steps 70 to 110  7 rows Tuesday's, 3 Monday's       steps 110 to 140
-    Wednesday                   nothing is new: Tuesday's release
+    Wednesday                   nothing is new                     Tuesday's
     Thursday   steps 110 to 130 7 rows Thursday's, 3 of earlier    steps 130 to 160
 
 All of it hangs on the settings and the shards alone, and what a night adds hangs on no later one. So
 a trunk that an earlier night left is a short cut: training from scratch over all nights gives the
-same bits. A night too small for a single row waits for the next one.
+same bits. A night too small for a whole step waits for the next one.
 """
 
 import json
@@ -72,15 +73,25 @@ class ContinualSettings:
 
 @dataclass(frozen=True)
 class Course:
-    """A run's steps: what is read from which on, where the decay begins, and where it ends."""
+    """A run's steps: what is read from which on, where the decay begins, and where it ends.
+
+    phases: the trunk's; decay: what is read from trunk_at on, where the last phase does not run on.
+    """
 
     phases: Sequence[Phase]
     trunk_at: int
     steps: int
+    decay: Phase | None = None
 
-    def ends(self) -> list[int]:
-        """The step at which each phase ends; the last one has the decay."""
-        return [*(phase.from_step for phase in self.phases[1:]), self.steps]
+    @property
+    def data(self) -> list[Phase]:
+        """All that is read."""
+        return [*self.phases, *([self.decay] if self.decay else [])]
+
+    @property
+    def begins(self) -> list[int]:
+        """The steps at which a trunk may have ended."""
+        return [*(phase.from_step for phase in self.phases[1:]), self.trunk_at]
 
 
 def inputs_of(nights: Sequence[Sequence[T]]) -> dict[str, list[T]]:
@@ -104,9 +115,9 @@ def course(values: "PretrainSettings", nights: Sequence[Sequence[Path]]) -> Cour
     if settings is None:
         shards = [path for night in nights for path in night]
         return Course([Phase(0, shards, mix=values.mix)], trunk_at, steps)
-    decay = steps - trunk_at
+    decaying = steps - trunk_at
     if settings.decay_tokens is not None:
-        decay = ceil(settings.decay_tokens / values.batch_tokens)
+        decaying = ceil(settings.decay_tokens / values.batch_tokens)
     phases: list[Phase] = []
     waiting: list[Path] = []
     reached = 0
@@ -119,13 +130,18 @@ def course(values: "PretrainSettings", nights: Sequence[Sequence[Path]]) -> Cour
             if number == len(nights) and not phases:
                 raise
             continue
+        if phases and settings.epochs * epoch < 1:
+            continue
         added = ceil(settings.epochs * epoch)
         if settings.tokens is not None:
             added = min(added, max(1, settings.tokens // values.batch_tokens))
         reached += added if phases else trunk_at
         phases.append(phase)
         waiting = []
-    return Course(phases, reached, reached + decay)
+    if len(phases) == 1:
+        return Course(phases, reached, reached + decaying)
+    everything = tuple(path for phase in phases for path in phase.shards)
+    return Course(phases, reached, reached + decaying, Phase(reached, everything, mix=values.mix))
 
 
 def joined(phases: Sequence[Phase]) -> list[tuple[int, str]]:
@@ -143,14 +159,16 @@ def joined(phases: Sequence[Phase]) -> list[tuple[int, str]]:
 
 
 def history(values: "PretrainSettings", run: Course) -> list[dict[str, Any]]:
-    """What each phase read and where its shards' numbers come from: the lines of phases.jsonl.
+    """What each phase reads: the lines of phases.jsonl, the last of which may be the decay's.
 
-    corpus_tokens: in its own shards; new, replayed: tokens learned from those and from earlier ones,
-    the decay's among them; epochs: how often its own were learned; shards: the files' digests.
+    corpus_tokens: in its own shards; new, replayed: tokens learned from those and from earlier ones;
+    epochs: how often its own are learned; shards: the files' digests, in the order of seen.jsonl's
+    numbers: own ones first.
     """
-    data = read_data(values, run.phases)
+    data = read_data(values, run.data)
+    ends = [*(phase.from_step for phase in run.data[1:]), run.steps]
     lines = []
-    for number, (phase, end) in enumerate(zip(run.phases, run.ends(), strict=True)):
+    for number, (phase, end) in enumerate(zip(run.data, ends, strict=True)):
         batches, steps = data.phase(number), end - phase.from_step
         learned = sum(batches.learned_by_source(steps).values())
         replayed = batches.replayed(steps)
@@ -173,12 +191,12 @@ def write_history(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
     write_bytes(path, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
 
 
-def tell(lines: Sequence[Mapping[str, Any]], report: Reporter) -> str:
-    """Show what `history` gave as a table; the newest phase in a few words."""
+def tell(lines: Sequence[Mapping[str, Any]], phases: int, report: Reporter) -> str:
+    """Show what `history` gave as a table; the newest of the trunk's phases in a few words."""
     rows = [{name: line[name] for name in line if name != "shards"} for line in lines]
     report.table("phases", rows, "What joined the data at which step, and how often it was read.")
-    new = rows[-1]
+    new = rows[phases - 1]
     return (
-        f"phase {len(rows)}: {new['new']:,} new tokens ({new['epochs']:g} epochs), "
+        f"phase {phases}: {new['new']:,} new tokens ({new['epochs']:g} epochs), "
         f"{new['replayed']:,} replayed"
     )

@@ -209,8 +209,9 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
     }
     summary = f"{tokens:,} tokens in {job['steps']:,} steps, loss {loss:.3f}"
     if values.continual is not None:
-        counts["phases"] = len(job["history"])
-        summary += f"; {continual.tell(job['history'], context.report)}"
+        counts["phases"] = job["trunk_phases"]
+        told = continual.tell(job["history"], job["trunk_phases"], context.report)
+        summary += f"; {told}"
     if values.packing == "best_fit":
         counts["epoch_padding"] = job["padding"]
     if job["mix"]:
@@ -228,12 +229,12 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
     init = inputs["init"][0] if inputs.get("init") else None
     length = values.model.context_length
     course = continual.course(values, shards)
-    data = read_data(values, course.phases)
+    data = read_data(values, course.data)
     first = data.phase(0)
     config = resolve(values, tokenizer, init)
     check_rows(rows_of(values, data, tokenizer), values)
     identity = identify(values, config, course.phases[0].shards, init)
-    joined = continual.joined(course.phases)
+    joined = continual.joined(course.data)
     start = trunk.adopt(
         inputs.get("trunk", ()),
         lambda note: note["identity"] == identity_at(identity, joined, int(note["step"])),
@@ -241,21 +242,25 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
         context,
     )
     if inputs.get("inherited"):
-        begins = {*course.ends()[:-1], course.trunk_at}
-        fits = lambda note: int(note["step"]) in begins  # noqa: E731 - what it read was compared
-        start = trunk.adopt(inputs["inherited"], fits, course.trunk_at, context)
+        start = trunk.adopt(
+            inputs["inherited"],
+            lambda note: int(note["step"]) in course.begins,  # what it read was compared before
+            course.trunk_at,
+            context,
+        )
     history = continual.history(values, course)
     return {
         "values": dataclasses.asdict(values),
         "config": dataclasses.asdict(config),
         "phases": [
-            phase.describe() for phase in (start.data(course.phases) if start else course.phases)
+            phase.describe() for phase in (start.data(course.data) if start else course.data)
         ],
         "validation": [
             str(path.with_name("validation.arrow")) for night in shards for path in night
         ],
-        "corpus_tokens": sum(phase["corpus_tokens"] for phase in history),
+        "corpus_tokens": sum(line["corpus_tokens"] for line in history[: len(course.phases)]),
         "history": history,
+        "trunk_phases": len(course.phases),
         "steps": course.steps,
         "trunk_at": course.trunk_at,
         "epochs": {name: round(number, 2) for name, number in data.epochs(course.steps).items()},

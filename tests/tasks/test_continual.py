@@ -117,12 +117,17 @@ class Nights:
 
 @pytest.fixture(scope="module")
 def two_nights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[RunRecord]]:
-    """A folder whose home has run two nights, and their records. Each test copies the home."""
+    """A folder whose home has run two nights, their records; of a third one the tokens are there.
+
+    Each test copies the home.
+    """
     folder = tmp_path_factory.mktemp("nights")
     project = Nights(folder, folder / "home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "run", project.train)
-        return folder, [project.run(1, 12), project.run(2, 20)]
+        records = [project.run(1, 12), project.run(2, 20)]
+        project.run(3, 26, until="tokenize")
+        return folder, records
 
 
 @pytest.fixture
@@ -133,7 +138,7 @@ def nights(
     shutil.copytree(folder / "home", tmp_path / "home")
     project = Nights(folder, tmp_path / "home")
     project.records = records
-    project.write(20)
+    project.write(26)
     monkeypatch.setattr(launch, "run", project.train)
     return project
 
@@ -145,7 +150,7 @@ def trunks(records: Sequence[RunRecord], nights: Nights) -> list[int]:
 def test_each_night_goes_on_from_the_last_to_what_a_run_from_scratch_over_all_gives(
     nights: Nights,
 ) -> None:
-    records = [*nights.records, nights.run(3, 26)]
+    records = [*nights.records, nights.run(3, None)]
     steps = trunks(records, nights)
     assert steps[0] == 7 and steps == sorted(set(steps))
     assert nights.begun() == steps[1]
@@ -162,14 +167,14 @@ def test_each_night_goes_on_from_the_last_to_what_a_run_from_scratch_over_all_gi
     assert "phase 3: " in release.manifest["summary"] and "replayed" in release.manifest["summary"]
     folder = nights.home.store.local(release.reference)
     lines = [json.loads(line) for line in (folder / "phases.jsonl").read_text().splitlines()]
-    assert [line["from_step"] for line in lines] == [0, *steps[:2]]
+    assert [line["from_step"] for line in lines] == [0, *steps]
     again = nights.run(3, None, force=["pretrain"])
     assert nights.begun() == 0, "forced means from scratch"
     assert nights.model(again).reference.content == release.reference.content
 
 
 def test_a_night_with_nothing_new_trains_nothing(nights: Nights) -> None:
-    third = nights.run(3, None)
+    third = nights.run(3, 20)
     assert not nights.jobs
     assert nights.model(third).reference == nights.model(nights.records[1]).reference
 
@@ -178,17 +183,14 @@ def test_a_plan_tells_which_trunk_tonight_goes_on_from(nights: Nights) -> None:
     last = nights.model(nights.records[1])
     steps = last.manifest["counts"]["trunk_steps"]
     named = f"goes on from the trunk of pretrain/{last.reference.key[:12]} at step {steps}"
-    nights.write(26)
-    assert (
-        nights.plan(3)
-        == f"may run; an input is not made yet; {named}, if what it read is as it was"
-    )
-    nights.run(3, None, until="tokenize")
     assert nights.plan(3) == f"run; input tokens-0003: 0 → 1 artifacts; {named}"
+    nights.write(30)
+    unknown = "may run; an input is not made yet"
+    assert nights.plan(4) == f"{unknown}; {named}, if what it read is as it was"
 
 
 def test_an_erased_document_sends_training_back_to_the_trunk_before_it(nights: Nights) -> None:
-    nights.run(3, 26)
+    nights.run(3, None)
     change_list(
         nights.home.folder / "takedown.json", lambda known: known.add("http://a.test/15", "asked")
     )
@@ -206,21 +208,34 @@ def test_an_erased_document_sends_training_back_to_the_trunk_before_it(nights: N
         ("pretrain.continual.replay=0.25", 7, "continual.replay: 0.5 → 0.25"),
         ("pretrain.schedule.peak_lr=0.001", 0, "schedule.peak_lr: 0.004 → 0.001"),
         ("pretrain.model.layers=2", 0, "model.layers: 1 → 2"),
-        ("tokenizer.vocabulary=380", 0, "another tokenizer"),
     ],
 )
 def test_a_changed_recipe_goes_back_as_far_as_it_must_and_says_why(
     override: str, begins: int, why: str, nights: Nights
 ) -> None:
-    nights.run(3, 26, override)
-    assert nights.begun() == begins
-    [said] = [line for line in nights.said if line.startswith("pretrain runs")]
-    assert why in said and ("trains from scratch" in said) is (begins == 0)
+    first, second = (nights.model(record) for record in nights.records)
+    said = nights.plan(3, override)
+    assert f"not from the trunk of pretrain/{second.reference.key[:12]}" in said and why in said
+    onward = f"goes on from the trunk of pretrain/{first.reference.key[:12]} at step {begins};"
+    assert (onward if begins else "trains from scratch;") in said
+
+
+def test_more_tokens_go_on_from_the_first_night(nights: Nights) -> None:
+    nights.run(3, None, f"pretrain.tokens={20 * STEP}")
+    assert nights.begun() == 7
+    assert [phase["from_step"] for phase in nights.jobs[0]["phases"]][:2] == [0, 14]
+
+
+def test_a_new_tokenizer_is_made_when_asked_for_and_starts_from_scratch(nights: Nights) -> None:
+    nights.run(3, None, force=["tokenizer"])
+    assert nights.begun() == 0
+    assert any("trains from scratch; not from" in line for line in nights.said)
+    assert any("another tokenizer" in line for line in nights.said)
 
 
 def test_a_longer_decay_alone_goes_on_from_tonights_own_trunk(nights: Nights) -> None:
     last = trunks(nights.records[1:], nights)
-    nights.run(2, None, f"pretrain.continual.decay_tokens={5 * STEP}")
+    nights.run(2, 20, f"pretrain.continual.decay_tokens={5 * STEP}")
     assert nights.begun() == last[0] and nights.jobs[-1]["steps"] == last[0] + 5
 
 
@@ -232,17 +247,17 @@ def edit(code: Path) -> None:
 def test_older_codes_trunk_is_gone_on_from_and_named_in_the_key(nights: Nights, code: Path) -> None:
     old = nights.model(nights.records[1])
     edit(code)
-    third = nights.run(3, 26)
+    assert "trains from scratch" in nights.plan(3, "policy.code_changed=rerun")
+    third = nights.run(3, None)
     assert nights.begun() == old.manifest["counts"]["trunk_steps"]
-    made = nights.model(third).manifest
-    assert made["contents"]["inherited"] == [old.reference.content]
+    made = nights.model(third)
+    assert made.manifest["contents"]["inherited"] == [old.reference.content]
     assert any("which older code made (llm/training/schedule.py edited)" in s for s in nights.said)
-    assert nights.model(nights.run(3, None)).reference.key == made["key"], "found again"
-    fourth = nights.model(nights.run(4, 30)).manifest
-    assert fourth["contents"]["inherited"] == [made["content"]], "it goes back to older code too"
-    nights.run(4, None, "policy.code_changed=rerun")
-    assert nights.begun() == 0
-    assert len(nights.jobs) == 3
+    assert nights.plan(3) == "cached"
+    nights.run(4, 30, until="tokenize")
+    said = nights.plan(4)
+    assert "input inherited changed" in said and "which older code made (further back)" in said
+    assert f"trunk of pretrain/{made.reference.key[:12]}" in said
 
 
 def test_an_earlier_night_run_again_moves_no_pointer_back(nights: Nights) -> None:

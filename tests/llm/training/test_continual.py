@@ -197,15 +197,30 @@ def test_the_worked_example(tmp_path: Path) -> None:
         (130, 160),
     ]
     assert [phase.from_step for phase in runs[3].phases] == [0, 70, 110]
-    data = Phases(runs[3].phases, 100, 10, 1)
+    data = Phases(runs[3].data, 100, 10, 1)
     assert all((data.windows_of(step) < 140).sum() == 7 for step in range(70, 110))
+    release = np.concatenate([data.windows_of(step) for step in range(130, 160)])
+    assert len(set(release.tolist())) == 300 and release.max() > 800  # of all days' 810, once
+    assert data.epochs(160) == {"docs": pytest.approx((700 + 400 + 200 + 300) / 810, rel=1e-3)}
     for before, after in itertools.pairwise(runs):
         grown = after.phases[: len(before.phases)]
         assert [phase.from_step for phase in grown] == [p.from_step for p in before.phases]
 
 
-def test_a_night_too_small_for_a_row_waits_for_the_next(tmp_path: Path) -> None:
-    sizes = [5, 400, 0, 9, 100]
+def test_however_little_is_new_a_release_is_not_made_of_it(tmp_path: Path) -> None:
+    """Six rows are new, and the decay is 48 rows long."""
+    days = [
+        [write_night(tmp_path / str(day), day, size) / "train.arrow"]
+        for day, size in enumerate((1600, 100))
+    ]
+    run = course(settings(), days)
+    data = Phases(run.data, 16, 8, 1)
+    rows = [data.batch(step).targets.ravel() for step in range(run.trunk_at, run.steps)]
+    assert 0 < (np.concatenate(rows) >= IDS).sum() <= 6 * 16
+
+
+def test_a_night_too_small_for_a_step_waits_for_the_next(tmp_path: Path) -> None:
+    sizes = [5, 400, 0, 34, 100]  # 34: two rows, half a step
     days = [
         [write_night(tmp_path / str(day), 0, size, day) / "train.arrow"]
         for day, size in enumerate(sizes)
@@ -243,7 +258,7 @@ def test_what_joins_later_changes_no_identity_before_it(
     assert at(1, 7) == at(1, 13) == at(2, 13) != at(0, 7)
     assert at(2, 14) not in (at(1, 14), at(2, 13))
     lines = [[line["shards"] for line in run["history"]] for run in runs]
-    assert lines[0] == lines[2][:1] and lines[1] == lines[2][:2]
+    assert lines[0] == lines[2][:1] and lines[1][:2] == lines[2][:2]
 
 
 class Warnings(Reporter):
