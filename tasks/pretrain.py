@@ -19,7 +19,7 @@ def pretrain(run: Run, stages: Stages) -> Outputs:
     """Train one model; go on from the trunk of an earlier one that shares its beginning."""
     settings = run.recipe.pretrain
     tokens = stages["tokenize"]["tokens"]
-    nights = [list(tokens.values())] if settings.continual is None else by_night(tokens)
+    nights = [list(tokens.values())] if settings.continual is None else by_night(tokens) or [[]]
     inputs: dict[str, list[Reference | Outside]] = {
         **continual.inputs_of(nights),
         "tokenizer": list(stages["tokenizer"]["tokenizer"].values()),

@@ -12,7 +12,7 @@ from typing import Any
 from llm.fingerprint import plain
 from llm.store import Artifact, Reference
 from llm.training.continual import nights_of
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain import HOW, PretrainSettings
 from tasks.run import Run
 from tasks.step import Call
 from tasks.verdict import as_of_today, differences, judge
@@ -123,15 +123,10 @@ def misfits(call: Call, artifact: Artifact) -> list[str]:
         f"{path}: {was!r} → {new!r}"
         for path, was, new in differences(_throughout(then), _throughout(now))
     ]
-    others = {
-        name: contents
-        for name, contents in artifact.manifest["contents"].items()
-        if name in ("tokenizer", "init")
-    }
     said += [
         f"another {name}"
         for name in ("tokenizer", "init")
-        if others.get(name) != call.contents.get(name)
+        if artifact.manifest["contents"].get(name) != call.contents.get(name)
     ]
     changed = [
         number
@@ -152,7 +147,8 @@ def misfits(call: Call, artifact: Artifact) -> list[str]:
 
 def _throughout(values: Mapping[str, Any]) -> dict[str, Any]:
     """What decides every step before the decay."""
-    return {name: value for name, value in values.items() if name not in ("tokens", "continual")}
+    left_out = ("tokens", "continual", *HOW)
+    return {name: value for name, value in values.items() if name not in left_out}
 
 
 def _of_nights(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -184,6 +184,7 @@ def test_a_plan_tells_which_trunk_tonight_goes_on_from(nights: Nights) -> None:
     steps = last.manifest["counts"]["trunk_steps"]
     named = f"goes on from the trunk of pretrain/{last.reference.key[:12]} at step {steps}"
     assert nights.plan(3) == f"run; input tokens-0003: 0 → 1 artifacts; {named}"
+    assert named in nights.plan(3, "pretrain.checkpoint_every=50"), "how, not what"
     nights.write(30)
     unknown = "may run; an input is not made yet"
     assert nights.plan(4) == f"{unknown}; {named}, if what it read is as it was"
