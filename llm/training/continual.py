@@ -32,6 +32,7 @@ from llm.settings import section, setting
 from llm.step import Reporter, digest_of
 from llm.tokens.batches import NoRow
 from llm.tokens.phases import Phase
+from llm.tokens.shards import Shard
 from llm.training.data import read_data
 from llm.training.schedule import decay_start
 
@@ -120,10 +121,12 @@ def course(values: "PretrainSettings", nights: Sequence[Sequence[Path]]) -> Cour
         decaying = ceil(settings.decay_tokens / values.batch_tokens)
     phases: list[Phase] = []
     waiting: list[Path] = []
+    mix: dict[str, float] = {}  # of the sources so far: others come on later nights
     reached = 0
     for number, night in enumerate(nights, start=1):
         waiting += night
-        phase = Phase(reached, tuple(waiting), settings.replay if phases else 0.0, values.mix)
+        mix = {**mix, **_weights(values.mix, night)}
+        phase = Phase(reached, tuple(waiting), settings.replay if phases else 0.0, mix)
         try:
             epoch = read_data(values, [*phases, phase]).phase(len(phases)).steps_per_epoch
         except NoRow:
@@ -141,7 +144,13 @@ def course(values: "PretrainSettings", nights: Sequence[Sequence[Path]]) -> Cour
     if len(phases) == 1:
         return Course(phases, reached, reached + decaying)
     everything = tuple(path for phase in phases for path in phase.shards)
-    return Course(phases, reached, reached + decaying, Phase(reached, everything, mix=values.mix))
+    return Course(phases, reached, reached + decaying, Phase(reached, everything, mix=mix))
+
+
+def _weights(mix: Mapping[str, float], shards: Sequence[Path]) -> dict[str, float]:
+    """Those of a mix whose sources have documents in the shards."""
+    found = (Shard.open(path).documents["source"].unique().to_pylist() for path in shards if mix)
+    return {name: mix[name] for names in found for name in names if name in mix}
 
 
 def joined(phases: Sequence[Phase]) -> list[tuple[int, str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm.step import BadInput, Context, Inputs, Machine, Reporter
+from llm.step import Context, Inputs, Machine, Reporter
 from llm.tokens.batches import NoRow
 from llm.tokens.phases import Phase, Phases
 from llm.tokens.shards import ShardColumns, write_shard
@@ -30,11 +30,11 @@ from tests.llm.training.runs import Zygote, outcome, prepared, tiny_settings
 IDS = 20  # tokens of night n are n * IDS to n * IDS + IDS - 1
 
 
-def write_night(folder: Path, night: int, tokens: int, seed: int = 0) -> Path:
+def write_night(folder: Path, night: int, tokens: int, seed: int = 0, source: str = "docs") -> Path:
     """A tokenize artifact whose ids tell its night."""
     folder.mkdir(parents=True)
     ids = np.random.default_rng([night, seed]).integers(0, IDS, tokens) + night * IDS
-    columns = ShardColumns([bytes(16)], ["docs"], [tokens], [tokens], ids.astype(np.uint16))
+    columns = ShardColumns([bytes(16)], [source], [tokens], [tokens], ids.astype(np.uint16))
     write_shard(folder / "train.arrow", columns, {"tokenizer": "test"})
     return folder
 
@@ -344,9 +344,14 @@ def test_a_schedule_without_a_trunk_is_refused(schedule: ScheduleSettings) -> No
         tiny_settings(schedule=schedule, continual=ContinualSettings())
 
 
-def test_replay_from_sources_that_the_mix_leaves_out_is_refused(
-    nights: list[list[Path]],
-) -> None:
-    values = dataclasses.replace(settings(), mix={"elsewhere": 0})
-    with pytest.raises(BadInput, match="names elsewhere"):
-        course(values, [[folder / "train.arrow" for folder in night] for night in nights])
+def test_a_source_with_a_weight_may_come_on_a_later_night(tmp_path: Path) -> None:
+    days = [[write_night(tmp_path / str(day), day, 1600) / "train.arrow"] for day in range(2)]
+    days[1].append(write_night(tmp_path / "blog", 2, 1600, source="blog") / "train.arrow")
+    values = dataclasses.replace(settings(replay=0.5), mix={"blog": 3})
+    assert course(values, days[:1]) == course(settings(replay=0.5), days[:1])
+    run = course(values, days)
+    assert [phase.mix for phase in run.data] == [{}, {"blog": 3}, {"blog": 3}]
+    data = Phases(run.phases, 16, 8, 1)
+    targets = np.concatenate([data.batch(step).targets for step in range(6, run.trunk_at)])
+    shares = [((targets // IDS) == night).mean() for night in range(3)]
+    assert shares == pytest.approx([1 / 2, 1 / 8, 3 / 8], abs=0.02)
