@@ -54,9 +54,12 @@ def status(
     console.print(
         "* ran; the others came from the cache" if runs else "no runs yet: penstock run demo"
     )
-    for name, champion in HOME.runs.pointers().items():
-        said = f"{champion['metric']} {champion['value']:.4f}, snapshot {champion['snapshot']}"
-        console.print(f"{name}: {said}", highlight=False)
+    for name, value in HOME.runs.pointers().items():
+        if "metric" in value:
+            said = f"{value['metric']} {value['value']:.4f}"
+        else:
+            said = f"{value['steps']:,} steps, {value['phases']:,} phases"
+        console.print(f"{name}: {said}, snapshot {value['snapshot']}", highlight=False)
     for run in runs:
         if run.message:
             console.print(f"{run.id}: {run.message}", highlight=False, markup=False)

@@ -97,6 +97,14 @@ class Recipe(pydantic.BaseModel):
         return self
 
     @pydantic.model_validator(mode="after")
+    def _nights_to_go_on_from(self) -> "Recipe":
+        if self.pretrain.continual is not None and self.crawl.nights == "alone":
+            raise ValueError(
+                "pretrain.continual goes on from the nights before: crawl.nights must be accumulate"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _mixed_sources_are_crawled(self) -> "Recipe":
         unknown = sorted(set(self.pretrain.mix) - set(self.crawl.sources))
         if unknown:

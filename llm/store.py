@@ -234,8 +234,11 @@ class Store:
         """
         folder = self.scratch / "work" / step / key
         while True:
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+            except (FileNotFoundError, FileExistsError):
+                continue  # the one before finished and removed the folder just now
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

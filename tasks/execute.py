@@ -69,7 +69,7 @@ def make(
     with store.work(call.step.name, work_key) as folder:
         found = None if forced else store.find(call.step.name, call.key)
         if found is not None:
-            shutil.rmtree(folder)
+            _clear(folder)
             return found, False
         if forced:
             _forget(folder)
@@ -98,8 +98,13 @@ def make(
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise BadInput(_no_space(store, call, error)) from error
             raise
-        shutil.rmtree(folder)
+        _clear(folder)
         return artifact, True
+
+
+def _clear(folder: Path) -> None:
+    """Remove a work folder that is done with. Who waits for its lock may come in between."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _forget(folder: Path) -> None:

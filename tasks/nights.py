@@ -26,6 +26,14 @@ def source_of(label: str) -> str:
     return label.rpartition("/")[2].rpartition("-")[0]
 
 
+def by_night(labelled: Mapping[str, Reference]) -> list[list[Reference]]:
+    """Artifacts by the night that their labels name, oldest first, and by label within a night."""
+    found: dict[str, list[Reference]] = {}
+    for label in sorted(labelled):
+        found.setdefault(label.rpartition("/")[0], []).append(labelled[label])
+    return [found[night] for night in sorted(found)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Night:
     """One snapshot's crawls, by source."""

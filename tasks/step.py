@@ -78,6 +78,7 @@ class Call:
     label: which of several calls of the step in a stage ("docs-00000"), for people.
     identity: what else names the result (the snapshot of a crawl).
     hints: inputs that save work and cannot change the result, so they are no part of the key.
+    notes: what people are told besides why it runs.
     """
 
     step: Step
@@ -86,6 +87,7 @@ class Call:
     label: str = ""
     identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     hints: Mapping[str, Sequence[Reference]] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -27,6 +27,7 @@ from llm.runs import Runs
 from llm.step import BadInput
 from llm.store import Artifact, Store
 from llm.tokens.shards import Shard
+from llm.training.continual import nights_of
 from tasks.home import Home
 from tasks.search import holds, pieces
 
@@ -162,7 +163,8 @@ def seen_by(store: Store, runs: Runs, ids: pa.Array) -> list[dict[str, Any]]:
             if name != "tokenizer"
             for content in listed
         )
-        unknown = reference.step == "pretrain" and set(contents.get("tokens", ())) - known
+        read = {content for night in nights_of(contents) for content in night}
+        unknown = reference.step == "pretrain" and read - known
         if not (certain or unknown) or reference.step in ("tokenize", "write"):
             continue
         if certain:

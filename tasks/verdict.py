@@ -2,13 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+import pydantic
 
 from llm.fingerprint import plain
 from llm.recipe import PolicySettings
 from llm.store import Artifact, Store
 from tasks.step import Call
 
+T = TypeVar("T")
 Action = Literal["cached", "run", "may run", "ask", "kept"]
 
 
@@ -39,15 +42,15 @@ def judge(
     previous: the manifest of this call in the run before, to say what changed since.
     """
     if not call.is_known:
-        return Verdict("may run", ("an input is not made yet",))
+        return Verdict("may run", ("an input is not made yet", *call.notes))
     if forced:
-        return Verdict("run", ("forced",))
+        return Verdict("run", ("forced", *call.notes))
     found = store.find(call.step.name, call.key)
     if found is not None:
         return Verdict("cached", (), found)
     older = store.alike(call.base)
     if older is None:
-        return Verdict("run", explain(store, call, previous))
+        return Verdict("run", (*explain(store, call, previous), *call.notes))
     changes = tuple(call.fingerprint.changes(older.manifest["fingerprint"])) or (
         "its code changed",
     )
@@ -55,7 +58,7 @@ def judge(
     if kept or (policy.code_changed == "keep"):
         return Verdict("kept", changes, older)
     if policy.code_changed == "rerun" or seconds <= policy.expensive_seconds:
-        return Verdict("run", changes)
+        return Verdict("run", (*changes, *call.notes))
     return Verdict("ask", (*changes, f"its last run took {seconds:,.0f} s"), older)
 
 
@@ -83,6 +86,17 @@ def explain(store: Store, call: Call, previous: Mapping[str, Any] | None) -> tup
     if said:
         return tuple(said)
     return ("its artifact is gone or damaged",)
+
+
+def as_of_today(kind: type[T], recorded: Mapping[str, Any]) -> T | None:
+    """A manifest's values as today's code reads them; None where it has no such field any more.
+
+    A field that is newer than the manifest has its default.
+    """
+    try:
+        return pydantic.TypeAdapter(kind).validate_python(recorded)
+    except pydantic.ValidationError:
+        return None
 
 
 def differences(before: Any, now: Any, path: str = "") -> list[tuple[str, Any, Any]]:

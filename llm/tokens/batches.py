@@ -34,6 +34,10 @@ BLOCK = 1 << 14  # places of the order that are worked out at once
 Packing = Literal["concat", "best_fit"]
 
 
+class NoRow(BadInput):
+    """What is new in the shards makes no row to train on."""
+
+
 @dataclass(frozen=True)
 class _Pool:
     """Shards whose rows have an order of their own: a source's, or all where no weight is set."""
@@ -58,7 +62,7 @@ class Batches:
     empty where sources are not kept apart; learned: tokens that an epoch learns; padding: positions
     an epoch that hold no token;
     steps_per_epoch: windows / sequences, fractional: a batch runs on into the next epoch.
-    Raises BadInput when the shards hold less than one window, or not what the mix names.
+    Raises NoRow when the shards hold less than one window, BadInput when not what the mix names.
     """
 
     def __init__(
@@ -81,14 +85,14 @@ class Batches:
         new = sum(not pool.replayed for pool in self._pools)
         self.tokens = sum(len(shard.tokens) for pool in self._pools[:new] for shard in pool.shards)
         if not self._firsts[new]:
-            raise BadInput(
+            raise NoRow(
                 f"the training split has {self.tokens} tokens, fewer than one window of "
                 f"{context_length + 1}: crawl more, lower model.context_length, or loosen clean.filters"
             )
         self._shares = _shares(self._pools, self._rows, replay)
         self.windows = sum(self._shares)
         if not self.windows:
-            raise BadInput(
+            raise NoRow(
                 "pretrain.mix leaves out every source that has a window: give one of "
                 f"{', '.join(pool.source for pool in self._pools)} more weight"
             )
@@ -122,6 +126,12 @@ class Batches:
         """Tokens that the first `steps` steps learn, by source; to within a few rows."""
         epochs = steps * self.sequences / self.windows
         return _by_source(self._pools, [epochs * one for one in self._learned(self._shares)])
+
+    def replayed(self, steps: int) -> float:
+        """How many of the tokens that the first `steps` steps learn are from earlier shards."""
+        learned = zip(self._pools, self._learned(self._shares), strict=True)
+        epoch = sum(tokens for pool, tokens in learned if pool.replayed)
+        return epoch * steps * self.sequences / self.windows
 
     def epoch_by_source(self) -> dict[str, float]:
         """Tokens that reading every row of the shards at `paths` once learns, by source."""

@@ -115,9 +115,10 @@ class Phases:
         return self.phase(number).batch(step - self._begins[number], start, stop)
 
     def epochs(self, steps: int) -> dict[str, float]:
-        """How often the first `steps` steps read each source, all its shards so far counted."""
+        """How often the first `steps` steps read each source, all its shards so far counted once."""
         learned: dict[str, float] = {}
         sizes: dict[str, float] = {}
+        known: set[Path] = set()
         for number, begin in enumerate(self._begins):
             if begin >= steps:
                 break
@@ -125,6 +126,8 @@ class Phases:
             batches = self.phase(number)
             for name, tokens in batches.learned_by_source(end - begin).items():
                 learned[name] = learned.get(name, 0) + tokens
-            for name, tokens in batches.epoch_by_source().items():
-                sizes[name] = sizes.get(name, 0) + tokens
+            if not known.issuperset(self.phases[number].shards):
+                for name, tokens in batches.epoch_by_source().items():
+                    sizes[name] = sizes.get(name, 0) + tokens
+            known.update(self.phases[number].shards)
         return {name: learned.get(name, 0) / size for name, size in sizes.items() if size}

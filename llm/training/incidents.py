@@ -64,18 +64,19 @@ class Incidents:
         """For a manifest: steps that were skipped, micro-batches by the step they began at."""
         found: dict[str, Any] = {}
         if self.skips:
-            found["skipped"] = sorted(self._left_out())
+            found["skipped"] = sorted(self.left_out)
         if self.halved:
             found["micro_batch"] = dict(self.halved)
         return found
 
-    def _left_out(self) -> set[int]:
+    @property
+    def left_out(self) -> set[int]:
         """Steps of the batch source that nothing reads."""
         return {number for skip in self.skips for number in range(skip.first, skip.last + 1)}
 
     def data_step(self, step: int) -> int:
         """Which step of the batch source training step `step` reads."""
-        for number in sorted(self._left_out()):
+        for number in sorted(self.left_out):
             step += number <= step
         return step
 

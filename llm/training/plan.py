@@ -1,10 +1,11 @@
 """What decides a run of the training loop, and how it is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from llm.settings import section, setting
+from llm.step import digest_of
 from llm.training.optimizer import OptimizerSettings
 
 
@@ -25,6 +26,12 @@ class SpikeSettings:
     )
 
 
+def identity_at(identity: str, joined: Sequence[tuple[int, str]], step: int) -> str:
+    """What decides the first `step` steps: a run's identity, and the digests of what joined before."""
+    known = [digest for begin, digest in joined if begin < step]
+    return digest_of([identity, *known]) if known else identity
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What decides a run of the loop.
@@ -36,8 +43,8 @@ class Plan:
     flops_per_token: for metrics; None: not known.
     parallelism, compiled: as the machine says (llm.step.Machine); compiled None: on GPUs.
     trunk_at: a checkpoint after this many steps is also kept as `trunk`. identity: digest of all
-    that decides the run up to there, ending: of what decides it from there on; checkpoints of
-    another identity are not used.
+    that decides the run up to there, ending: of what decides it from there on; joined: steps at
+    which data joined, and its digest. Checkpoints of another identity are not used.
     """
 
     steps: int
@@ -47,6 +54,7 @@ class Plan:
     optimizer: OptimizerSettings
     seed: int
     identity: str
+    joined: Sequence[tuple[int, str]] = ()
     clip: float | None = 1.0
     micro_batch: int = 16
     checkpoint_every: int = 200
@@ -66,4 +74,5 @@ class Plan:
     def identity_at(self, step: int) -> str:
         """What a checkpoint after `step` steps bears: past the trunk, the ending too."""
         inside_decay = self.trunk_at is not None and step > self.trunk_at
-        return f"{self.identity}/{self.ending}" if inside_decay else self.identity
+        identity = identity_at(self.identity, self.joined, step)
+        return f"{identity}/{self.ending}" if inside_decay else identity

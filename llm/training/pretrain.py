@@ -18,14 +18,24 @@ from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Packing
 from llm.tokens.phases import Phase
-from llm.training import launch, trunk
+from llm.training import continual, launch, trunk
+from llm.training.continual import ContinualSettings
 from llm.training.data import check_rows, read_data, rows_of, validation_slice
 from llm.training.incidents import Incidents
 from llm.training.objectives.settings import ObjectiveSettings, check_pairing
 from llm.training.optimizer import OptimizerSettings
-from llm.training.plan import Plan, SpikeSettings
+from llm.training.plan import Plan, SpikeSettings, identity_at
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
-from llm.training.work import METRICS, MODEL, SEEN, TRUNK, folder_digest, hand_over, last_line
+from llm.training.work import (
+    METRICS,
+    MODEL,
+    PHASES,
+    SEEN,
+    TRUNK,
+    folder_digest,
+    hand_over,
+    last_line,
+)
 
 if TYPE_CHECKING:
     from llm.training.ranks import Group
@@ -127,6 +137,12 @@ class PretrainSettings:
     validation_tokens: int = setting(
         default=65_536, description="Size of that slice (tokens).", ge=1
     )
+    continual: ContinualSettings | None = setting(
+        default=None,
+        description="Each night goes on from the trunk of the night before, which has not decayed, with what is new "
+        "and replay of older text; its release is a decay from there, and the tokenizer stays. none: every night "
+        "trains anew. `tokens` is for the first night.",
+    )
     init: str | None = setting(
         default=None,
         description="Model folder (as Penstock or transformers writes it) to start from; none: random weights.",
@@ -141,6 +157,14 @@ class PretrainSettings:
                 "times that"
             )
         check_pairing(self.objective, self.model.architecture)
+        if self.continual is not None:
+            stable = decay_start(self.schedule, self.steps, self.batch_tokens)
+            if self.schedule.type != "wsd" or not stable:
+                raise ValueError(
+                    "continual goes on from before the decay: it needs schedule.type wsd (it is "
+                    f"{self.schedule.type}) and a decay_fraction that leaves steps before the decay "
+                    f"(of {self.steps} it leaves {stable})"
+                )
         for name, weight in self.mix.items():
             if not 0 <= weight <= MOST_WEIGHT:
                 raise ValueError(f"mix.{name} is {weight}: a weight is from 0 to {MOST_WEIGHT:,}")
@@ -152,26 +176,30 @@ class PretrainSettings:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run."""
+        """Steps of the whole run; of the first night where nights follow each other."""
         return -(-self.tokens // self.batch_tokens)
 
 
 def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> StepResult:
     """Train on `inputs["tokens"]` (tokenize artifacts) with `inputs["tokenizer"]`'s vocabulary.
 
-    inputs["init"]: a model folder to start from, when values.init names one. inputs["trunk"]: an
-    earlier run's artifact; when it shares all that decides the steps before its decay, training goes
-    on from there, to the bits that a run from scratch would give. Writes model/, trunk/,
-    metrics.jsonl and seen.jsonl. Raises BadInput, launch.TrainingError.
+    With values.continual, `inputs["tokens-0002"]` and so on are later nights'. inputs["init"]: a model
+    folder to start from, when values.init names one. inputs["trunk"]: an earlier run's artifact; when
+    it shares all that decides the steps before its decay, training goes on from there, to the bits
+    that a run from scratch would give. inputs["inherited"]: the same of older code, which decides the
+    result with the rest. Writes model/, trunk/, metrics.jsonl, seen.jsonl and phases.jsonl, which tells
+    what the numbers in seen.jsonl count. Raises BadInput, launch.TrainingError.
     """
     job = prepare(values, inputs, context)
     processes = launch.processes_for(context.machine, values.data_parallel)
-    launch.run(__name__, job, context, processes, values.steps)
+    launch.run(__name__, job, context, processes, job["steps"])
     hand_over(context.work, context.out, (MODEL, TRUNK, METRICS, SEEN))
-    tokens = values.steps * values.batch_tokens
+    continual.write_history(job["history"], context.out / PHASES)
+    tokens = job["steps"] * values.batch_tokens
     loss = last_line(context.out / METRICS)["loss"]
     counts = {
-        "steps": values.steps,
+        "steps": job["steps"],
+        "trunk_steps": job["trunk_at"],
         "tokens": tokens,
         "corpus_tokens": job["corpus_tokens"],
         "epochs": job["epochs"],
@@ -179,7 +207,11 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         "loss": round(loss, 4),
         **Incidents.read(context.work).counts(),
     }
-    summary = f"{tokens:,} tokens in {values.steps:,} steps, loss {loss:.3f}"
+    summary = f"{tokens:,} tokens in {job['steps']:,} steps, loss {loss:.3f}"
+    if values.continual is not None:
+        counts["phases"] = job["trunk_phases"]
+        told = continual.tell(job["history"], job["trunk_phases"], context.report)
+        summary += f"; {told}"
     if values.packing == "best_fit":
         counts["epoch_padding"] = job["padding"]
     if job["mix"]:
@@ -192,31 +224,54 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
 def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[str, Any]:
     """The job for the ranks, JSON; everything that can be wrong with the input is found here."""
     tokenizer = inputs["tokenizer"][0] / "tokenizer.json"
-    shards = [folder / "train.arrow" for folder in inputs["tokens"]]
+    nights = continual.nights_of(inputs)
+    shards = [[(folder / "train.arrow").resolve() for folder in night] for night in nights]
     init = inputs["init"][0] if inputs.get("init") else None
     length = values.model.context_length
-    phases = [Phase(0, [path.resolve() for path in shards], mix=values.mix)]
-    data = read_data(values, phases)
+    course = continual.course(values, shards)
+    data = read_data(values, course.data)
     first = data.phase(0)
     config = resolve(values, tokenizer, init)
     check_rows(rows_of(values, data, tokenizer), values)
-    identity = identify(values, config, shards, init)
-    last = decay_start(values.schedule, values.steps, values.batch_tokens)
-    start = trunk.adopt(inputs.get("trunk", ()), identity, last, context)
+    identity = identify(values, config, course.phases[0].shards, init)
+    joined = continual.joined(course.data)
+    start = trunk.adopt(
+        inputs.get("trunk", ()),
+        lambda note: note["identity"] == identity_at(identity, joined, int(note["step"])),
+        course.trunk_at,
+        context,
+    )
+    if inputs.get("inherited"):
+        start = trunk.adopt(
+            inputs["inherited"],
+            lambda note: int(note["step"]) in course.begins,  # what it read was compared before
+            course.trunk_at,
+            context,
+        )
+    history = continual.history(values, course)
     return {
         "values": dataclasses.asdict(values),
         "config": dataclasses.asdict(config),
-        "phases": [phase.describe() for phase in phases],
-        "validation": [str((path / "validation.arrow").resolve()) for path in inputs["tokens"]],
-        "corpus_tokens": first.tokens,
-        "epochs": {name: round(number, 2) for name, number in data.epochs(values.steps).items()},
+        "phases": [
+            phase.describe() for phase in (start.data(course.data) if start else course.data)
+        ],
+        "validation": [
+            str(path.with_name("validation.arrow")) for night in shards for path in night
+        ],
+        "corpus_tokens": sum(line["corpus_tokens"] for line in history[: len(course.phases)]),
+        "history": history,
+        "trunk_phases": len(course.phases),
+        "steps": course.steps,
+        "trunk_at": course.trunk_at,
+        "epochs": {name: round(number, 2) for name, number in data.epochs(course.steps).items()},
         "mix": first.by_source,  # windows an epoch
         "padding": first.padding,  # positions an epoch
         "tokenizer": str(tokenizer.resolve()),
         "init": str(init.resolve()) if init else None,
-        "start": str(start.resolve()) if start else None,
+        "start": str(start.folder.resolve()) if start else None,
         "identity": identity,
-        "ending": trunk.ending(values.schedule, values.steps),
+        "joined": joined,
+        "ending": trunk.ending(values.schedule, course.trunk_at, course.steps),
         **launch.how(context.machine, length),
     }
 
@@ -252,9 +307,12 @@ def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> Mod
 def identify(
     values: PretrainSettings, config: ModelConfig, shards: Sequence[Path], init: Path | None
 ) -> str:
-    """Digest of all that decides the weights before the decay: not how long the run is to be."""
+    """Digest of all that decides the weights before the decay and the second phase.
+
+    Not how long the run is to be; shards: the first phase's.
+    """
     recipe = dataclasses.asdict(values)
-    for name in ("tokens", "init", *HOW):
+    for name in ("tokens", "init", "continual", *HOW):
         del recipe[name]
     recipe["mix"] = sorted(values.mix.items())
     for name in ("decay_fraction", "final_lr_fraction"):
@@ -267,13 +325,14 @@ def identify(
 
 def settings_from(values: dict[str, Any]) -> PretrainSettings:
     """The settings as they were before they were written as JSON."""
-    optimizer = values["optimizer"]
+    optimizer, nights = values["optimizer"], values["continual"]
     return PretrainSettings(
         **{
             **values,
             "model": ModelSettings(**values["model"]),
             "objective": ObjectiveSettings(**values["objective"]),
             "spikes": SpikeSettings(**values["spikes"]),
+            "continual": ContinualSettings(**nights) if nights else None,
             "schedule": ScheduleSettings(**values["schedule"]),
             "optimizer": OptimizerSettings(**{**optimizer, "betas": tuple(optimizer["betas"])}),
         }
@@ -298,15 +357,16 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     data = read_data(values, [Phase.read(described) for described in job["phases"]])
     rows = rows_of(values, data, Path(job["tokenizer"]))
     plan = Plan(
-        steps=values.steps,
+        steps=job["steps"],
         tokens_per_step=values.batch_tokens,
         parts=values.data_parallel,
         learning_rate=lambda step: learning_rate(
-            values.schedule, step, values.steps, values.batch_tokens
+            values.schedule, step, job["steps"], values.batch_tokens, job["trunk_at"]
         ),
         optimizer=values.optimizer,
         seed=values.seed,
         identity=job["identity"],
+        joined=[(begin, digest) for begin, digest in job["joined"]],
         ending=job["ending"],
         clip=values.clip,
         micro_batch=job["micro_batch"],
@@ -317,7 +377,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         keep_every=values.keep_every,
         spikes=values.spikes,
         flops_per_token=config.training_flops_per_token(config.context_length),
-        trunk_at=decay_start(values.schedule, values.steps, values.batch_tokens),
+        trunk_at=job["trunk_at"],
     )
     start = Path(job["start"]) if job["start"] else None
     model.z_loss = values.z_loss

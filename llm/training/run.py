@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from llm.durable import write_json
+from llm.step import BadInput
 from llm.training import checkpoints
 from llm.training.accelerated import Accelerated, Optimizer
 from llm.training.adamw import FlatAdamW
@@ -120,6 +121,11 @@ class Run:
         found = next(checkpoints.fitting(root, self._fits, warnings.append), None)
         if found is None and start is not None:
             found = checkpoints.read(start)
+            if found.note["layout"] != self._note(0)["layout"]:
+                raise BadInput(
+                    f"{start} has its parameters in other places than this code: train from scratch "
+                    "(penstock run RECIPE --force pretrain)"
+                )
             if not self.incidents.skips and found.note.get("incidents", {}).get("skips"):
                 self.incidents = Incidents.of(found.note["incidents"])
                 self.incidents.write(self.work)

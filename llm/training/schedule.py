@@ -48,8 +48,14 @@ def decay_start(settings: ScheduleSettings, steps: int, tokens_per_step: int) ->
     return min(steps, -(-settings.warmup_tokens // tokens_per_step))
 
 
-def learning_rate(settings: ScheduleSettings, step: int, steps: int, tokens_per_step: int) -> float:
-    """The learning rate of step `step` (from 0) of `steps`.
+def learning_rate(
+    settings: ScheduleSettings,
+    step: int,
+    steps: int,
+    tokens_per_step: int,
+    start: int | None = None,
+) -> float:
+    """The learning rate of step `step` (from 0) of `steps`. start: the decay's first, where it is set.
 
     Warm-up: peak * tokens after this step / warmup_tokens. Decay: a line, or half a wave of the
     cosine, in steps, so that a step after the last one would have peak * final_lr_fraction. The
@@ -58,7 +64,8 @@ def learning_rate(settings: ScheduleSettings, step: int, steps: int, tokens_per_
     warm = 1.0
     if settings.warmup_tokens:
         warm = min(1.0, (step + 1) * tokens_per_step / settings.warmup_tokens)
-    start = decay_start(settings, steps, tokens_per_step)
+    if start is None:
+        start = decay_start(settings, steps, tokens_per_step)
     cool = 1.0
     if step >= start:
         done = (step - start) / (steps - start)

@@ -16,6 +16,7 @@ FAILURE = "failure.json"  # why a rank gave up
 LOG = "train.log"  # standard output and error of torchrun and all ranks
 METRICS = "metrics.jsonl"  # one line a step
 SEEN = "seen.jsonl"  # what each step read
+PHASES = "phases.jsonl"  # what joined the data at which step, a line a phase; of the artifact only
 CHECKPOINTS = "checkpoints"
 TRUNK = "trunk"  # the checkpoint where the decay began: a longer run goes on from here
 MODEL = "model"

@@ -5,7 +5,9 @@ import errno
 import json
 import logging
 import multiprocessing
+import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,18 @@ def test_a_second_maker_waits_for_the_first(tmp_path: Path) -> None:
     assert started.wait(30)
     with Store(tmp_path / "store").work("extract", "k1"):
         assert not holder.is_alive() or (holder.join(5) is None and not holder.is_alive())
+
+
+def test_makers_that_finish_and_begin_at_the_same_moment_do_not_fail(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+
+    def make(_: int) -> None:
+        for _ in range(100):
+            with store.work("extract", "k1") as folder:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(make, range(3)))
 
 
 def test_the_copies_of_an_object_store_are_bounded(tmp_path: Path) -> None:
