@@ -18,16 +18,17 @@ from llm.step import BadInput, Machine, Reporter
 from llm.store import Reference
 from llm.tokens.imports import read_tokenizer, tokenizer_files
 from llm.training import launch, trial
+from llm.training.continual import course, nights_of
 from llm.training.cost import UTILISATION, cost, seconds_at_peak
 from llm.training.memory import available_bytes
 from llm.training.pretrain import PretrainSettings
-from llm.training.schedule import decay_start
 from llm.training.trial import Trial
 from llm.training.work import CHECKPOINTS
 from tasks.home import Home
 from tasks.plan import PlanRun
 from tasks.pretrain import PRETRAIN
 from tasks.step import UNKNOWN, Call
+from tasks.trunk import INHERITED
 
 GPUS = Path("/proc/driver/nvidia/gpus")  # what the driver tells, without importing torch
 
@@ -46,7 +47,7 @@ class Costs:
         """
         if call.step is not PRETRAIN:
             return None
-        values: PretrainSettings = call.values
+        values = _whole(run, call)
         vocabulary, tokenizer_bytes = _tokenizer(run, call)
         config = values.model.resolve(vocabulary)
         took = cost(values, config, tokenizer_bytes, _corpus_tokens(run, call))
@@ -158,30 +159,38 @@ def _planned_vocabulary(recipe: Recipe) -> int:
     return read_tokenizer(files, settings.pattern).get_vocab_size()
 
 
+def _whole(run: PlanRun, call: Call) -> PretrainSettings:
+    """The call's values with the tokens of all nights; where these are not made yet, of the first."""
+    values: PretrainSettings = call.values
+    if values.continual is None or not call.is_known or not run.store.is_local:
+        return values
+    nights = [
+        [run.store.local(shard) / "train.arrow" for shard in night if isinstance(shard, Reference)]
+        for night in nights_of(call.inputs)
+    ]
+    return dataclasses.replace(values, tokens=course(values, nights).steps * values.batch_tokens)
+
+
 def _corpus_tokens(run: PlanRun, call: Call) -> int | None:
     """Tokens of the training split; None where not all of it is made."""
-    references = call.inputs["tokens"]
     if not call.is_known:
         return None
     return sum(
         source["tokens"]
-        for reference in references
-        if isinstance(reference, Reference)
-        for source in run.counts(reference).get("train", {}).values()
+        for night in nights_of(call.inputs)
+        for shard in night
+        if isinstance(shard, Reference)
+        for source in run.counts(shard).get("train", {}).values()
     )
 
 
 def _steps_done(run: PlanRun, call: Call) -> int:
     """Steps that need not be made: an earlier run's up to its decay, or those of a stopped one."""
-    values: PretrainSettings = call.values
-    done = 0
-    for trunk in call.hints.get("trunk", ()):
-        artifact = run.store.read(trunk.step, trunk.key)
-        if artifact is not None:
-            before = dataclasses.replace(values, tokens=artifact.manifest["values"]["tokens"])
-            last = decay_start(before.schedule, before.steps, before.batch_tokens)
-            if last <= decay_start(values.schedule, values.steps, values.batch_tokens):
-                done = last
+    trunks = [*call.hints.get("trunk", ()), *call.inputs.get(INHERITED, ())]
+    done = max(
+        [run.counts(one).get("trunk_steps", 0) for one in trunks if isinstance(one, Reference)],
+        default=0,
+    )
     if call.is_known and run.stage not in run.options.force:
         work = run.store.scratch / "work" / call.step.name / call.key / "work" / CHECKPOINTS
         steps = [int(path.name.removeprefix("step-")) for path in work.glob("step-*")]

@@ -24,6 +24,7 @@ from llm.models.decoder import Decoder
 from llm.models.layouts import bert, gpt2, llama, own
 from llm.models.layouts.fit import layout_of, misfit
 from llm.models.layouts.table import Table, as_stored, fill, stored_name
+from llm.models.roles import ids_of, roles_of
 from llm.step import BadInput
 
 
@@ -51,13 +52,6 @@ LAYOUTS: dict[str, Layout] = {
     "bert": bert,
     own.MODEL_TYPE: own,
 }
-# What the special tokens are to a tokenizer of transformers, for those that it has.
-ROLES = {
-    "bos_token": "<|endoftext|>",
-    "eos_token": "<|endoftext|>",
-    "pad_token": "<|pad|>",
-}
-STOPS = ("<|endoftext|>", "<|im_end|>")
 
 
 def save(
@@ -75,21 +69,14 @@ def save(
     write_bytes(folder / "model.safetensors", serialise(state, metadata={"format": "pt"}))
     write_bytes(folder / "tokenizer.json", tokenizer_json.read_bytes())
     tokenizer = Tokenizer.from_file(str(tokenizer_json))
-    roles = {
-        role: token for role, token in ROLES.items() if tokenizer.token_to_id(token) is not None
-    }
-    ids = {f"{role}_id": tokenizer.token_to_id(token) for role, token in roles.items()}
-    stops = [tokenizer.token_to_id(token) for token in STOPS]
+    ids, stops = ids_of(tokenizer)
     write_json(folder / "config.json", {**layout.config_json(model.config), **ids})
-    write_json(
-        folder / "generation_config.json",
-        {**ids, "eos_token_id": [stop for stop in stops if stop is not None] or None},
-    )
+    write_json(folder / "generation_config.json", {**ids, "eos_token_id": stops})
     description: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": model.config.context_length,
         "clean_up_tokenization_spaces": False,
-        **roles,
+        **roles_of(tokenizer),
     }
     if chat_template is not None:
         description["chat_template"] = chat_template

@@ -104,6 +104,7 @@ def _lengths(settings: PretrainSettings, family: Family, model: ModelSettings) -
             tokens=steps * batch,
             schedule=dataclasses.replace(settings.schedule, warmup_tokens=warm_up),
             validate_every=LAST_STEP_ONLY,
+            continual=None,  # all nights' text at once
         )
         shared = decay_start(rung.schedule, found[-1].settings.steps, batch) if found else 0
         flops = config.training_flops_per_token(config.context_length)

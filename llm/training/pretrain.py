@@ -26,6 +26,7 @@ from llm.training.objectives.settings import ObjectiveSettings, check_pairing
 from llm.training.optimizer import OptimizerSettings
 from llm.training.plan import Plan, SpikeSettings, identity_at
 from llm.training.schedule import ScheduleSettings, decay_start, learning_rate
+from llm.training.vocabulary import fitting_vocabulary
 from llm.training.work import (
     METRICS,
     MODEL,
@@ -279,29 +280,23 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
 def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> ModelConfig:
     """The model's sizes. Raises BadInput when `init` fits neither the recipe nor the tokenizer."""
     vocabulary = Tokenizer.from_file(str(tokenizer))
-    config = values.model.resolve(vocabulary.get_vocab_size())
+    # An imported vocabulary may have gaps.
+    config = values.model.resolve(1 + max(vocabulary.get_vocab().values()))
     if init is None:
         return config
     from llm.models.folder import read_config  # imports torch, which this process else does without
 
     found = read_config(init)
-    own = init / "tokenizer.json"
-    if not own.is_file():
-        raise BadInput(f"pretrain.init: {init} has no tokenizer.json, so its words are unknown")
-    if Tokenizer.from_file(str(own)).get_vocab() != vocabulary.get_vocab():
-        raise BadInput(
-            f"pretrain.init: {init} was trained with another tokenizer than {tokenizer}; use its "
-            "tokenizer for this recipe too, or drop init"
-        )
+    tokens = fitting_vocabulary(init, vocabulary, found.vocabulary)
+    free = {*config.free_fields, "vocabulary"}
     for field in dataclasses.fields(config):
         wanted, has = getattr(config, field.name), getattr(found, field.name)
-        padded = field.name == "vocabulary" and has >= wanted  # is kept
-        if has != wanted and not padded and field.name not in config.free_fields:
+        if has != wanted and field.name not in free:
             raise BadInput(
                 f"pretrain.init: {init} has {field.name} {has}, the recipe's pretrain.model makes it "
                 f"{wanted}; set pretrain.model.{field.name} to {has}"
             )
-    return dataclasses.replace(config, vocabulary=found.vocabulary)
+    return dataclasses.replace(config, vocabulary=tokens)
 
 
 def identify(
@@ -343,6 +338,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     """What every rank does; whether it came to the end."""
     from llm.models.build import build
     from llm.models.folder import load_model, save
+    from llm.models.growth import grown
     from llm.training import devices, loop
 
     values = settings_from(job["values"])
@@ -351,7 +347,8 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     config = ModelConfig(**job["config"])
     model = build(config, compute_type)
     if job["init"]:
-        model.load_state_dict(load_model(Path(job["init"])).state_dict())
+        first = load_model(Path(job["init"])).state_dict()
+        model.load_state_dict(grown(first, config.vocabulary))
     elif group.rank == 0:  # the others get its weights by sharing them
         model.initialise(values.seed)
     data = read_data(values, [Phase.read(described) for described in job["phases"]])

@@ -49,6 +49,26 @@ def test_the_imported_stories260k_has_the_published_figures(
     assert bits == pytest.approx(0.88675, abs=1e-4)
 
 
+@pytest.mark.real_data
+@pytest.mark.parametrize("prompt", ["", "Once upon a", "Once"])
+def test_generate_writes_what_llama2c_prints(
+    prompt: str,
+    imported: tuple[Decoder, Tokenizer],
+    shared_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It begins with the model's own <s>, which this tokenizer has instead of <|endoftext|>."""
+    expected = (shared_data / "model/stories260K/expected_greedy_200.txt").read_text().strip()
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main(["generate", prompt, "--model", str(tmp_path / "model"), "--temperature", "0"])
+    assert not left.value.code
+    written = capsys.readouterr().out.removesuffix("\n")
+    assert written.startswith(expected)
+    assert (written == expected) is (prompt == "")  # 200 tokens; with a prompt, 200 more than it
+
+
 def test_a_missing_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["import", str(tmp_path / "no.bin"), str(tmp_path), str(tmp_path / "out")])

@@ -1,0 +1,74 @@
+"""What special tokens are to a model: the one that begins a text, and those that end one.
+
+A model folder says it in config.json and generation_config.json, as transformers reads it, by ids.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from llm.step import BadInput
+
+# By role, the tokens that play it, the first that the tokenizer has: ours, then SentencePiece's.
+ROLES = {
+    "bos_token": ("<|endoftext|>", "<s>"),
+    "eos_token": ("<|endoftext|>", "</s>"),
+    "pad_token": ("<|pad|>",),
+}
+MESSAGE_END = "<|im_end|>"  # ends what a model that chats writes
+
+
+@dataclass(frozen=True)
+class Delimiters:
+    """begin: the id that a text starts with. ends: ids that come after one, `begin` among them.
+
+    A model that marks beginnings alone, as those of llama2.c do, ends a text by beginning another.
+    """
+
+    begin: int
+    ends: frozenset[int]
+
+
+def roles_of(tokenizer: Tokenizer) -> dict[str, str]:
+    """The special tokens that a tokenizer has, by what transformers calls their role."""
+    found = {
+        role: [name for name in names if tokenizer.token_to_id(name) is not None]
+        for role, names in ROLES.items()
+    }
+    return {role: names[0] for role, names in found.items() if names}
+
+
+def ids_of(tokenizer: Tokenizer) -> tuple[dict[str, Any], list[int] | None]:
+    """Ids by the fields of config.json, and those that generation stops at (None: it never does)."""
+    ids = {f"{role}_id": tokenizer.token_to_id(name) for role, name in roles_of(tokenizer).items()}
+    stops = [ids.get("eos_token_id"), tokenizer.token_to_id(MESSAGE_END)]
+    return ids, [stop for stop in stops if stop is not None] or None
+
+
+def delimiters(folder: Path, tokenizer: Tokenizer, vocabulary: int) -> Delimiters:
+    """What a model folder says; else what its tokenizer's tokens are called.
+
+    Raises BadInput where neither knows a beginning, or the id is not below `vocabulary`.
+    """
+    said: dict[str, Any] = {}
+    for name in ("config.json", "generation_config.json"):  # the second goes before the first
+        path = folder / name
+        fields = json.loads(path.read_text()) if path.is_file() else {}
+        said |= {field: value for field, value in fields.items() if value is not None}
+    ids, stops = ids_of(tokenizer)
+    begin = said.get("bos_token_id", ids.get("bos_token_id"))
+    ends = said.get("eos_token_id", stops or [])
+    if begin is None:
+        raise BadInput(
+            f"{folder} does not say which token begins a text: give its id as bos_token_id in "
+            "config.json"
+        )
+    if not 0 <= begin < vocabulary:
+        raise BadInput(
+            f"{folder}: bos_token_id {begin} is none of the model's {vocabulary} tokens; set it right "
+            "in config.json and generation_config.json"
+        )
+    return Delimiters(begin, frozenset({begin, *(ends if isinstance(ends, list) else [ends])}))
