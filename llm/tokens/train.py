@@ -140,7 +140,7 @@ def learn(texts: Iterator[Texts], settings: TokenizerSettings, workers: int = 2)
     """Learn the kind of vocabulary that the settings name; smaller where the text has no more."""
     special = reserved(settings.reserve)
     if settings.type == "unigram":
-        return train_unigram(texts, settings.vocabulary, settings.pattern, special)
+        return train_unigram(texts, settings.vocabulary, settings.pattern, special, workers)
     if settings.type == "wordpiece":
         return train_wordpiece(
             texts,
