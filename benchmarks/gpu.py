@@ -44,7 +44,8 @@ from llm.tokens.shards import ShardColumns, write_shard  # noqa: E402
 from llm.training import launch  # noqa: E402
 from llm.training.optimizer import OptimizerSettings  # noqa: E402
 from llm.training.peaks import peak_flops  # noqa: E402
-from llm.training.pretrain import PretrainSettings, prepare  # noqa: E402
+from llm.training.pretrain import prepare  # noqa: E402
+from llm.training.pretrain_settings import PretrainSettings  # noqa: E402
 from llm.training.schedule import ScheduleSettings  # noqa: E402
 from llm.training.work import LOG, METRICS  # noqa: E402
 

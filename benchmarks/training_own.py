@@ -2,7 +2,7 @@
 
 from llm.models.config import ModelSettings
 from llm.training.optimizer import OptimizerSettings
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 
 CONTEXT = 64

@@ -31,7 +31,8 @@ from training_data import (
 
 from llm.models.folder import load_model
 from llm.step import Context, Machine, PrintReporter
-from llm.training.pretrain import PretrainSettings, pretrain
+from llm.training.pretrain import pretrain
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.work import METRICS
 
 HERE = Path(__file__).resolve().parent

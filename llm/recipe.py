@@ -25,7 +25,7 @@ from llm.step import BadInput, Machine
 from llm.tokens.encode import TokenizeSettings
 from llm.tokens.train import TokenizerSettings
 from llm.training.finetune import FinetuneSettings
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]

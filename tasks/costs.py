@@ -21,7 +21,7 @@ from llm.training import launch, trial
 from llm.training.continual import course, nights_of
 from llm.training.cost import UTILISATION, cost, seconds_at_peak
 from llm.training.memory import available_bytes
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.trial import Trial
 from llm.training.work import CHECKPOINTS
 from tasks.home import Home

@@ -13,7 +13,7 @@ from llm.step import BadInput
 from llm.store import Reference, Store
 from llm.training import ladder
 from llm.training.ladder import Climbed, Rung
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.recommend import Recommendation, recommend
 from llm.training.scaling import FEWEST
 from tasks.home import Home

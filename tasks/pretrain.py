@@ -7,7 +7,7 @@ from llm.step import BadInput
 from llm.store import Reference
 from llm.training import continual
 from llm.training import pretrain as training
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from tasks.nights import by_night
 from tasks.run import Run, Stages
 from tasks.step import Call, Outside, Step

@@ -12,7 +12,7 @@ from typing import Any
 from llm.fingerprint import plain
 from llm.store import Artifact, Reference
 from llm.training.continual import nights_of
-from llm.training.pretrain import HOW, PretrainSettings
+from llm.training.pretrain_settings import HOW, PretrainSettings
 from tasks.run import Run
 from tasks.step import Call
 from tasks.verdict import as_of_today, differences, judge

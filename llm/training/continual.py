@@ -37,7 +37,7 @@ from llm.training.data import read_data
 from llm.training.schedule import decay_start
 
 if TYPE_CHECKING:
-    from llm.training.pretrain import PretrainSettings
+    from llm.training.pretrain_settings import PretrainSettings
 
 T = TypeVar("T")
 TOKENS = "tokens"

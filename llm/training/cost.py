@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from llm.models.config import ModelConfig
 from llm.training.objectives.span_corruption import sizes
 from llm.training.peaks import peak_flops
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import decay_start
 
 FLOAT = 4  # bytes of a float32

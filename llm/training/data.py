@@ -14,7 +14,7 @@ from llm.training.objectives.build import build as build_objective
 from llm.training.rows import BatchSource, Rows
 
 if TYPE_CHECKING:
-    from llm.training.pretrain import PretrainSettings
+    from llm.training.pretrain_settings import PretrainSettings
     from llm.training.ranks import Group
     from llm.training.validation import Slice
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from llm.models.config import ModelSettings
 from llm.step import BadInput
 from llm.training.family import Family
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.scaling import FEWEST, Observation, effective_tokens
 from llm.training.schedule import decay_start
 from llm.training.throughput import Throughput, fit_throughput

@@ -7,7 +7,7 @@ from llm.models.config import ModelSettings
 from llm.step import BadInput
 from llm.training.family import Family
 from llm.training.ladder import Climbed, speed_of
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.scaling import (
     REPETITIONS_TO_E,
     ScalingLaw,

@@ -23,7 +23,7 @@ from llm.training import launch, pretrain
 from llm.training.cost import BUFFERS, FLOAT, checkpoint_steps, flat_elements
 from llm.training.memory import PeakMemory
 from llm.training.objectives.build import NEEDED
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 from llm.training.work import CHECKPOINTS, JOB, LOG, METRICS, STARTED
 

@@ -11,7 +11,7 @@ from flows.planning import make_plan
 from llm.step import Machine, Reporter
 from llm.training import trial
 from llm.training.launch import TrainingError
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.trial import Trial
 from tasks import costs
 from tasks.home import Home

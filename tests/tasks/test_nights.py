@@ -143,7 +143,7 @@ def test_nights_alone_have_nothing_to_do_with_one_another(
     nightly: tuple[Home, Path], night: Night
 ) -> None:
     night(1, {"a": prose(1)})
-    _, record = night(2, {"b": prose(2)}, "crawl.nights=alone")
+    _, record = night(2, {"b": prose(2)}, "crawl.nights=alone", "pretrain.continual=null")
     assert texts(nightly[0], record) == {"b": prose(2)}
 
 

@@ -16,7 +16,8 @@ from llm.models.config import ModelSettings
 from llm.step import Context, Inputs, Machine
 from llm.tokens.shards import ShardColumns, write_shard
 from llm.training import checkpoints
-from llm.training.pretrain import PretrainSettings, prepare
+from llm.training.pretrain import prepare
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 from llm.training.work import CHECKPOINTS, JOB, METRICS, MODEL, SEEN, TRUNK, folder_digest
 

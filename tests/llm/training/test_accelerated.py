@@ -17,7 +17,8 @@ from llm.training import launch
 from llm.training.guard import STOPPED
 from llm.training.incidents import Incidents
 from llm.training.optimizer import OptimizerSettings
-from llm.training.pretrain import PretrainSettings, prepare
+from llm.training.pretrain import prepare
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.work import CHECKPOINTS, METRICS, MODEL
 from tests.llm.training.runs import Zygote, figures, outcome, prepared, tiny_settings
 

@@ -21,7 +21,8 @@ from llm.tokens.shards import ShardColumns, write_shard
 from llm.training import checkpoints
 from llm.training.continual import ContinualSettings, course, inputs_of, nights_of
 from llm.training.plan import identity_at
-from llm.training.pretrain import PretrainSettings, prepare
+from llm.training.pretrain import prepare
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 from llm.training.trunk import Start
 from llm.training.work import CHECKPOINTS, JOB, METRICS, STARTED, TRUNK

@@ -23,7 +23,7 @@ from llm.training.cost import (
     step_flops,
 )
 from llm.training.objectives.settings import ObjectiveSettings
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.ranks import Group
 from llm.training.reduce import Layout
 from llm.training.schedule import ScheduleSettings

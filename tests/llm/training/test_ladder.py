@@ -20,7 +20,7 @@ from llm.training.ladder import (
     seconds_until_enough,
     speed_of,
 )
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.recommend import recommend
 from llm.training.scaling import ScalingLaw
 from llm.training.schedule import ScheduleSettings

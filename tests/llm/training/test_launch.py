@@ -103,6 +103,7 @@ def test_an_interrupted_step_checkpoints_and_its_retry_ends_as_if_nothing_had_be
         "model",
         "trunk",
         "metrics.jsonl",
+        "phases.jsonl",
         "seen.jsonl",
     }
 

@@ -17,7 +17,7 @@ from llm.tokens.batches import Batches
 from llm.tokens.phases import Phase
 from llm.training import launch, pretrain
 from llm.training.data import Windows, read_data
-from llm.training.pretrain import PretrainSettings
+from llm.training.pretrain_settings import PretrainSettings
 from llm.training.ranks import Group
 from llm.training.work import STARTED, folder_digest
 from tests.llm.training.runs import VOCABULARY, tiny_settings, write_tokens

@@ -31,9 +31,10 @@ def test_a_trial_tells_times_and_memory(tmp_path: Path, monkeypatch: pytest.Monk
     assert 0 < found.step_seconds < found.start_seconds
     assert found.checkpoint_seconds > 0 and found.end_seconds > 0
     assert found.device_bytes is None
-    # Three processes with torch: more than one such as this holds, less than three of them.
-    own = psutil.Process().memory_info().rss
-    assert found.memory_bytes is not None and own / 2 < found.memory_bytes < 4 * own
+    # Three processes with torch, which share what was read from files.
+    alone = "import psutil, torch; print(psutil.Process().memory_info().rss)"
+    one = int(subprocess.check_output([sys.executable, "-c", alone]))
+    assert found.memory_bytes is not None and one < found.memory_bytes < 5 * one
 
 
 def test_a_trial_without_a_step_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
