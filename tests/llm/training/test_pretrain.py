@@ -17,8 +17,10 @@ from llm.tokens.batches import Batches
 from llm.tokens.phases import Phase
 from llm.training import launch, pretrain
 from llm.training.data import Windows, read_data
+from llm.training.optimizer import OptimizerSettings
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.ranks import Group
+from llm.training.schedule import ScheduleSettings
 from llm.training.work import STARTED, folder_digest
 from tests.llm.training.runs import VOCABULARY, tiny_settings, write_tokens
 
@@ -87,9 +89,7 @@ def test_training_starts_from_the_weights_of_init(
     inputs: Inputs, context: Context, tmp_path: Path
 ) -> None:
     init = write_model(tmp_path / "init", inputs)
-    settings = tiny_settings(
-        init=str(init), tokens=128, schedule=pretrain.ScheduleSettings(peak_lr=1e-30)
-    )
+    settings = tiny_settings(init=str(init), tokens=128, schedule=ScheduleSettings(peak_lr=1e-30))
     pretrain.pretrain(settings, {**inputs, "init": [init]}, context)
     before, _ = load(init)
     after, _ = load(context.out / "model")
@@ -245,8 +245,8 @@ Digest = Callable[[PretrainSettings], str]
 def test_two_runs_share_their_trunk_when_they_differ_only_after_it(
     changes: dict[str, Any], same: bool, inputs: Inputs, context: Context
 ) -> None:
-    base = tiny_settings(schedule=pretrain.ScheduleSettings())
-    kinds = {"schedule": pretrain.ScheduleSettings, "optimizer": pretrain.OptimizerSettings}
+    base = tiny_settings(schedule=ScheduleSettings())
+    kinds = {"schedule": ScheduleSettings, "optimizer": OptimizerSettings}
     made = {
         name: kinds[name](**value) if name in kinds else value for name, value in changes.items()
     }
