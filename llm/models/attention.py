@@ -137,9 +137,9 @@ class Attention(nn.Module):
 
     def _project(self, x: Tensor, layers: tuple[Linear, ...]) -> tuple[Tensor, ...]:
         """One product for all layers, since wider matrices keep the processor busier."""
-        weight = torch.cat([layer.weight for layer in layers]).to(x.dtype)
-        biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
-        mixed = F.linear(x, weight, torch.cat(biases).to(x.dtype) if biases else None)
+        weight = torch.cat([layer.weight.to(x.dtype) for layer in layers])
+        biases = [layer.bias.to(x.dtype) for layer in layers if layer.bias is not None]
+        mixed = F.linear(x, weight, torch.cat(biases) if biases else None)
         sizes = [layer.weight.shape[0] // self.head_dim for layer in layers]
         return mixed.unflatten(-1, (-1, self.head_dim)).split(sizes, dim=2)  # (B, T, heads, D)
 

@@ -48,7 +48,7 @@ def train(
     try:
         return _steps(model, batches, run, start, validation)
     finally:
-        run.writer.close()
+        run.close()
 
 
 def _steps(

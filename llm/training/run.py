@@ -27,8 +27,7 @@ from llm.training.work import (
     SEEN,
     STARTED,
     TRUNK,
-    append,
-    cut_back,
+    Log,
     sync_file,
 )
 from llm.training.writer import Writer
@@ -44,6 +43,7 @@ class Run:
         self.plan, self.group, self.work = plan, group, work
         self.device = next(model.parameters()).device
         self.writer = Writer()
+        self.metrics, self.seen = Log(work / METRICS), Log(work / SEEN)
         self.incidents = Incidents()
         self.watch = Watch(plan.spikes.factor)
         self.meter = Meter(self.device, plan.tokens_per_step, plan.flops_per_token, group.size)
@@ -136,8 +136,8 @@ class Run:
             )
         done = found.step if found else 0
         checkpoints.remove_after(root, done)
-        for name in (METRICS, SEEN):
-            cut_back(self.work / name, done)
+        for log in (self.metrics, self.seen):
+            log.cut_back(done)
         write_json(self.work / STARTED, {"step": done, "warnings": warnings})
         return found
 
@@ -244,11 +244,8 @@ class Run:
     ) -> None:
         """Append what happened in the step to the logs (rank 0)."""
         line = self.meter.line(done, loss, self.plan.learning_rate(done - 1), norm, seconds)
-        for name, value in (
-            (METRICS, {**line, **validation}),
-            (SEEN, {"step": done, "windows": seen}),
-        ):
-            append(self.work / name, value)
+        self.metrics.append({**line, **validation})
+        self.seen.append({"step": done, "windows": seen})
 
     def checkpoint(self, done: int) -> None:
         """Keep the state after `done` steps, unless it is kept.
@@ -265,6 +262,12 @@ class Run:
             note = self._note(done)
             self.writer.start(lambda: self._write(done, tensors, note))
         self.group.barrier()
+
+    def close(self) -> None:
+        """Wait for what is being written, and let go of files."""
+        self.metrics.close()
+        self.seen.close()
+        self.writer.close()
 
     def release(self) -> None:
         """At the end: the model that was given has its parameters, and its passes are its own."""

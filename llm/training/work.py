@@ -4,8 +4,9 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from llm.durable import file_digest, replacing
 from llm.step import digest_of
@@ -22,21 +23,37 @@ TRUNK = "trunk"  # the checkpoint where the decay began: a longer run goes on fr
 MODEL = "model"
 
 
-def append(path: Path, value: Any) -> None:
-    """Add one line of JSON."""
-    with path.open("a") as log:
-        log.write(json.dumps(value) + "\n")
+class Log:
+    """A file that gets a line of JSON a step. It stays open: a small model's step takes 20 ms."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: TextIO | None = None
 
-def cut_back(path: Path, done: int) -> None:
-    """Keep a log's lines up to step `done`; later ones, and a torn last one, are made again."""
-    if not path.exists():
-        return
-    with path.open() as log, replacing(path) as aside, aside.open("w") as kept:
-        for line in log:
-            if not line.endswith("\n") or json.loads(line)["step"] > done:
-                break
-            kept.write(line)
+    def append(self, value: Any) -> None:
+        """Add a line, for others to read at once."""
+        if self._file is None:
+            self._file = self.path.open("a")
+        self._file.write(json.dumps(value) + "\n")
+        self._file.flush()
+
+    def cut_back(self, done: int) -> None:
+        """Keep the lines up to step `done`; later ones, and a torn last one, are made again."""
+        self.close()
+        if not self.path.exists():
+            return
+        with self.path.open() as log, replacing(self.path) as aside, aside.open("w") as kept:
+            for line in log:
+                if not line.endswith("\n") or json.loads(line)["step"] > done:
+                    break
+                kept.write(line)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            with suppress(OSError):  # a line that found no room was told when it was added
+                self._file.close()
+            self._file = None
 
 
 def hand_over(work: Path, out: Path, names: Sequence[str]) -> None:

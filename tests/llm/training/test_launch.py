@@ -20,7 +20,7 @@ from llm.training import launch
 from llm.training.guard import NO_SPACE
 from llm.training.launch import TrainingError
 from llm.training.pretrain import prepare, pretrain
-from llm.training.work import CHECKPOINTS, JOB, METRICS, STARTED, cut_back
+from llm.training.work import CHECKPOINTS, JOB, METRICS, STARTED, Log
 from tests.llm.training.runs import Zygote, prepared, tiny_settings
 
 
@@ -190,7 +190,7 @@ def test_a_run_that_goes_back_is_told_and_followed_from_there(tmp_path: Path) ->
     write_json(tmp_path / STARTED, {"step": 0, "warnings": []})
     log(1, 2, 3, 4, 5)
     follower.look()
-    cut_back(tmp_path / METRICS, 3)
+    Log(tmp_path / METRICS).cut_back(3)
     write_json(tmp_path / STARTED, {"step": 3, "warnings": ["step 6: gone back"]})
     log(4, 5, 6)
     follower.look()
