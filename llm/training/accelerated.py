@@ -8,6 +8,7 @@ A gradient that crosses ranks is the mean of theirs, as PyTorch makes it: of sum
 Times ranks, divided by all targets of the step, that is the gradient of the mean over targets.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -31,7 +32,7 @@ class Optimizer(Protocol):
         """Update the parameters."""
 
 
-class Accelerated:
+class Accelerated(ABC):
     """Parameters, gradients and moments on a device of this rank's own, stepped in time with others.
 
     model: what is called and measured. A checkpoint has the layout of the CPU's flat buffers, so
@@ -83,37 +84,37 @@ class Accelerated:
 
     # What the two ways do differently:
 
+    @abstractmethod
     def clear(self) -> None:
         """Set the gradient to zero."""
-        raise NotImplementedError
 
+    @abstractmethod
     def passing(self, last: bool) -> AbstractContextManager[None]:
         """Round a forward and backward pass; last: of the step, on this rank."""
-        raise NotImplementedError
 
+    @abstractmethod
     def multiply(self, factor: Tensor) -> None:
         """Multiply the whole gradient by a float32 scalar."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gradient_norm(self) -> Tensor:
         """The Euclidean norm of the whole gradient, a float32 scalar on the device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def optimizer(self, settings: OptimizerSettings, done: int, kind: torch.dtype) -> Optimizer:
         """What steps the parameters, with `done` steps behind it. kind: of matrix products."""
-        raise NotImplementedError
 
+    @abstractmethod
     def snapshot(self) -> Mapping[str, Tensor]:
         """Copies of parameters and moments as flat buffers in the processor's memory.
 
         All ranks take part; only rank 0's has what is to be kept.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def restore(self, found: Checkpoint) -> None:
         """Take parameters and moments from a checkpoint; all ranks take part."""
-        raise NotImplementedError
 
+    @abstractmethod
     def release(self) -> None:
         """Put the parameters back into the model that the run was given (rank 0's at least)."""
-        raise NotImplementedError

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from llm.models.decoder import Decoder
 from llm.training.accelerated import Accelerated, Optimizer
 from llm.training.checkpoints import Checkpoint
-from llm.training.muon import FlatMuon
+from llm.training.flat_optimizer import flat_optimizer
 from llm.training.optimizer import OptimizerSettings
 from llm.training.ranks import Group
 from llm.training.reduce import Flat
@@ -79,9 +79,7 @@ class Replicated(Accelerated):
         return torch.linalg.vector_norm(self.flat.gradients[0])
 
     def optimizer(self, settings: OptimizerSettings, done: int, kind: torch.dtype) -> Optimizer:
-        if settings.type == "muon":
-            return FlatMuon(settings, self.flat, done, kind)
-        return FusedAdamW(settings, self.flat, done)
+        return flat_optimizer(settings, self.flat, done, kind)
 
     def snapshot(self) -> Mapping[str, Tensor]:
         if self.group.rank:
@@ -93,37 +91,3 @@ class Replicated(Accelerated):
 
     def release(self) -> None:
         """Nothing: the model's parameters are views of the buffers."""
-
-
-class FusedAdamW:
-    """torch.optim.AdamW in one kernel for the matrices and one for the vectors."""
-
-    crosses_shares = False
-
-    def __init__(self, settings: OptimizerSettings, flat: Flat, done: int) -> None:
-        groups = []
-        spans = (slice(0, flat.layout.decayed), slice(flat.layout.decayed, flat.layout.size))
-        for span, decay in zip(spans, (settings.weight_decay, 0.0), strict=True):
-            values = flat.parameters[span]
-            values.grad = flat.gradients[0][span]
-            if len(values):
-                groups.append({"params": [values], "weight_decay": decay})
-        self.inner = torch.optim.AdamW(
-            groups, betas=settings.betas, eps=settings.epsilon, fused=True
-        )
-        start = 0
-        for group in self.inner.param_groups:
-            (values,) = group["params"]
-            stop = start + len(values)
-            self.inner.state[values] = {
-                "step": torch.tensor(float(done), device=values.device),
-                "exp_avg": flat.first_moment[start:stop],
-                "exp_avg_sq": flat.second_moment[start:stop],
-            }
-            start = stop
-
-    def step(self, learning_rate: float) -> None:
-        """Update the parameters from the finished gradient."""
-        for group in self.inner.param_groups:
-            group["lr"] = learning_rate
-        self.inner.step()

@@ -12,11 +12,10 @@ from llm.durable import write_json
 from llm.step import BadInput
 from llm.training import checkpoints
 from llm.training.accelerated import Accelerated, Optimizer
-from llm.training.adamw import FlatAdamW
 from llm.training.compiling import as_it_was
+from llm.training.flat_optimizer import flat_optimizer
 from llm.training.incidents import Incidents, Watch
 from llm.training.meter import Meter
-from llm.training.muon import FlatMuon
 from llm.training.plan import Plan
 from llm.training.ranks import Group, StartAgain
 from llm.training.reduce import Flat
@@ -89,9 +88,7 @@ class Run:
         settings = self.plan.optimizer
         if isinstance(self.state, Accelerated):
             return self.state.optimizer(settings, done, self.compute_type)
-        if settings.type == "muon":
-            return FlatMuon(settings, self.state, done, self.compute_type)
-        return FlatAdamW(settings, self.state, done)
+        return flat_optimizer(settings, self.state, done, self.compute_type)
 
     def _restore(self, found: checkpoints.Checkpoint) -> None:
         if isinstance(self.state, Accelerated):

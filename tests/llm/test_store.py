@@ -156,13 +156,17 @@ def test_a_second_maker_waits_for_the_first(tmp_path: Path) -> None:
 def test_makers_that_finish_and_begin_at_the_same_moment_do_not_fail(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
 
-    def make(_: int) -> None:
+    def make(_: int) -> int:
+        made = 0
         for _ in range(100):
             with store.work("extract", "k1") as folder:
+                assert folder.is_dir()
                 shutil.rmtree(folder, ignore_errors=True)
+                made += 1
+        return made
 
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(make, range(3)))
+        assert list(pool.map(make, range(3))) == [100, 100, 100]
 
 
 def test_the_copies_of_an_object_store_are_bounded(tmp_path: Path) -> None:
