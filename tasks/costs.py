@@ -17,6 +17,7 @@ from llm.recipe import Recipe
 from llm.step import BadInput, Machine, Reporter
 from llm.store import Reference
 from llm.tokens.imports import read_tokenizer, tokenizer_files
+from llm.tokens.special import id_count
 from llm.training import launch, trial
 from llm.training.continual import course, nights_of
 from llm.training.cost import UTILISATION, cost, seconds_at_peak
@@ -156,7 +157,7 @@ def _planned_vocabulary(recipe: Recipe) -> int:
     if settings.imported is None:
         return settings.vocabulary
     files = tokenizer_files(Path(settings.imported))
-    return read_tokenizer(files, settings.pattern).get_vocab_size()
+    return id_count(read_tokenizer(files, settings.pattern))
 
 
 def _whole(run: PlanRun, call: Call) -> PretrainSettings:

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from llm.durable import write_json
 from llm.step import BadInput, Context, StepResult
 from llm.tokens.shards import Shard
-from llm.tokens.special import END_OF_TEXT, special_ids
+from llm.tokens.special import END_OF_TEXT, id_count, special_ids
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -92,5 +92,4 @@ def held_tokens(folders: Sequence[Path], limit_bytes: int | None = None) -> Held
 def vocabulary_of(folder: Path) -> tuple[int, int]:
     """How many ids a tokenizer artifact has, gaps included, and which one is <|endoftext|>."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
-    return size, special_ids(tokenizer, [END_OF_TEXT])[END_OF_TEXT]
+    return id_count(tokenizer), special_ids(tokenizer, [END_OF_TEXT])[END_OF_TEXT]

@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from llm.models.loss import IGNORE
+from llm.models.loss import IGNORE, SumWithGradients
 
 SLICE_ELEMENTS = 1 << 27  # logits in one slice: 256 MiB in bfloat16
 MULTIPLE = 64  # words
@@ -75,8 +74,8 @@ def _compiled() -> Any:
     return torch.compile(slope, dynamic=False)
 
 
-class _FusedLoss(torch.autograd.Function):
-    """Gradients are made with the value, as `loss._SummedLoss` does and for the same reason."""
+class _FusedLoss(SumWithGradients):
+    """As `loss._SummedLoss`, by fused sweeps."""
 
     @staticmethod
     def forward(
@@ -114,12 +113,3 @@ class _FusedLoss(torch.autograd.Function):
             None if grad_bias is None else grad_bias[:vocabulary],
         )
         return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (upstream,) = gradients
-        grad_x, grad_weight, grad_bias = ctx.saved_tensors
-        grad_bias = None if grad_bias is None else grad_bias * upstream
-        grad_x = grad_x * upstream.to(grad_x.dtype)
-        return grad_x, grad_weight * upstream, grad_bias, None, None, None, None

@@ -105,7 +105,25 @@ def summed_loss(
     return token_losses(x, weight, targets, ignore, bias, soft_cap).sum()
 
 
-class _SummedLoss(torch.autograd.Function):
+class SumWithGradients(torch.autograd.Function):
+    """A loss whose gradients were made with its value; `forward` saves those of x, weight and bias.
+
+    It is given x, weight, bias, targets, ignore, soft_cap and z_loss.
+    """
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (upstream,) = gradients
+        grad_x, grad_weight, grad_bias = ctx.saved_tensors
+        if not upstream.is_cuda and upstream == 1:  # a GPU would have to be waited for
+            return grad_x, grad_weight, grad_bias, *[None] * 4
+        grad_bias = None if grad_bias is None else grad_bias * upstream
+        grad_x = grad_x * upstream.to(grad_x.dtype)
+        return grad_x, grad_weight * upstream, grad_bias, *[None] * 4
+
+
+class _SummedLoss(SumWithGradients):
     """With l the logits, p their softmax, Z its divisor and z the z-loss: d loss / d l = p - one-hot,
     and d z (ln Z)^2 / d l = 2 z ln Z p. A soft-cap's slope, 1 - (l / cap)^2, is multiplied on.
 
@@ -150,17 +168,6 @@ class _SummedLoss(torch.autograd.Function):
             _add_product(grad_weight, slopes.T, scaled)
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
         return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (upstream,) = gradients
-        grad_x, grad_weight, grad_bias = ctx.saved_tensors
-        if not upstream.is_cuda and upstream == 1:  # a GPU would have to be waited for
-            return grad_x, grad_weight, grad_bias, *[None] * 4
-        grad_bias = None if grad_bias is None else grad_bias * upstream
-        grad_x = grad_x * upstream.to(grad_x.dtype)
-        return grad_x, grad_weight * upstream, grad_bias, *[None] * 4
 
 
 def _to_slopes(

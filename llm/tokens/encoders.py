@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
-from llm.tokens.special import SPECIAL_TOKENS, read_special_tokens_as_text
+from llm.tokens.special import SPECIAL_TOKENS, id_count, read_special_tokens_as_text
 
 LIBRARIES = ("tokenizers",)
 
@@ -115,8 +115,7 @@ def prepare(described: str) -> Prepared:
                 faster.append(encoder)
         except Exception:  # each library has errors of its own, and none of them matters here
             continue
-    end = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
-    return Prepared(tokenizer, tuple(faster), end)
+    return Prepared(tokenizer, tuple(faster), id_count(tokenizer))
 
 
 def fastest(prepared: Prepared, documents: pa.LargeStringArray) -> Encoder:

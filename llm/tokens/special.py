@@ -52,6 +52,11 @@ def special_ids(tokenizer: Any, names: Sequence[str] = SPECIAL_TOKENS) -> dict[s
     return found
 
 
+def id_count(tokenizer: Any) -> int:
+    """One more than the highest id of a `tokenizers.Tokenizer`: an imported one may have gaps."""
+    return 1 + int(max(tokenizer.get_vocab(with_added_tokens=True).values()))
+
+
 def read_special_tokens_as_text(tokenizer: Any) -> None:
     """Make a `tokenizers.Tokenizer` encode a document's literal `<|endoftext|>` as plain characters.
 

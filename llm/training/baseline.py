@@ -15,6 +15,7 @@ from llm.models.baselines.config import ARCHITECTURES, CNNSettings, LSTMConfig, 
 from llm.settings import section, setting
 from llm.step import Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Batches
+from llm.tokens.special import id_count
 from llm.training import launch
 from llm.training.data import Windows
 from llm.training.optimizer import OptimizerSettings
@@ -109,7 +110,7 @@ def prepare(values: LSTMBaseline | CNNBaseline, inputs: Inputs, context: Context
     """The job for the ranks, JSON. Raises BadInput where the shards hold less than a row."""
     budget = values.training
     tokenizer = Tokenizer.from_file(str(inputs["tokenizer"][0] / "tokenizer.json"))
-    config = values.model.resolve(tokenizer.get_vocab_size())
+    config = values.model.resolve(id_count(tokenizer))
     shards = [folder / "train.arrow" for folder in inputs["tokens"]]
     Batches(shards, budget.context_length, budget.batch_rows, budget.seed)
     return {

@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from llm.durable import commit_folder, empty_folder, file_digest, sync_folder, write_json
+from llm.training.work import CHECKPOINT_NOTE
 
-STATE, NOTE = "state.safetensors", "checkpoint.json"
+STATE = "state.safetensors"
 Warn = Callable[[str], None]
 
 
@@ -56,7 +57,7 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], note: Mapping[str, A
         empty_folder(aside)
         save_file({name: tensor.cpu() for name, tensor in tensors.items()}, aside / STATE)
         size, digest = (aside / STATE).stat().st_size, file_digest(aside / STATE)
-        write_json(aside / NOTE, {**note, "bytes": size, "digest": digest})
+        write_json(aside / CHECKPOINT_NOTE, {**note, "bytes": size, "digest": digest})
         if folder.exists():
             remove(folder)
         commit_folder(aside, folder)
@@ -97,7 +98,7 @@ def remove(folder: Path) -> None:
 def read(folder: Path) -> Checkpoint:
     """The checkpoint in `folder`. Raises ValueError telling what is torn or damaged."""
     try:
-        note = json.loads((folder / NOTE).read_bytes())
+        note = json.loads((folder / CHECKPOINT_NOTE).read_bytes())
         size, digest, step = note["bytes"], note["digest"], int(note["step"])
         found = (folder / STATE).stat().st_size
     except (OSError, ValueError, KeyError, TypeError) as error:

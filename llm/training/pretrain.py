@@ -16,6 +16,7 @@ from llm.durable import file_digest
 from llm.models.config import ModelConfig
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.phases import Phase
+from llm.tokens.special import id_count
 from llm.training import continual, launch, trunk
 from llm.training.data import check_rows, read_data, rows_of, validation_slice
 from llm.training.incidents import Incidents
@@ -139,8 +140,7 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
 def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> ModelConfig:
     """The model's sizes. Raises BadInput when `init` fits neither the recipe nor the tokenizer."""
     vocabulary = Tokenizer.from_file(str(tokenizer))
-    # An imported vocabulary may have gaps.
-    config = values.model.resolve(1 + max(vocabulary.get_vocab().values()))
+    config = values.model.resolve(id_count(vocabulary))
     if init is None:
         return config
     from llm.models.folder import read_config  # imports torch, which this process else does without

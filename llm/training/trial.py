@@ -25,14 +25,13 @@ from llm.training.memory import PeakMemory
 from llm.training.objectives.build import NEEDED
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
-from llm.training.work import CHECKPOINTS, JOB, LOG, METRICS, STARTED
+from llm.training.work import CHECKPOINT_NOTE, CHECKPOINTS, JOB, LOG, METRICS, STARTED
 
 STEPS_SECONDS = 10.0  # of steps, after the first one
 FEWEST_STEPS = 6  # the first one apart, before which it goes on for longer
 MOST_SECONDS = 60.0  # then it ends with what there is
 POLL_SECONDS = 0.1
 WRITTEN = 1 << 28  # bytes, at most, to see how fast the disk is
-NOTE = "checkpoint.json"  # of a checkpoint, written last (checkpoints.py, which imports torch)
 ENDLESS_STEPS = 1 << 30
 TOKENS = 1 << 18  # that are made up, at least
 DOCUMENT_TOKENS = 400  # of a document on average
@@ -126,7 +125,9 @@ def measure(values: PretrainSettings, vocabulary: int, machine: Machine, folder:
     points = _points(work)
     if not points:
         raise launch.TrainingError(f"not one step was done in {MOST_SECONDS:.0f} s")
-    notes = (work / CHECKPOINTS).glob(f"step-*/{NOTE}")  # none where the ranks had to be killed
+    notes = (work / CHECKPOINTS).glob(
+        f"step-*/{CHECKPOINT_NOTE}"
+    )  # none where the ranks had to be killed
     written = max((note.stat().st_mtime for note in notes), default=ended)
     checkpoint = BUFFERS * FLOAT * flat_elements(tried.model.resolve(vocabulary))
     most = int(max(point["memory_bytes"] for point in points))

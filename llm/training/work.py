@@ -19,6 +19,7 @@ METRICS = "metrics.jsonl"  # one line a step
 SEEN = "seen.jsonl"  # what each step read
 PHASES = "phases.jsonl"  # what joined the data at which step, a line a phase; of the artifact only
 CHECKPOINTS = "checkpoints"
+CHECKPOINT_NOTE = "checkpoint.json"  # of a checkpoint, written last
 TRUNK = "trunk"  # the checkpoint where the decay began: a longer run goes on from here
 MODEL = "model"
 

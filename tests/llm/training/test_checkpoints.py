@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from llm.training import checkpoints
+from llm.training.work import CHECKPOINT_NOTE
 
 SIZE = 50_000
 
@@ -60,8 +61,8 @@ def flip(path: Path) -> None:
         (checkpoints.STATE, cut),
         (checkpoints.STATE, flip),
         (checkpoints.STATE, Path.unlink),
-        (checkpoints.NOTE, cut),
-        (checkpoints.NOTE, Path.unlink),
+        (CHECKPOINT_NOTE, cut),
+        (CHECKPOINT_NOTE, Path.unlink),
     ],
     ids=["state cut", "state flipped", "state gone", "note cut", "note gone"],
 )

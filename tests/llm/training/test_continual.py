@@ -25,7 +25,7 @@ from llm.training.pretrain import prepare
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 from llm.training.trunk import Start
-from llm.training.work import CHECKPOINTS, JOB, METRICS, STARTED, TRUNK
+from llm.training.work import CHECKPOINT_NOTE, CHECKPOINTS, JOB, METRICS, STARTED, TRUNK
 from tests.llm.training.runs import Zygote, outcome, prepared, tiny_settings
 
 IDS = 20  # tokens of night n are n * IDS to n * IDS + IDS - 1
@@ -311,7 +311,7 @@ def test_a_trunk_of_other_code_is_taken_on_trust_where_a_phase_begins(
 ) -> None:
     old = tmp_path / "old"
     shutil.copytree(continued[0], old)
-    path = old / TRUNK / checkpoints.NOTE
+    path = old / TRUNK / CHECKPOINT_NOTE
     note = json.loads(path.read_text())
     path.write_text(json.dumps({**note, "identity": "as other code has it"}))
     given = with_nights(inputs, nights[:2])
