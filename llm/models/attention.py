@@ -4,10 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llm.models import kernels
 from llm.models.block_attention import LONGEST, block_attention
 from llm.models.config import ModelConfig
-from llm.models.layers import Dropout, Linear, RMSNorm
+from llm.models.head_attention import Heads, head_attention
+from llm.models.layers import Dropout, Linear, project
 from llm.models.mask import Mask
+from llm.models.norms import RMSNorm
 from llm.models.rotary import rotate
 
 
@@ -45,7 +48,7 @@ def attend(
     that sees no key gets zeros. soft_cap: scores s become cap * tanh(s / cap) (Gemma 2, arXiv
     2408.00118). dropout: the share of weights that is zeroed.
     """
-    if mask.causal and not (soft_cap or dropout or queries.is_cuda) and queries.shape[2] <= LONGEST:
+    if _is_short(queries, mask, soft_cap, dropout):
         return block_attention(queries, keys, values)
     if soft_cap is None:
         seen = F.scaled_dot_product_attention(
@@ -60,6 +63,11 @@ def attend(
     else:
         seen = _capped(queries, keys, values, mask, soft_cap, dropout)
     return seen if mask.sees_any is None else seen * mask.sees_any
+
+
+def _is_short(x: Tensor, mask: Mask, soft_cap: float | None, dropout: float) -> bool:
+    """Whether attention is made block by block: x (..., T, width) on a CPU, nothing but causal."""
+    return mask.causal and not (soft_cap or dropout or x.is_cuda) and x.shape[-2] <= LONGEST
 
 
 def _capped(
@@ -107,7 +115,15 @@ class Attention(nn.Module):
 
         rotary (2, T, D/2): the angles of the positions; None for a model that does not turn.
         """
-        q, k, v = self._project(x, (self.query, self.key, self.value))  # (B, T, H, D) each
+        packed = project(x, (self.query, self.key, self.value))
+        share = self.dropout.active_share
+        norms, epsilon = self._norms()
+        short = cache is None and _is_short(x, mask, self.soft_cap, share)
+        if short and kernels.usable(packed, *norms):
+            heads = Heads(self.heads, self.kv_heads)
+            return self.output(head_attention(packed, heads, rotary, norms, epsilon))
+        sizes = self.heads, self.kv_heads, self.kv_heads
+        q, k, v = packed.unflatten(-1, (-1, self.head_dim)).split(sizes, dim=2)  # (B, T, H, D) each
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
         if rotary is None:
@@ -117,7 +133,13 @@ class Attention(nn.Module):
         v = v.transpose(1, 2)  # (B, H, T, D)
         if cache is not None:
             k, v = cache.extend(start, k, v)
-        return self._output(attend(q, k, v, mask, self.soft_cap, self.dropout.active_share))
+        return self._output(attend(q, k, v, mask, self.soft_cap, share))
+
+    def _norms(self) -> tuple[tuple[Tensor | None, Tensor | None], float]:
+        """The weights of queries' and keys' norms, where there are some, and their epsilon."""
+        if self.query_norm is None or self.key_norm is None:
+            return (None, None), 0.0
+        return (self.query_norm.weight, self.key_norm.weight), self.query_norm.epsilon
 
     def cross(self, x: Tensor, mask: Mask, keys: Tensor, values: Tensor) -> Tensor:
         """x (B, T, d_model) looks at a source's `keys_values` → (B, T, d_model)."""
@@ -130,18 +152,11 @@ class Attention(nn.Module):
 
     def keys_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """What `cross` looks at in a source (B, S, d_model): keys and values (B, K, S, D)."""
-        k, v = self._project(source, (self.key, self.value))  # (B, S, K, D)
+        packed = project(source, (self.key, self.value)).unflatten(-1, (-1, self.head_dim))
+        k, v = packed.chunk(2, dim=2)  # (B, S, K, D)
         if self.key_norm is not None:
             k = self.key_norm(k)
         return k.transpose(1, 2), v.transpose(1, 2)
-
-    def _project(self, x: Tensor, layers: tuple[Linear, ...]) -> tuple[Tensor, ...]:
-        """One product for all layers, since wider matrices keep the processor busier."""
-        weight = torch.cat([layer.weight.to(x.dtype) for layer in layers])
-        biases = [layer.bias.to(x.dtype) for layer in layers if layer.bias is not None]
-        mixed = F.linear(x, weight, torch.cat(biases) if biases else None)
-        sizes = [layer.weight.shape[0] // self.head_dim for layer in layers]
-        return mixed.unflatten(-1, (-1, self.head_dim)).split(sizes, dim=2)  # (B, T, heads, D)
 
     def _output(self, seen: Tensor) -> Tensor:
         """What all heads saw, (B, H, T, D) → (B, T, d_model)."""

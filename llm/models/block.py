@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from llm.models.activations import activate, swiglu
 from llm.models.attention import Attention, LayerCache
 from llm.models.config import ModelConfig
-from llm.models.layers import Dropout, Linear, make_norm
+from llm.models.layers import Dropout, Linear
 from llm.models.mask import Mask
+from llm.models.norms import make_norm
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,7 @@ class Source:
 
 
 class FeedForward(nn.Module):
-    """SwiGLU, down(silu(gate(x)) * up(x)) (Shazeer, arXiv 2002.05202), or down(f(up(x))).
-
-    f: GELU (Hendrycks and Gimpel, arXiv 1606.08415), exact or by tanh, or ReLU squared (So et al.,
-    arXiv 2109.08668).
-    """
+    """down(silu(gate(x)) * up(x)), or down(f(up(x))): see `activations`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -39,15 +36,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gate is not None:
-            return self.down(F.silu(self.gate(x)) * self.up(x))
+            return self.down(swiglu(self.gate(x), self.up(x)))
         return self.down(activate(self.up(x), self.kind))
-
-
-def activate(x: Tensor, kind: str) -> Tensor:
-    """The activation of a feed-forward layer without a gate, and of BERT's head (swiglu's: GELU)."""
-    if kind == "relu2":
-        return F.relu(x).square()
-    return F.gelu(x, approximate="tanh" if kind == "gelu_tanh" else "none")
 
 
 class Block(nn.Module):

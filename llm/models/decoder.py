@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from llm.models.block import Block
 from llm.models.config import ModelConfig
 from llm.models.language_model import Cache, LanguageModel
-from llm.models.layers import make_norm
+from llm.models.norms import make_norm
 
 
 class Decoder(LanguageModel):

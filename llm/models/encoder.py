@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llm.models.block import Block, activate
+from llm.models.activations import activate
+from llm.models.block import Block
 from llm.models.config import ModelConfig
 from llm.models.language_model import LanguageModel
-from llm.models.layers import Linear, make_norm
+from llm.models.layers import Linear
 from llm.models.loss import IGNORE
+from llm.models.norms import make_norm
 
 
 class HeadTransform(nn.Module):

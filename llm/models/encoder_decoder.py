@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from llm.models.block import Block, Source
 from llm.models.config import ModelConfig
 from llm.models.language_model import Cache, LanguageModel
-from llm.models.layers import make_norm
 from llm.models.mask import cross_mask
+from llm.models.norms import make_norm
 
 
 class EncoderDecoder(LanguageModel):

@@ -107,6 +107,7 @@ class _FusedLoss(SumWithGradients):
             grad_weight += change.T @ x[rows]
             if grad_bias is not None:
                 grad_bias += change.sum(0, dtype=torch.float32)
+        ctx.added = False  # a trainer with DDP's hooks wants to be given them
         ctx.save_for_backward(
             grad_x,
             grad_weight[:vocabulary],

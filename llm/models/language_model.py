@@ -9,8 +9,10 @@ from torch.nn import functional as F
 from llm.models import fused_loss, loss
 from llm.models.attention import LayerCache
 from llm.models.config import ModelConfig
-from llm.models.layers import Dropout, make_norm
+from llm.models.gradients import embed
+from llm.models.layers import Dropout
 from llm.models.mask import Mask, places, self_mask
+from llm.models.norms import make_norm
 from llm.models.rotary import rotary_table
 
 EMBEDDINGS = (
@@ -118,7 +120,7 @@ class LanguageModel(nn.Module):
 
         Learned positions begin anew in each of `segments` (B, T). extra (B, T, d_model) is added.
         """
-        x = F.embedding(tokens, self.embedding)
+        x = embed(tokens, self.embedding)
         if self.positions is not None:
             if segments is None:
                 x = x + self.positions[start : start + tokens.shape[1]]

@@ -1,10 +1,11 @@
-"""The small parts of a transformer: a linear map, the norms, dropout.
+"""The small parts of a transformer: linear maps, dropout.
 
 Precision: parameters stay in float32 (they may be views of a trainer's flat buffer) and are cast to
 the activations' type where they are used, so that their gradients arrive and add up in float32.
 Casting every weight once a pass costs about 1 % of a training step.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from llm.models.config import ModelConfig
+from llm.models.gradients import collect, collect_product
 
 
 class Linear(nn.Module):
@@ -24,8 +25,64 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.linear(x, self.weight.to(x.dtype), bias)
+        return project(x, (self,))
+
+
+def project(x: Tensor, layers: Sequence[Linear]) -> Tensor:
+    """The outputs of some layers side by side: x (..., inputs) → (..., outputs of all).
+
+    It is one product, since wider matrices keep a processor busier.
+    """
+    weights = [layer.weight for layer in layers]
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    if x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        y: Tensor = _Projection.apply(x, len(weights), *weights, *biases)
+        return y
+    bias = _side_by_side(biases, x.dtype) if biases else None
+    return F.linear(x, _side_by_side(weights, x.dtype), bias)
+
+
+def _side_by_side(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    if len(parts) == 1:
+        return parts[0].to(dtype)
+    return torch.cat([part.to(dtype) for part in parts])
+
+
+def _shared_out(parameters: Sequence[Tensor], made: Tensor) -> list[Tensor | None]:
+    """Deal with the gradients of parameters that lie side by side; what autograd is given for each."""
+    parts = made.split([len(one) for one in parameters])
+    return [collect(one, part) for one, part in zip(parameters, parts, strict=True)]
+
+
+class _Projection(torch.autograd.Function):
+    """A product that adds its weights' gradients where they belong."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, count: int, *parameters: Tensor) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        weight = _side_by_side(parameters[:count], x.dtype)
+        ctx.save_for_backward(flat, weight)
+        ctx.parameters, ctx.count, ctx.shape = parameters, count, x.shape
+        if len(parameters) > count:
+            bias = _side_by_side(parameters[count:], x.dtype)
+            y = torch.addmm(bias, flat, weight.T)
+        else:
+            y = flat @ weight.T
+        return y.view(*x.shape[:-1], len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        flat, weight = ctx.saved_tensors
+        slope = slope.reshape(-1, len(weight))
+        weights, biases = ctx.parameters[: ctx.count], ctx.parameters[ctx.count :]
+        made = [collect_product(weights[0], slope.T, flat)] if len(weights) == 1 else []
+        if len(weights) > 1:
+            made += _shared_out(weights, slope.T @ flat)
+        if biases:
+            made += _shared_out(biases, slope.sum(0, dtype=torch.float32))
+        grad_x = (slope @ weight).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        return grad_x, None, *made
 
 
 class Dropout(nn.Module):
@@ -46,79 +103,3 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.active_share) if self.active_share else x
-
-
-def make_norm(config: ModelConfig) -> nn.Module:
-    """The norm that a model's recipe names, as wide as the residual stream."""
-    if config.norm == "layernorm":
-        return LayerNorm(config.d_model, config.norm_epsilon, config.bias)
-    return RMSNorm(config.d_model, config.norm_epsilon)
-
-
-class LayerNorm(nn.Module):
-    """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension.
-
-    Ba, Kiros and Hinton, Layer Normalization (arXiv 1607.06450). Statistics are in float32.
-    """
-
-    def __init__(self, width: int, epsilon: float, bias: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(width))
-        self.bias = nn.Parameter(torch.empty(width)) if bias else None
-        self.epsilon = epsilon
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight: Tensor = self.weight
-        bias: Tensor | None = self.bias
-        if x.is_cuda:
-            weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
-        elif bias is None:
-            # Beside bfloat16, the CPU's kernel reads float32 weights only when biases are, too.
-            bias = torch.zeros_like(weight)
-        return F.layer_norm(x, weight.shape, weight, bias, self.epsilon)
-
-
-class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + epsilon) * weight over the last dimension, computed in float32.
-
-    Zhang and Sennrich, Root Mean Square Layer Normalization (arXiv 1910.07467).
-    """
-
-    def __init__(self, width: int, epsilon: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(width))
-        self.epsilon = epsilon
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda:  # where PyTorch has it in one kernel
-            return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.epsilon)
-        y: Tensor = _RMSNorm.apply(x, self.weight, self.epsilon)
-        return y
-
-
-class _RMSNorm(torch.autograd.Function):
-    """RMSNorm with a backward pass in few sweeps over memory: 1.6 times as fast as autograd's.
-
-    With n = x * scale (the normalised x) and d the gradient that arrives:
-    d weight = sum(d * n), d x = scale * (d * weight - n * mean(d * weight * n)).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        wide = x.float()
-        mean_square = torch.linalg.vecdot(wide, wide).unsqueeze(-1) / x.shape[-1]
-        scale = torch.rsqrt(mean_square + epsilon)
-        ctx.save_for_backward(x, weight, scale)
-        return (wide * scale).mul_(weight).to(x.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight, scale = ctx.saved_tensors
-        slope = gradient.float()
-        normal = x.float() * scale
-        product = slope * normal
-        grad_weight = product.flatten(0, -2).sum(0)
-        mean = (product @ weight).unsqueeze(-1) / x.shape[-1]
-        grad_x = (slope * weight).addcmul_(normal, mean, value=-1).mul_(scale)
-        return grad_x.to(x.dtype), grad_weight, None

@@ -9,9 +9,13 @@ sum, whose gradient is the same constant for every row.
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from llm.models import kernels
+from llm.models.gradients import add, place_for
 
 IGNORE = -100  # a target that counts nothing
 SLICE_ELEMENTS = 1 << 25  # logits in one slice: enough for large matrix products
@@ -118,6 +122,11 @@ class SumWithGradients(torch.autograd.Function):
         grad_x, grad_weight, grad_bias = ctx.saved_tensors
         if not upstream.is_cuda and upstream == 1:  # a GPU would have to be waited for
             return grad_x, grad_weight, grad_bias, *[None] * 4
+        if ctx.added:
+            raise RuntimeError(
+                f"a loss whose gradients were added in place is multiplied by {float(upstream)}: learn "
+                "from it as it is, or see gradients.add_in_place"
+            )
         grad_bias = None if grad_bias is None else grad_bias * upstream
         grad_x = grad_x * upstream.to(grad_x.dtype)
         return grad_x, grad_weight * upstream, grad_bias, *[None] * 4
@@ -144,14 +153,20 @@ class _SummedLoss(SumWithGradients):
     ) -> Tensor:
         low = weight.to(x.dtype)
         grad_x = torch.empty_like(x)
-        grad_weight = torch.zeros_like(weight)  # float32 whatever x is: slices add up in it
-        grad_bias = None if bias is None else torch.zeros_like(bias)
+        # In float32 whatever x is: slices add up in it.
+        weight_sum, grad_weight = place_for(weight)
+        bias_sum, grad_bias = (None, None) if bias is None else place_for(bias)
+        fused = soft_cap is None and kernels.usable(x, bias, inside=True)
         total = x.new_zeros((), dtype=torch.float32)
         factors = x.new_empty((len(x), 1), dtype=torch.float32)
         slice_elements, sweep_elements = _sizes(x)
         for rows in slices(len(x), len(weight), slice_elements):
             slopes = x[rows] @ low.T  # products to begin with
-            for sweep in slices(len(slopes), len(weight), sweep_elements):
+            if fused:
+                total += _fused_slopes(
+                    slopes, targets[rows], ignore, bias, z_loss, factors[rows], bias_sum
+                )
+            for sweep in () if fused else slices(len(slopes), len(weight), sweep_elements):
                 total += _to_slopes(
                     slopes[sweep],
                     targets[rows][sweep],
@@ -160,14 +175,37 @@ class _SummedLoss(SumWithGradients):
                     soft_cap,
                     z_loss,
                     factors[rows][sweep],
-                    grad_bias,
+                    bias_sum,
                 )
             factor = factors[rows].to(x.dtype)
             grad_x[rows] = (slopes @ low).mul_(factor)
             scaled = x[rows] * factor
-            _add_product(grad_weight, slopes.T, scaled)
+            _add_product(weight_sum, slopes.T, scaled)
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
+        ctx.added = grad_weight is None or (bias is not None and grad_bias is None)
         return total
+
+
+def _fused_slopes(
+    products: Tensor,
+    targets: Tensor,
+    ignore: int,
+    bias: Tensor | None,
+    z_loss: float,
+    factors: Tensor,
+    bias_sum: Tensor | None,
+) -> float:
+    """`_to_slopes` in one sweep, for logits without a soft-cap."""
+    from llm.models.kernels.calls import address, kind
+    from llm.models.kernels.cross_entropy import cross_entropy
+
+    targets = targets.contiguous()
+    shift, shift_sum = (0 if one is None else address(one) for one in (bias, bias_sum))
+    loss: float = cross_entropy(
+        address(products), shift, address(targets), address(factors), shift_sum,
+        *products.shape, ignore, np.float32(z_loss), kind(products), bias is not None,
+    )  # fmt: skip
+    return loss
 
 
 def _to_slopes(
@@ -213,4 +251,4 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         return
     elements = CUDA_SLICE_ELEMENTS if total.is_cuda else PRODUCT_ELEMENTS
     for rows in slices(len(total), total.shape[1], elements):
-        total[rows] += left[rows] @ right
+        add(total[rows], left[rows] @ right)

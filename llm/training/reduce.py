@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from llm.models.gradients import add_in_place
 from llm.training.ranks import Group
 
 CHUNK = 1 << 15  # elements: a multiple of every vector width, so no chunk has a scalar tail
@@ -111,6 +112,8 @@ class Flat:
             for buffer in gradients
         ]
         self._adopt()
+        if device.type == "cpu":
+            add_in_place(model.parameters())
 
     def _adopt(self) -> None:
         """Move the model's values into the shared buffer and make its parameters views of it."""
@@ -119,6 +122,10 @@ class Flat:
                 view.copy_(self._parameters[name].detach())
             self._parameters[name].data = view
         self.group.barrier()
+
+    def release(self) -> None:
+        """The model's gradients are autograd's again."""
+        add_in_place(self._parameters.values(), wanted=False)
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from llm.durable import write_json
+from llm.models import kernels
 from llm.step import BadInput
 from llm.training import checkpoints
 from llm.training.accelerated import Accelerated, Optimizer
@@ -268,8 +269,7 @@ class Run:
 
     def release(self) -> None:
         """At the end: the model that was given has its parameters, and its passes are its own."""
-        if isinstance(self.state, Accelerated):
-            self.state.release()
+        self.state.release()
         as_it_was(self.given)
 
     def _write(self, done: int, tensors: Mapping[str, Tensor], note: dict[str, Any]) -> None:
@@ -317,4 +317,5 @@ def environment(device: torch.device, plan: Plan, model: nn.Module) -> dict[str,
         "device": processor if device.type == "cpu" else torch.cuda.get_device_name(device),
         "precision": str(getattr(model, "compute_dtype", torch.float32)).removeprefix("torch."),
         "micro_batch": plan.micro_batch,
+        "kernels": kernels.made_by() if device.type == "cpu" else "",
     }

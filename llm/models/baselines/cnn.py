@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from llm.models.baselines.config import CNNConfig
 from llm.models.baselines.language_model import LanguageModel
-from llm.models.layers import Linear, RMSNorm
+from llm.models.layers import Linear
+from llm.models.norms import RMSNorm
 
 NORM_EPSILON = 1e-6
 

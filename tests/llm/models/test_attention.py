@@ -10,8 +10,8 @@ from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
 
 from llm.models.attention import attend
 from llm.models.block_attention import block_attention
-from llm.models.layers import LayerNorm, RMSNorm
 from llm.models.mask import Mask, cross_mask, places, self_mask
+from llm.models.norms import LayerNorm, RMSNorm
 from llm.models.rotary import rotary_table, rotate
 
 

@@ -1,0 +1,16 @@
+"""Gradients that add up in float32."""
+
+# mypy: ignore-errors
+# (types are numba's here)
+
+from numba import carray
+
+from llm.models.kernels.numbers import ZERO, pointer, sweep, wide
+
+
+@sweep
+def add(total, new, size, like):
+    """total += new: total (size,) float32, new (size,)."""
+    total, new = carray(pointer(total, ZERO), size), carray(pointer(new, like), size)
+    for i in range(size):
+        total[i] += wide(new[i])
