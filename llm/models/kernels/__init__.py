@@ -25,19 +25,22 @@ def usable(x: Tensor, *parameters: Tensor | None, inside: bool = False) -> bool:
     inside: asked by an autograd function, within which gradients of gradients are not made.
     """
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and x.dtype in TYPES
         and all(one is None or one.dtype == torch.float32 for one in parameters)
         and (inside or torch.is_grad_enabled())
         and installed()
-        and not torch.compiler.is_compiling()
     )
 
 
 @cache
 def installed() -> bool:
     """Whether there is a numba; it is imported when a kernel is first used."""
-    return find_spec("numba") is not None
+    try:
+        return find_spec("numba") is not None
+    except ImportError:
+        return False
 
 
 @cache
