@@ -21,7 +21,9 @@ from llm.tokens.special import END_OF_TEXT, special_ids
 LIBRARIES = ("tokenizers",)
 
 SPLITS = ("train", "validation")
-CHUNK_BYTES = 8_000_000  # text that is encoded at once: the threads are busy, memory stays small
+# Text that is encoded at once, at least: the threads are busy, memory stays small, and a usual row
+# group of a table is a chunk as it was read.
+CHUNK_BYTES = 4_000_000
 COLUMNS = ("doc_id", "source", "split_key", "text")
 
 
@@ -121,10 +123,14 @@ def _chunks(table: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
         waiting.append(batch)
         size += batch["text"].nbytes
         if size >= CHUNK_BYTES:
-            yield pa.concat_batches(waiting)
+            yield _one(waiting)
             waiting, size = [], 0
     if waiting:
-        yield pa.concat_batches(waiting)
+        yield _one(waiting)
+
+
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
 def _encoded(rows: pa.RecordBatch, encoder: CheckedEncoder, end: Tokens) -> _Columns:

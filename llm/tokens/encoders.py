@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -141,8 +142,8 @@ def _agreeing(build: Callable[[bytes], Encoder], prepared: Prepared) -> Encoder 
             found = encoder.encode(cases)
     except Exception:  # each library has errors of its own, and none of them matters here
         return None
-    everyone = np.arange(len(cases))
-    return encoder if _agree(found, everyone, expected.result()) else None
+    every = np.arange(len(cases))
+    return encoder if _agree(found, len(cases), every, expected.result()) else None
 
 
 def fastest(
@@ -160,7 +161,7 @@ def fastest(
                 found = encoder.encode(documents)
             except Exception:  # as above
                 continue
-        if _agree(found, rows, expected.result()):
+        if _agree(found, len(documents), rows, expected.result()):
             return encoder, found
     return prepared.truth, prepared.truth.encode(documents)
 
@@ -187,15 +188,17 @@ class CheckedEncoder:
         return found
 
 
-def _agree(found: tuple[Ids, Offsets], rows: np.ndarray, expected: tuple[Ids, Offsets]) -> bool:
-    """Whether the ids that were found for some rows are those expected, which are of these rows only."""
+def _agree(
+    found: tuple[Ids, Offsets], count: int, rows: np.ndarray, expected: tuple[Ids, Offsets]
+) -> bool:
+    """Whether the ids found for `count` texts are, for some rows of them, those expected of these rows."""
     ids, offsets = found
-    if offsets[0] != 0 or offsets[-1] != len(ids):
+    if len(offsets) != count + 1 or offsets[0] != 0 or offsets[-1] != len(ids):
         return False
     return all(
         np.array_equal(ids[begin:end], expected[0][first:last])
-        for begin, end, first, last in zip(
-            offsets[rows], offsets[rows + 1], expected[1][:-1], expected[1][1:], strict=True
+        for (begin, end), (first, last) in zip(
+            zip(offsets[rows], offsets[rows + 1], strict=True), pairwise(expected[1]), strict=True
         )
     )
 
