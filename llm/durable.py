@@ -87,3 +87,8 @@ def file_digest(path: Path) -> str:
     """Hex digest (BLAKE2b, 32 bytes) of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+
+
+def bytes_digest(data: bytes) -> str:
+    """`file_digest` of a file with these bytes."""
+    return hashlib.blake2b(data, digest_size=32).hexdigest()

@@ -1,7 +1,9 @@
 """Documents become token shards: one for training, one for validation, split by `split_key`."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,17 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm.corpus import documents
-from llm.durable import file_digest
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
-from llm.tokens.encoders import Encoder, fastest, prepare
+from llm.tokens import arrow
+from llm.tokens.encoders import CheckedEncoder, Prepared, prepare
 from llm.tokens.shards import ShardColumns, Tokens, token_type, write_shard
 from llm.tokens.special import END_OF_TEXT, special_ids
 
 LIBRARIES = ("tokenizers",)
 
 SPLITS = ("train", "validation")
-CHUNK_BYTES = 8_000_000  # text that is encoded at once: the threads are busy, memory stays small
+# Text that is encoded at once, at least: the threads are busy, memory stays small, and a usual row
+# group of a table is a chunk as it was read.
+CHUNK_BYTES = 4_000_000
 COLUMNS = ("doc_id", "source", "split_key", "text")
 
 
@@ -45,47 +49,14 @@ class TokenizeSettings:
     )
 
 
-@dataclass
-class _Split:
-    """One split's documents while they are gathered, chunk by chunk."""
+@dataclass(frozen=True)
+class _Columns(ShardColumns):
+    """Columns that are arrays, of some of a split's rows or of all."""
 
-    doc_ids: list[pa.Array] = field(default_factory=list)
-    sources: list[pa.Array] = field(default_factory=list)
-    sizes: list[np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=list)
-    lengths: list[np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=list)
-    tokens: list[Tokens] = field(default_factory=list)
-
-    def add(self, rows: pa.RecordBatch, encoder: Encoder, end: Tokens) -> None:
-        """Encode the rows' texts and end each with the token `end` (1,)."""
-        texts = rows["text"]
-        if not len(texts):
-            return
-        _, starts, _ = texts.buffers()
-        starts = np.frombuffer(starts, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-        ids, offsets = encoder.encode(texts)
-        lengths = np.diff(offsets) + 1
-        tokens = np.empty(len(ids) + len(texts), end.dtype)
-        ends = np.cumsum(lengths) - 1
-        inside = np.ones(len(tokens), bool)
-        inside[ends] = False
-        tokens[ends] = end
-        tokens[inside] = ids
-        self.doc_ids.append(rows["doc_id"])
-        self.sources.append(rows["source"])
-        self.sizes.append(np.diff(starts))
-        self.lengths.append(lengths)
-        self.tokens.append(tokens)
-
-    def columns(self, dtype: np.dtype[Any]) -> ShardColumns:
-        """All chunks, end to end."""
-        none = np.empty(0, np.int64)
-        return ShardColumns(
-            pa.concat_arrays([pa.array([], documents.DOC_ID), *self.doc_ids]),
-            pa.concat_arrays([pa.array([], pa.string()), *self.sources]),
-            np.concatenate([none, *self.sizes]),
-            np.concatenate([none, *self.lengths]),
-            np.concatenate([np.empty(0, dtype), *self.tokens]),
-        )
+    doc_ids: pa.Array
+    sources: pa.Array
+    sizes: np.ndarray[Any, np.dtype[np.int64]]
+    lengths: np.ndarray[Any, np.dtype[np.int64]]
 
 
 def tokenize(values: TokenizeSettings, inputs: Inputs, context: Context) -> StepResult:
@@ -96,33 +67,31 @@ def tokenize(values: TokenizeSettings, inputs: Inputs, context: Context) -> Step
     Raises BadInput for a tokenizer that cannot be read or has no such token.
     """
     [folder], [tokenizer_folder] = inputs["documents"], inputs["tokenizer"]
-    path = tokenizer_folder / "tokenizer.json"
-    try:
-        prepared = prepare(path.read_text("utf8"))
-        end_of_text = special_ids(prepared.tokenizer, [END_OF_TEXT])[END_OF_TEXT]
-    except Exception as error:  # the library raises nothing narrower
-        raise BadInput(f"{path} cannot be used: {error}") from error
-    dtype = token_type(prepared.end)
-    end = np.array([end_of_text], dtype)
-
-    splits = {name: _Split() for name in SPLITS}
-    encoder: Encoder | None = None
-    with documents.open_table(folder / "documents.parquet", documents.DOCUMENTS) as table:
+    splits: dict[str, list[_Columns]] = {name: [] for name in SPLITS}
+    with (
+        documents.open_table(folder / "documents.parquet", documents.DOCUMENTS) as table,
+        ThreadPoolExecutor(1) as reader,
+    ):
+        # Rows are read while the tokenizer is loaded, and then while the rows before are encoded.
+        chunks = _chunks(table)
+        reading = reader.submit(next, chunks, None)
+        prepared, end = _load(tokenizer_folder / "tokenizer.json")
+        encoder = CheckedEncoder(prepared)
         total, done = table.metadata.num_rows, 0
-        for rows in _chunks(table):
-            encoder = encoder or fastest(prepared, rows["text"])
-            keys = rows["split_key"].to_numpy()
+        while (rows := reading.result()) is not None:
+            reading = reader.submit(next, chunks, None)
+            columns = _encoded(rows, encoder, end)
+            keys = arrow.values(rows["split_key"])
             held_out = documents.validation_mask(keys, values.validation.fraction)
             for split, chosen in zip(splits.values(), (~held_out, held_out), strict=True):
-                split.add(rows.filter(pa.array(chosen)), encoder, end)
+                split.extend(_chosen(columns, chosen))
             done += len(rows)
             context.report.progress(done, total, "documents")
 
-    digest = file_digest(path)
-    written = {name: split.columns(dtype) for name, split in splits.items()}
+    written = {name: _joined(split, end.dtype) for name, split in splits.items()}
     counts = {name: _counts(columns) for name, columns in written.items()}
     for name, columns in written.items():
-        metadata = {"tokenizer": digest, "split": name, "sources": counts[name]}
+        metadata = {"tokenizer": prepared.digest, "split": name, "sources": counts[name]}
         write_shard(context.out / f"{name}.arrow", columns, metadata)
     sums = {
         "documents": sum(len(columns.lengths) for columns in written.values()),
@@ -131,9 +100,19 @@ def tokenize(values: TokenizeSettings, inputs: Inputs, context: Context) -> Step
     }
     train, held = (len(written[name].tokens) for name in SPLITS)
     return StepResult(
-        counts={**counts, **sums, "encoder": encoder.name if encoder else "none"},
+        counts={**counts, **sums, "encoder": encoder.name},
         summary=f"{train:,} tokens for training, {held:,} for validation",
     )
+
+
+def _load(path: Path) -> tuple[Prepared, Tokens]:
+    """A tokenizer, and its end of text (1,) in the type of the tokens."""
+    try:
+        prepared = prepare(path.read_bytes())
+        end_of_text = special_ids(prepared.tokenizer, [END_OF_TEXT])[END_OF_TEXT]
+    except Exception as error:  # the library raises nothing narrower
+        raise BadInput(f"{path} cannot be used: {error}") from error
+    return prepared, np.array([end_of_text], token_type(prepared.end))
 
 
 def _chunks(table: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
@@ -144,25 +123,67 @@ def _chunks(table: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
         waiting.append(batch)
         size += batch["text"].nbytes
         if size >= CHUNK_BYTES:
-            yield pa.concat_batches(waiting)
+            yield _one(waiting)
             waiting, size = [], 0
     if waiting:
-        yield pa.concat_batches(waiting)
+        yield _one(waiting)
 
 
-def _counts(columns: ShardColumns) -> dict[str, dict[str, int]]:
-    """Documents, bytes and tokens by source."""
-    table = pa.table(
-        {
-            "source": columns.sources,
-            "documents": np.ones(len(columns.lengths), np.int64),
-            "bytes": columns.sizes,
-            "tokens": columns.lengths,
-        }
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def _encoded(rows: pa.RecordBatch, encoder: CheckedEncoder, end: Tokens) -> _Columns:
+    """The rows with their texts as tokens, each closed by the token `end` (1,)."""
+    texts = rows["text"]
+    ids, offsets = encoder.encode(texts)
+    tokens = np.empty(len(ids) + len(texts), end.dtype)
+    ends = offsets[1:] + np.arange(len(texts))
+    inside = np.ones(len(tokens), bool)
+    inside[ends] = False
+    tokens[ends] = end
+    tokens[inside] = ids
+    lengths = np.diff(offsets) + 1
+    return _Columns(rows["doc_id"], rows["source"], arrow.text_bytes(texts), lengths, tokens)
+
+
+def _chosen(columns: _Columns, chosen: np.ndarray) -> Iterator[_Columns]:
+    """The chosen rows (N,) bool of a chunk: the chunk itself if all are, nothing if none is."""
+    if chosen.all():
+        yield columns
+    elif chosen.any():
+        rows = arrow.numbers(np.flatnonzero(chosen))
+        yield _Columns(
+            columns.doc_ids.take(rows),
+            columns.sources.take(rows),
+            columns.sizes[chosen],
+            columns.lengths[chosen],
+            columns.tokens[np.repeat(chosen, columns.lengths)],
+        )
+
+
+def _joined(parts: Sequence[_Columns], dtype: np.dtype[Any]) -> _Columns:
+    """All chunks of a split, end to end."""
+    none = np.empty(0, np.int64)
+    return _Columns(
+        pa.concat_arrays([pa.nulls(0, documents.DOC_ID), *(part.doc_ids for part in parts)]),
+        pa.concat_arrays([pa.nulls(0, pa.string()), *(part.sources for part in parts)]),
+        np.concatenate([none, *(part.sizes for part in parts)]),
+        np.concatenate([none, *(part.lengths for part in parts)]),
+        np.concatenate([np.empty(0, dtype), *(part.tokens for part in parts)]),
     )
-    names = ("documents", "bytes", "tokens")
-    summed = table.group_by("source").aggregate([(name, "sum") for name in names])
-    return {
-        row["source"]: {name: row[f"{name}_sum"] for name in names}
-        for row in sorted(summed.to_pylist(), key=lambda row: row["source"])
-    }
+
+
+def _counts(columns: _Columns) -> dict[str, dict[str, int]]:
+    """Documents, bytes and tokens by source."""
+    found = columns.sources.dictionary_encode()
+    rows = arrow.values(found.indices)
+    counts = {}
+    for number, source in sorted(enumerate(found.dictionary.to_pylist()), key=lambda pair: pair[1]):
+        of_source = rows == number
+        counts[source] = {
+            "documents": int(np.count_nonzero(of_source)),
+            "bytes": int(np.sum(columns.sizes[of_source])),
+            "tokens": int(np.sum(columns.lengths[of_source])),
+        }
+    return counts

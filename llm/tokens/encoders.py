@@ -1,22 +1,25 @@
 """Encoding many texts at once, with the fastest library that gives the ids of `tokenizers`.
 
 Hugging Face's tokenizers says which ids are right. Faster libraries are young, so one is used only
-where it gives the same ids for a sample of the very documents to be encoded and for text that is
-hard to get right; otherwise tokenizers itself encodes. Ids do not depend on which one it was.
+where it gives the same ids for text that is hard to get right and for a sample of the very documents
+that it encodes; otherwise tokenizers itself encodes. Ids do not depend on which one it was.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
+from llm.durable import bytes_digest
+from llm.tokens import arrow
 from llm.tokens.special import SPECIAL_TOKENS, id_count, read_special_tokens_as_text
 
 LIBRARIES = ("tokenizers",)
@@ -53,15 +56,11 @@ def reference(tokenizer: Tokenizer) -> Encoder:
     return Encoder(f"tokenizers {version('tokenizers')}", encode)
 
 
-def _gigatoken(tokenizer: Tokenizer) -> Encoder:
+def _gigatoken(described: bytes) -> Encoder:
     import awkward
     from gigatoken.gigatoken_rs import load_hf_json
 
-    described = json.loads(tokenizer.to_str())
-    # It has no mode for reading special tokens as text, so it is not told of them.
-    described["added_tokens"] = [one for one in described["added_tokens"] if not one["special"]]
-    described["post_processor"] = None
-    backend = load_hf_json(json.dumps(described))
+    backend = load_hf_json(_without_special_tokens(described))
 
     def encode(texts: pa.LargeStringArray) -> tuple[Ids, Offsets]:
         found = backend.encode_batch(awkward.from_arrow(texts))
@@ -71,10 +70,23 @@ def _gigatoken(tokenizer: Tokenizer) -> Encoder:
     return Encoder(f"gigatoken {version('gigatoken')}", encode)
 
 
-def _fastokens(tokenizer: Tokenizer) -> Encoder:
+def _without_special_tokens(described: bytes) -> bytes:
+    """The tokenizer for a library with no mode for reading special tokens as text: not told of them.
+
+    The model, by far the most of it and written last, is not parsed. A `"model":` that is not where
+    it is expected leaves no valid JSON before it, and an error.
+    """
+    head, key, model = described.partition(b'"model":')
+    settings = json.loads(head + key + b"null}")
+    settings["added_tokens"] = [one for one in settings["added_tokens"] if not one["special"]]
+    settings["post_processor"] = None
+    return json.dumps(settings).removesuffix("null}").encode() + model
+
+
+def _fastokens(described: bytes) -> Encoder:
     from fastokens import _native
 
-    backend = _native.Tokenizer.from_json_str(tokenizer.to_str())
+    backend = _native.Tokenizer.from_json_str(described.decode())
 
     def encode(texts: pa.LargeStringArray) -> tuple[Ids, Offsets]:
         ids, offsets = backend.encode_batch_flat(texts.to_pylist(), split_special_tokens=True)
@@ -86,66 +98,117 @@ def _fastokens(tokenizer: Tokenizer) -> Encoder:
 FASTER = (_gigatoken, _fastokens)  # the fastest first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
-    """A tokenizer and what can encode for it: faster ones, that agree on hard cases, fastest first.
+    """A tokenizer, and what can encode for it.
 
-    end: one more than the highest id; an imported vocabulary may have gaps.
+    digest: of the tokenizer.json, as of a file. end: one more than the highest id; an imported
+    vocabulary may have gaps.
     """
 
+    described: bytes
+    digest: str
     tokenizer: Tokenizer
-    faster: tuple[Encoder, ...]
+    truth: Encoder
     end: int
+
+    def faster(self) -> Iterator[Encoder]:
+        """Faster encoders that agree on hard cases, the fastest first; each is loaded when asked for.
+
+        One that is not installed, cannot read the tokenizer or errs is passed over.
+        """
+        for build in FASTER:
+            encoder = _agreeing(build, self)
+            if encoder:
+                yield encoder
 
 
 @lru_cache(maxsize=2)
-def prepare(described: str) -> Prepared:
-    """Load a tokenizer.json's content, once a process: a shard takes less time than this does.
-
-    An encoder that is not installed, cannot read the tokenizer or errs is passed over.
-    """
-    tokenizer = Tokenizer.from_str(described)
-    cases = pa.array(hard_cases(tokenizer), pa.large_string())
-    expected = reference(tokenizer).encode(cases)
-    faster = []
-    for build in FASTER:
-        try:
-            encoder = build(tokenizer)
-            if agrees(encoder, cases, expected):
-                faster.append(encoder)
-        except Exception:  # each library has errors of its own, and none of them matters here
-            continue
-    return Prepared(tokenizer, tuple(faster), id_count(tokenizer))
+def prepare(described: bytes) -> Prepared:
+    """Load a tokenizer.json's content, once a process: a shard takes less time than this does."""
+    tokenizer = Tokenizer.from_buffer(described)
+    digest = bytes_digest(described)
+    return Prepared(described, digest, tokenizer, reference(tokenizer), id_count(tokenizer))
 
 
-def fastest(prepared: Prepared, documents: pa.LargeStringArray) -> Encoder:
-    """The fastest encoder whose ids are the tokenizer's on a sample of `documents` as well."""
-    truth = reference(prepared.tokenizer)
-    if not prepared.faster:
-        return truth
-    sample = _spread_out(documents)
-    expected = truth.encode(sample)
-    for encoder in prepared.faster:
-        if agrees(encoder, sample, expected):
-            return encoder
-    return truth
-
-
-def agrees(encoder: Encoder, texts: pa.LargeStringArray, expected: tuple[Ids, Offsets]) -> bool:
-    """Whether an encoder gives these ids and offsets for these texts; not where it fails."""
+@lru_cache(maxsize=4)
+def _agreeing(build: Callable[[bytes], Encoder], prepared: Prepared) -> Encoder | None:
+    """The encoder that `build` makes of the tokenizer's description, if it is right on hard cases."""
+    cases = arrow.texts(hard_cases(prepared.tokenizer))
     try:
-        found = encoder.encode(texts)
+        with ThreadPoolExecutor(1) as thread:
+            expected = thread.submit(prepared.truth.encode, cases)
+            encoder = build(prepared.described)
+            found = encoder.encode(cases)
     except Exception:  # each library has errors of its own, and none of them matters here
+        return None
+    every = np.arange(len(cases))
+    return encoder if _agree(found, len(cases), every, expected.result()) else None
+
+
+def fastest(
+    prepared: Prepared, documents: pa.LargeStringArray
+) -> tuple[Encoder, tuple[Ids, Offsets]]:
+    """The fastest encoder whose ids are the tokenizer's on a sample of `documents`, and its ids of all.
+
+    tokenizers encodes the sample in a thread meanwhile.
+    """
+    rows = _spread_out(documents)
+    for encoder in prepared.faster():
+        with ThreadPoolExecutor(1) as thread:
+            expected = thread.submit(prepared.truth.encode, documents.take(arrow.numbers(rows)))
+            try:
+                found = encoder.encode(documents)
+            except Exception:  # as above
+                continue
+        if _agree(found, len(documents), rows, expected.result()):
+            return encoder, found
+    return prepared.truth, prepared.truth.encode(documents)
+
+
+class CheckedEncoder:
+    """Encodes a shard's documents by the `fastest` encoder for the first of them.
+
+    name: the encoder and its version; "none" before the first documents.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+        self._chosen: Encoder | None = None
+
+    @property
+    def name(self) -> str:
+        return self._chosen.name if self._chosen else "none"
+
+    def encode(self, texts: pa.LargeStringArray) -> tuple[Ids, Offsets]:
+        """As `Encoder.encode`."""
+        if self._chosen:
+            return self._chosen.encode(texts)
+        self._chosen, found = fastest(self._prepared, texts)
+        return found
+
+
+def _agree(
+    found: tuple[Ids, Offsets], count: int, rows: np.ndarray, expected: tuple[Ids, Offsets]
+) -> bool:
+    """Whether the ids found for `count` texts are, for some rows of them, those expected of these rows."""
+    ids, offsets = found
+    if len(offsets) != count + 1 or offsets[0] != 0 or offsets[-1] != len(ids):
         return False
-    return np.array_equal(found[0], expected[0]) and np.array_equal(found[1], expected[1])
+    return all(
+        np.array_equal(ids[begin:end], expected[0][first:last])
+        for (begin, end), (first, last) in zip(
+            zip(offsets[rows], offsets[rows + 1], strict=True), pairwise(expected[1]), strict=True
+        )
+    )
 
 
-def _spread_out(documents: pa.LargeStringArray) -> pa.LargeStringArray:
-    """Documents spread evenly over those given, until they have SAMPLE_BYTES in all."""
+def _spread_out(documents: pa.LargeStringArray) -> np.ndarray:
+    """Rows spread evenly over those given, until their texts have SAMPLE_BYTES in all."""
     stride = max(1, documents.nbytes // SAMPLE_BYTES)
-    chosen = documents.take(pa.array(np.arange(0, len(documents), stride)))
-    sizes = pc.fill_null(pc.binary_length(chosen), 0).to_numpy(zero_copy_only=False)
-    return chosen.slice(0, 1 + int(np.searchsorted(np.cumsum(sizes), SAMPLE_BYTES)))
+    rows = np.arange(0, len(documents), stride)
+    sizes = arrow.text_bytes(documents)[rows]
+    return rows[: 1 + int(np.searchsorted(np.cumsum(sizes), SAMPLE_BYTES))]
 
 
 def hard_cases(tokenizer: Tokenizer) -> list[str]:

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer
 from llm.corpus import documents
 from llm.durable import write_json
 from llm.step import Reporter
-from llm.tokens.encoders import Encoder, fastest, prepare
+from llm.tokens.arrow import text_bytes
+from llm.tokens.encoders import CheckedEncoder, prepare
 from llm.tokens.special import reserved
 
 MEASURED_BYTES = 4_000_000  # of each source
@@ -52,14 +53,12 @@ def measure(tokenizer: Tokenizer, rows: Iterable[pa.RecordBatch]) -> dict[str, A
     """
     read: dict[str, int] = {}
     groups: dict[tuple[str, str], list[int]] = {}
-    prepared = prepare(tokenizer.to_str())
+    prepared = prepare(tokenizer.to_str().encode())
     used = np.zeros(prepared.end, np.int64)
-    encoder: Encoder | None = None
+    encoder = CheckedEncoder(prepared)
     for batch in rows:
         texts = batch["text"]
-        sizes = np.diff(
-            np.frombuffer(texts.buffers()[1], np.int64)[texts.offset :][: len(texts) + 1]
-        )
+        sizes = text_bytes(texts)
         names = list(zip(batch["source"].to_pylist(), batch["language"].to_pylist(), strict=True))
         chosen = []
         for row, (source, _) in enumerate(names):
@@ -69,7 +68,6 @@ def measure(tokenizer: Tokenizer, rows: Iterable[pa.RecordBatch]) -> dict[str, A
         if not chosen:
             continue
         texts = texts.take(pa.array(chosen))
-        encoder = encoder or fastest(prepared, texts)
         ids, offsets = encoder.encode(texts)
         used += np.bincount(ids, minlength=len(used))
         for row, tokens in zip(chosen, np.diff(offsets).tolist(), strict=True):

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from llm.step import BadInput
+from llm.tokens.arrow import numbers
 
 Tokens = np.ndarray[Any, np.dtype[np.unsignedinteger[Any]]]
 METADATA_KEY = b"penstock"
@@ -92,13 +93,12 @@ def write_shard(path: Path, columns: ShardColumns, metadata: Mapping[str, Any]) 
     np.cumsum(columns.lengths, out=offsets[1:])
     if offsets[-1] != len(columns.tokens):
         raise ValueError(f"lengths add up to {offsets[-1]}, not {len(columns.tokens)} tokens")
-    values = pa.array(columns.tokens)
     batch = pa.RecordBatch.from_arrays(
         [
-            pa.array(columns.doc_ids, pa.binary(16)),
-            pa.array(columns.sources, pa.string()),
-            pa.array(columns.sizes, pa.int64()),
-            pa.LargeListArray.from_arrays(pa.array(offsets), values),
+            _column(columns.doc_ids, pa.binary(16)),
+            _column(columns.sources, pa.string()),
+            numbers(np.asarray(columns.sizes, np.int64)),
+            pa.LargeListArray.from_arrays(numbers(offsets), numbers(columns.tokens)),
         ],
         names=["doc_id", "source", "bytes", "tokens"],
     )
@@ -106,3 +106,7 @@ def write_shard(path: Path, columns: ShardColumns, metadata: Mapping[str, Any]) 
     schema = batch.schema.with_metadata({METADATA_KEY: text.encode()})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+
+
+def _column(values: Sequence[Any] | pa.Array, kind: pa.DataType) -> pa.Array:
+    return values if isinstance(values, pa.Array) else pa.array(values, kind)

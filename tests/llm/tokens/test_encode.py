@@ -1,8 +1,11 @@
 import json
+import subprocess
+import sys
 
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
@@ -155,3 +158,38 @@ def test_a_tokenizer_that_cannot_be_used_is_named(
     (tmp_path / "tokenizer.json").write_text(damage)
     with pytest.raises(BadInput, match=r"tokenizer\.json cannot be used"):
         run(settings, corpus[0], tmp_path, context)
+
+
+def test_a_damaged_table_ends_the_step(
+    tmp_path, tokenizer_folder, settings, context, some_texts, write_documents, monkeypatch
+):
+    monkeypatch.setattr(encode, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(documents, "GROUP_ROWS", 10)
+    folder = write_documents(tmp_path / "documents", some_texts("docs", 60))
+    path = folder / "documents.parquet"
+    last = pq.ParquetFile(path).metadata.row_group(5).column(8)
+    start = last.dictionary_page_offset or last.data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start : start + last.total_compressed_size] = b"x" * last.total_compressed_size
+    path.write_bytes(data)
+    with pytest.raises((OSError, pa.ArrowException)):
+        run(settings, folder, tokenizer_folder, context)
+    assert not list(context.out.iterdir())
+
+
+def test_no_part_of_the_step_waits_for_pandas(corpus, tokenizer_folder, tmp_path):
+    """Only in a process of its own: here, other libraries have imported it."""
+    code = f"""
+import sys
+from pathlib import Path
+from llm.step import Context
+from llm.tokens.encode import TokenizeSettings, tokenize
+inputs = {{"documents": [Path({str(corpus[0])!r})], "tokenizer": [Path({str(tokenizer_folder)!r})]}}
+folder = Path({str(tmp_path)!r})
+print(tokenize(TokenizeSettings(), inputs, Context(out=folder, work=folder)).counts["encoder"])
+print("pandas" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    encoder, imported = done.stdout.split("\n")[:2]
+    assert encoder.startswith("gigatoken")
+    assert imported == "False"

@@ -22,7 +22,7 @@ def large(texts):
 
 
 def chosen(tokenizer, texts):
-    return fastest(prepare(tokenizer.to_str()), texts)
+    return fastest(prepare(tokenizer.to_str().encode()), texts)[0]
 
 
 def odd_texts():
@@ -75,7 +75,7 @@ def test_an_encoder_that_errs_is_passed_over(monkeypatch, fault):
     tokenizer = train_bpe([TEXT * 9], 400, "gpt4")
     truth = reference(tokenizer)
 
-    def build(tokenizer):
+    def build(described):
         if fault == "missing":
             raise ImportError("no such library")
 
@@ -93,6 +93,53 @@ def test_an_encoder_that_errs_is_passed_over(monkeypatch, fault):
 
     monkeypatch.setattr(encoders, "FASTER", (build,))
     assert chosen(tokenizer, large([TEXT])).name.startswith("tokenizers ")
+
+
+@pytest.mark.usefixtures("forgetful")
+@pytest.mark.parametrize("fault", ["ids", "length", "error"])
+def test_an_encoder_that_errs_on_the_documents_alone_is_passed_over(monkeypatch, fault):
+    tokenizer = train_bpe([TEXT * 9], 400, "gpt4")
+    truth = reference(tokenizer)
+    documents = large([f"{TEXT} {number}" for number in range(50)])
+
+    def build(described):
+        def encode(texts):
+            ids, offsets = truth.encode(texts)
+            if len(texts) == len(documents):
+                if fault == "error":
+                    raise RuntimeError("cannot")
+                if fault == "ids":
+                    ids[3] += 1
+                else:
+                    ids, offsets = ids[:-1], offsets[:-1]
+            return ids, offsets
+
+        return Encoder("hasty", encode)
+
+    monkeypatch.setattr(encoders, "FASTER", (build,))
+    encoder, (ids, offsets) = fastest(prepare(tokenizer.to_str().encode()), documents)
+    assert encoder.name.startswith("tokenizers ")
+    expected = truth.encode(documents)
+    assert np.array_equal(ids, expected[0])
+    assert np.array_equal(offsets, expected[1])
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_an_encoder_is_not_loaded_where_a_faster_one_is_right(monkeypatch):
+    tokenizer = train_bpe([TEXT * 9], 400, "gpt4")
+    loaded = []
+
+    def build(name):
+        def load(described):
+            loaded.append(name)
+            return Encoder(name, reference(Tokenizer.from_buffer(described)).encode)
+
+        return load
+
+    monkeypatch.setattr(encoders, "FASTER", (build("first"), build("second")))
+    for _ in range(2):
+        assert chosen(tokenizer, large([TEXT])).name == "first"
+    assert loaded == ["first"], "once a process"
 
 
 @pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
