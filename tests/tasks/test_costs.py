@@ -13,7 +13,7 @@ from llm.training import trial
 from llm.training.launch import TrainingError
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.trial import Trial
-from tasks import costs
+from tasks import costs, trials
 from tasks.home import Home
 
 TRIAL = Trial(
@@ -138,9 +138,9 @@ def test_a_failed_trial_leaves_the_rest_of_the_plan(
 
 
 def test_the_driver_tells_the_gpu_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costs, "GPUS", tmp_path)
-    assert costs.gpu_name() is None
+    monkeypatch.setattr(trials, "GPUS", tmp_path)
+    assert trials.gpu_name() is None
     (tmp_path / "0000:18:00.0").mkdir()
     text = "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 321\n"
     (tmp_path / "0000:18:00.0" / "information").write_text(text)
-    assert costs.gpu_name() == "NVIDIA H100 80GB HBM3"
+    assert trials.gpu_name() == "NVIDIA H100 80GB HBM3"
