@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from llm.recipe import Recipe
 from llm.step import BadInput, Machine, Reporter
 from llm.store import Reference
-from llm.tokens.imports import read_tokenizer, tokenizer_files
-from llm.tokens.special import id_count
+from llm.tokens.imports import add_missing, read_tokenizer, tokenizer_files
+from llm.tokens.special import id_count, reserved
 from llm.training import launch, trial
 from llm.training.continual import course, nights_of
 from llm.training.cost import UTILISATION, cost, seconds_at_peak
@@ -85,22 +87,30 @@ class Costs:
 
 
 def _tokenizer(run: PlanRun, call: Call) -> tuple[int, int | None]:
-    """The size of the vocabulary, and the bytes of tokenizer.json where it is made."""
-    reference = call.inputs["tokenizer"][0]
-    if isinstance(reference, Reference) and reference.key != UNKNOWN:
-        artifact = run.store.read(reference.step, reference.key)
-        if artifact is not None:
-            files = artifact.manifest["files"]
-            return artifact.manifest["counts"]["vocabulary"], files["tokenizer.json"]["bytes"]
-    return _planned_vocabulary(run.recipe), None
+    """How many tokens the model is going to know, and the bytes of tokenizer.json where it is made."""
+    reference, size = call.inputs["tokenizer"][0], None
+    assert isinstance(reference, Reference), "pretraining takes it from the stage"
+    if reference.key != UNKNOWN and run.store.read(reference.step, reference.key) is not None:
+        path = run.store.local(reference) / "tokenizer.json"
+        vocabulary, size = id_count(Tokenizer.from_file(str(path))), path.stat().st_size
+    else:
+        vocabulary = _planned_vocabulary(run.recipe)
+    init = call.values.init
+    if init is not None:
+        from llm.models.folder import read_config  # imports torch
+
+        vocabulary = max(vocabulary, read_config(Path(init)).vocabulary)
+    return vocabulary, size
 
 
 def _planned_vocabulary(recipe: Recipe) -> int:
+    """As the tokenizer stage is going to make it; an imported one gets what it lacks."""
     settings = recipe.tokenizer
     if settings.imported is None:
         return settings.vocabulary
-    files = tokenizer_files(Path(settings.imported))
-    return id_count(read_tokenizer(files, settings.pattern))
+    tokenizer = read_tokenizer(tokenizer_files(Path(settings.imported)), settings.pattern)
+    add_missing(tokenizer, reserved(settings.reserve))
+    return id_count(tokenizer)
 
 
 def _whole(run: PlanRun, call: Call) -> PretrainSettings:

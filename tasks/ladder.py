@@ -10,6 +10,7 @@ from llm.recipe import STAGES, Recipe, load_machine
 from llm.runs import Outputs, Runs, outputs_from_json
 from llm.step import BadInput, Reporter
 from llm.store import Reference, Store
+from llm.tokens.special import id_count
 from llm.training import ladder
 from llm.training.ladder import Climbed, Pace, Rung, Timed
 from llm.training.pretrain_settings import PretrainSettings
@@ -245,4 +246,4 @@ def _read(store: Store, rung: Rung, reference: Reference) -> Climbed:
 def _vocabulary(store: Store, stages: Stages) -> int:
     [tokenizer] = stages["tokenizer"]["tokenizer"].values()
     path = store.local(tokenizer) / "tokenizer.json"
-    return int(Tokenizer.from_file(str(path)).get_vocab_size())
+    return id_count(Tokenizer.from_file(str(path)))

@@ -1,6 +1,7 @@
 """What a plan tells of pretraining's costs, and when it tries the first steps for that."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,47 @@ def test_before_anything_is_made_the_recipe_tells_the_vocabulary(
 ) -> None:
     found = plan(Home(tmp_path), "tokenizer.vocabulary=3000")
     assert found is not None and found["vocabulary"] == 3000 and tried == [3000]
+
+
+def test_special_tokens_that_an_imported_tokenizer_is_to_get_are_counted(
+    home: Home, go: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, tried: list[int]
+) -> None:
+    [path] = home.folder.glob("store/artifacts/tokenizer/*/tokenizer.json")
+    overrides = (f"tokenizer.import={tmp_path}", "tokenizer.reserve=[chat, masking, spans]")
+    shutil.copy(path, tmp_path)
+    before = plan(home, *small, *overrides)
+    assert before is not None and before["vocabulary"] == 400 + 3 + 64
+    go(*overrides, only="tokenizer")
+    after = plan(home, *small, *overrides)
+    assert after is not None and after["vocabulary"] == before["vocabulary"]
+    assert tried == [467]
+
+
+def test_ids_are_counted_where_an_imported_tokenizer_leaves_some_out(
+    home: Home, go: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, tried: list[int]
+) -> None:
+    [path] = home.folder.glob("store/artifacts/tokenizer/*/tokenizer.json")
+    whole = json.loads(path.read_bytes())
+    ids = whole["model"]["vocab"]
+    ids[max(ids, key=ids.__getitem__)] = 450
+    (tmp_path / "tokenizer.json").write_text(json.dumps(whole))
+    overrides = (f"tokenizer.import={tmp_path}",)
+    for _ in range(2):  # before it is imported, and after
+        found = plan(home, *small, *overrides)
+        assert found is not None and found["vocabulary"] == 451
+        go(*overrides, only="tokenizer")
+    assert tried == [451]
+
+
+def test_a_model_to_start_from_keeps_the_embeddings_that_it_has_left_over(
+    home: Home, small: tuple[str, ...], tmp_path: Path, tried: list[int]
+) -> None:
+    [config] = home.folder.glob("store/artifacts/pretrain/*/model/config.json")
+    padded = shutil.copytree(config.parent, tmp_path / "padded")
+    fields = {**json.loads(config.read_bytes()), "vocab_size": 512}
+    (padded / "config.json").write_text(json.dumps(fields))
+    found = plan(home, *small, f"pretrain.init={padded}")
+    assert found is not None and found["vocabulary"] == 512 and tried == [512]
 
 
 def test_without_a_trial_time_is_unknown_and_memory_at_least_what_training_holds(
