@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows import cli_corpus, cli_ladder, cli_models, cli_store
+from flows import cli_corpus, cli_ladder, cli_models, cli_store, cli_takedown
 from flows.command import shown, split
 from flows.environment import HOME
 from flows.server import ServerError
@@ -191,6 +191,7 @@ def ui(
 cli_store.register(app)
 cli_models.register(app)
 cli_corpus.register(app)
+cli_takedown.register(app)
 cli_ladder.register(app)
 
 

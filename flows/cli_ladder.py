@@ -30,7 +30,8 @@ def ladder(
     ),
     budget: float | None = typer.Option(
         None,
-        help="For all small runs together (minutes); default: a quarter of --minutes.",
+        help="For all small runs together (minutes); default: a quarter of --minutes. One that is too "
+        "small for a law is refused before any training.",
         min=0.1,
     ),
     overrides: list[str] = typer.Option(
@@ -41,11 +42,16 @@ def ladder(
 ) -> None:
     """Tell which size to train in some minutes: a scaling law from small runs, kept in the cache."""
     from llm.recipe import load_recipe
-    from tasks.ladder import advise, check
+    from llm.step import PrintReporter
+    from tasks.ladder import LADDER, advise, budget_seconds, foresee
+    from tasks.run import Options
 
     values, machine = split(overrides)
     loaded = load_recipe(recipe, values)
-    with shown(console, lambda: check(HOME, loaded)):
+    options = Options((LADDER,) if force else (), (), tuple(machine))
+    # Not while a server starts: what is tried would seem slower than it is.
+    foresee(HOME, loaded, budget_seconds(minutes, budget), options, PrintReporter())
+    with shown(console, lambda: None):
         from flows.ladder import ladder as flow
 
         done = flow(

@@ -1,15 +1,18 @@
 """The ladder as a flow: small runs of a recipe, each a task, and what they recommend as tables."""
 
+from contextlib import closing
 from functools import partial
 
 from prefect import flow
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.environment import HOME
 from llm.recipe import load_machine, load_recipe
-from tasks.ladder import LADDER, advise, climb, tokens_of
+from tasks.ladder import LADDER, advise, budget_seconds, climb, tokens_of
 from tasks.orchestrate import PrefectRun, put_table
 from tasks.record import night_of, recorded
+from tasks.reporting import StepReporter
 from tasks.run import Options, carry_out_stage
 
 
@@ -25,7 +28,8 @@ def ladder(
     """Train small models of a recipe's family, and tell which one to train in `minutes`.
 
     On the tokens that the recipe's newest run left. budget: minutes for the small models together;
-    none: a quarter of `minutes`. Returns the id of its run record.
+    none: a quarter of `minutes`. Raises BadInput before any training where they are too few for a
+    law. Returns the id of its run record.
     """
     loaded = load_recipe(recipe, overrides or [])
     taken = tokens_of(HOME.runs, loaded)
@@ -34,11 +38,12 @@ def ladder(
     with (
         HOME.runs.alive(f"flow-{flow_run.id}"),
         recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as own,
+        closing(StepReporter(LADDER, get_run_logger(), flow_run.id)) as report,
     ):
         settings = load_machine(HOME.machine_file, options.machine)
         run = PrefectRun(LADDER, loaded, day, HOME.store, HOME.runs, settings, options)
-        seconds = 60 * (minutes / 4 if budget is None else budget)
-        carry_out_stage(run, partial(climb, seconds=seconds), own)
+        seconds = budget_seconds(minutes, budget)
+        carry_out_stage(run, partial(climb, seconds=seconds, report=report), own)
         advice = advise(HOME, own, loaded, 60 * minutes)
         put_table("ladder", advice.rows(), f"Small runs (loss: {advice.found.unit})")
         put_table("sizes", advice.candidates(), f"What {minutes:g} minutes are enough for")

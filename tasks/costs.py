@@ -1,23 +1,17 @@
 """What pretraining will take, for a plan: by formula, and as a trial on this machine has shown."""
 
 import dataclasses
-import datetime
-import json
-import os
-import shutil
-import socket
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llm.durable import write_json
-from llm.fingerprint import digest_values, fingerprint, plain
+from tokenizers import Tokenizer
+
 from llm.recipe import Recipe
 from llm.step import BadInput, Machine, Reporter
 from llm.store import Reference
-from llm.tokens.imports import read_tokenizer, tokenizer_files
-from llm.tokens.special import id_count
+from llm.tokens.imports import add_missing, read_tokenizer, tokenizer_files
+from llm.tokens.special import id_count, reserved
 from llm.training import launch, trial
 from llm.training.continual import course, nights_of
 from llm.training.cost import UTILISATION, cost, seconds_at_peak
@@ -29,9 +23,8 @@ from tasks.home import Home
 from tasks.plan import PlanRun
 from tasks.pretrain import PRETRAIN
 from tasks.step import UNKNOWN, Call
+from tasks.trials import Trials, gpu_name
 from tasks.trunk import INHERITED
-
-GPUS = Path("/proc/driver/nvidia/gpus")  # what the driver tells, without importing torch
 
 
 class Costs:
@@ -72,9 +65,8 @@ class Costs:
         self, values: PretrainSettings, vocabulary: int, machine: Machine, least: int
     ) -> tuple[Trial | None, str]:
         """A trial of this model on this machine, and which one it is, or why there is none."""
-        key = _key(values, vocabulary, machine)
-        path = self.home.folder / "trials" / f"{key}.json"
-        if (found := _read(path)) is not None:
+        trials = Trials(self.home.folder, self.home.store, machine)
+        if (found := trials.find(values, vocabulary)) is not None:
             return found
         if not self.with_trial:
             return None, "not tried on this machine (--no-trial)"
@@ -84,80 +76,41 @@ class Costs:
                 None,
                 f"not tried: it takes {least:,} bytes of memory at least, {free:,} are free",
             )
-        with self.home.store.work("trial", key) as folder:
-            found = _read(path)  # another plan may have made it while this one waited
-            if found is None:
-                self.report.info(
-                    f"trying the first steps of pretraining for {trial.STEPS_SECONDS:.0f} s and the "
-                    "time to start, to tell how long all of them take (--no-trial leaves it out)"
-                )
-                try:
-                    made = trial.measure(values, vocabulary, machine, folder / "run")
-                except (BadInput, launch.TrainingError) as error:
-                    return None, f"the trial failed: {error}"
-                finally:
-                    shutil.rmtree(folder)
-                write_json(path, {"at": time.time(), "trial": dataclasses.asdict(made)})
-                found = _read(path)
-        assert found is not None
-        return found
-
-
-def _key(values: PretrainSettings, vocabulary: int, machine: Machine) -> str:
-    """Digest of all that a trial's result hangs on."""
-    return digest_values(
-        {
-            "settings": plain(trial.trial_settings(values, machine)),
-            "vocabulary": vocabulary,
-            "processes": launch.processes_for(machine, values.data_parallel),
-            "micro_batch": launch.micro_batch(machine, values.model.context_length),
-            "device": gpu_name() if launch.on_gpu(machine) else "cpu",
-            "host": socket.gethostname(),
-            "cores": len(os.sched_getaffinity(0)),
-            "code": fingerprint(trial.__name__).digest,
-        }
-    )
-
-
-def _read(path: Path) -> tuple[Trial, str] | None:
-    """A trial that was made before, and a word on it."""
-    if not path.exists():
-        return None
-    note = json.loads(path.read_bytes())
-    made = Trial(**note["trial"])
-    at = datetime.datetime.fromtimestamp(note["at"], datetime.UTC)
-    processes = "1 process" if made.processes == 1 else f"{made.processes} processes"
-    how = f"{made.steps} steps tried on made-up tokens with {processes}, {at:%Y-%m-%d %H:%M} UTC"
-    return made, how
-
-
-def gpu_name() -> str | None:
-    """What the driver calls the first GPU; None where there is none, or it does not tell."""
-    for path in sorted(GPUS.glob("*/information")):
-        for line in path.read_text().splitlines():
-            field, _, value = line.partition(":")
-            if field == "Model":
-                return value.strip()
-    return None
+        self.report.info(
+            f"trying the first steps of pretraining for {trial.STEPS_SECONDS:.0f} s and the "
+            "time to start, to tell how long all of them take (--no-trial leaves it out)"
+        )
+        try:
+            return trials.get(values, vocabulary)
+        except (BadInput, launch.TrainingError) as error:
+            return None, f"the trial failed: {error}"
 
 
 def _tokenizer(run: PlanRun, call: Call) -> tuple[int, int | None]:
-    """The size of the vocabulary, and the bytes of tokenizer.json where it is made."""
-    reference = call.inputs["tokenizer"][0]
-    if isinstance(reference, Reference) and reference.key != UNKNOWN:
-        artifact = run.store.read(reference.step, reference.key)
-        if artifact is not None:
-            files = artifact.manifest["files"]
-            return artifact.manifest["counts"]["vocabulary"], files["tokenizer.json"]["bytes"]
-    return _planned_vocabulary(run.recipe), None
+    """How many tokens the model is going to know, and the bytes of tokenizer.json where it is made."""
+    reference, size = call.inputs["tokenizer"][0], None
+    assert isinstance(reference, Reference), "pretraining takes it from the stage"
+    if reference.key != UNKNOWN and run.store.read(reference.step, reference.key) is not None:
+        path = run.store.local(reference) / "tokenizer.json"
+        vocabulary, size = id_count(Tokenizer.from_file(str(path))), path.stat().st_size
+    else:
+        vocabulary = _planned_vocabulary(run.recipe)
+    init = call.values.init
+    if init is not None:
+        from llm.models.folder import read_config  # imports torch
+
+        vocabulary = max(vocabulary, read_config(Path(init)).vocabulary)
+    return vocabulary, size
 
 
 def _planned_vocabulary(recipe: Recipe) -> int:
+    """As the tokenizer stage is going to make it; an imported one gets what it lacks."""
     settings = recipe.tokenizer
     if settings.imported is None:
         return settings.vocabulary
-    files = tokenizer_files(Path(settings.imported))
-    return id_count(read_tokenizer(files, settings.pattern))
+    tokenizer = read_tokenizer(tokenizer_files(Path(settings.imported)), settings.pattern)
+    add_missing(tokenizer, reserved(settings.reserve))
+    return id_count(tokenizer)
 
 
 def _whole(run: PlanRun, call: Call) -> PretrainSettings:

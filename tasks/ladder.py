@@ -1,31 +1,36 @@
 """Ladder: small runs of a recipe, each an ordinary pretrain step, and what they recommend."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from llm.recipe import STAGES, Recipe
+from llm.recipe import STAGES, Recipe, load_machine
 from llm.runs import Outputs, Runs, outputs_from_json
-from llm.step import BadInput
+from llm.step import BadInput, Reporter
 from llm.store import Reference, Store
+from llm.tokens.special import id_count
 from llm.training import ladder
-from llm.training.ladder import Climbed, Rung
+from llm.training.ladder import Climbed, Pace, Rung, Timed
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.recommend import Recommendation, recommend
-from llm.training.scaling import FEWEST
 from tasks.home import Home
 from tasks.pretrain import call_of
-from tasks.record import Result, take
-from tasks.run import Run, Stages
-from tasks.verdict import differences
+from tasks.record import Result, night_of, take
+from tasks.run import Options, Run, Stages
+from tasks.trials import Trials
+from tasks.verdict import differences, judge
 
 LADDER = "ladder"
 """What the rungs are in a run record, beside the stages."""
 
 BEFORE = STAGES[: STAGES.index("pretrain")]
+
+
+def budget_seconds(minutes: float, budget: float | None) -> float:
+    """For all small runs together: `budget` minutes, or a quarter of those of the run to plan."""
+    return 60 * (minutes / 4 if budget is None else budget)
 
 
 def tokens_of(runs: Runs, recipe: Recipe) -> dict[str, Result]:
@@ -52,28 +57,84 @@ def tokens_of(runs: Runs, recipe: Recipe) -> dict[str, Result]:
     return take(runs, recipe, BEFORE)
 
 
-def check(home: Home, recipe: Recipe) -> None:
-    """Raise BadInput for a recipe that no ladder can be made of."""
-    stages = {"tokenizer": outputs_from_json(tokens_of(home.runs, recipe)["tokenizer"]["outputs"])}
-    next(ladder.rungs(recipe.pretrain, _vocabulary(home.store, stages)))
+def foresee(
+    home: Home, recipe: Recipe, seconds: float, options: Options, report: Reporter
+) -> list[Rung]:
+    """What a climb is going to train in `seconds`; trains nothing but for a trial. Raises BadInput."""
+    taken = tokens_of(home.runs, recipe)
+    stages = {name: outputs_from_json(stage["outputs"]) for name, stage in taken.items()}
+    machine = load_machine(home.machine_file, options.machine)
+    day = night_of(home.runs, recipe, None, from_newest=True)
+    run = Run(LADDER, recipe, day, home.store, home.runs, machine, options)
+    return _planned(run, stages, seconds, report)
 
 
-def climb(run: Run, stages: Stages, seconds: float) -> Outputs:
-    """Train rung after rung, until the next would take more than what is left of `seconds`.
+def climb(run: Run, stages: Stages, seconds: float, report: Reporter) -> Outputs:
+    """Plan the rungs and train them: those that a law needs, then others while they fit.
 
-    What rungs took stands in their manifests, so that a second climb with the same budget ends at
-    the same rung and computes nothing, and one with a larger budget goes on there.
+    Raises BadInput before any training where `seconds` are too few for a law. What rungs took stands
+    in their manifests and decides when the next does not fit, so that a second climb with the same
+    budget ends at the same rung and computes nothing, and one with a larger budget goes on there.
     """
     run.anew = f"penstock {LADDER} --force"
+    _planned(run, stages, seconds, report)
     climbed: list[Climbed] = []
     made: dict[str, Reference] = {}
     for rung in ladder.rungs(run.recipe.pretrain, _vocabulary(run.store, stages)):
-        spent = sum(each.seconds for each in climbed)
-        if spent + ladder.expected_seconds(climbed, rung) > seconds:
+        if not ladder.goes_on(climbed, rung, seconds):
             break
         made[rung.label] = run.step(call_of(run, stages, rung.settings, rung.label))
         climbed.append(_read(run.store, rung, made[rung.label]))
     return {"model": made}
+
+
+def _planned(run: Run, stages: Stages, seconds: float, report: Reporter) -> list[Rung]:
+    """The rungs that `seconds` are expected to be enough for, told to the user. Raises BadInput."""
+    settings, vocabulary = run.recipe.pretrain, _vocabulary(run.store, stages)
+    made: list[Climbed] = []
+    for rung in ladder.rungs(settings, vocabulary):
+        climbed = _made(run, stages, rung) if ladder.goes_on(made, rung, seconds) else None
+        if climbed is None:
+            break
+        made.append(climbed)
+    coming = ladder.rungs(settings, vocabulary)
+    if ladder.is_enough([each.rung for each in made]):
+        planned = ladder.plan(coming, ladder.pace_of(made), seconds, made)
+    else:
+        pace = _tried_pace(run, stages, report)
+        planned = ladder.plan(coming, pace, seconds)
+    told = [
+        {
+            "layers": rung.settings.model.layers,
+            "d_model": rung.settings.model.d_model,
+            "parameters": rung.parameters,
+            "tokens": rung.settings.tokens,
+            "seconds": round(each, 1),
+        }
+        for rung, each in planned
+    ]
+    report.info(
+        f"{len(planned)} small runs are planned ({len(made)} made), which take some "
+        f"{sum(each for _, each in planned) / 60:,.3g} minutes: "
+        + ", ".join(rung.label for rung, _ in planned)
+    )
+    report.table("plan", told, "Small runs planned, and the seconds that they are expected to take")
+    return [rung for rung, _ in planned]
+
+
+def _tried_pace(run: Run, stages: Stages, report: Reporter) -> Pace:
+    """The machine's pace by trials of two sizes, which tell its overhead and its rate."""
+    vocabulary = _vocabulary(run.store, stages)
+    needed = ladder.until_enough(ladder.rungs(run.recipe.pretrain, vocabulary))
+    trials = Trials(run.runs.folder, run.store, run.machine)
+    tried = []
+    for rung in (needed[0], needed[-1]):  # the smallest and the largest
+        if trials.find(rung.settings, vocabulary) is None:
+            report.info(f"trying the first steps of {rung.label}, to tell what fits the budget")
+        found, _ = trials.get(rung.settings, vocabulary)
+        step, whole = found.seconds_per_step(rung.settings), found.seconds(rung.settings)
+        tried.append(Timed(rung=rung, step_seconds=step, seconds=whole))
+    return ladder.pace_of(tried)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,15 +216,19 @@ def advise(home: Home, run_id: str, recipe: Recipe, seconds: float) -> Advice:
     settings, vocabulary = recipe.pretrain, _vocabulary(home.store, stages)
     coming = ladder.rungs(settings, vocabulary)
     climbed = [_read(home.store, next(coming), reference) for reference in made.values()]
-    if not ladder.is_enough([each.rung for each in climbed]):
-        needed = ladder.seconds_until_enough(climbed, coming)
-        sizes = len({each.rung.parameters for each in climbed})
-        raise BadInput(
-            f"the budget ended after {len(climbed)} small runs ({sizes} of {ladder.FEWEST_SIZES} sizes): "
-            f"a law needs more than {FEWEST} of {ladder.FEWEST_SIZES} sizes. They are kept: go on with "
-            f"--budget {math.ceil(needed / 6) / 10:g} or more"
-        )
     return Advice(settings, climbed, recommend(settings, vocabulary, climbed, seconds))
+
+
+def _made(run: Run, stages: Stages, rung: Rung) -> Climbed | None:
+    """A rung that a climb would take from the store."""
+    verdict = judge(
+        run.store,
+        call_of(run, stages, rung.settings, rung.label),
+        run.recipe.policy,
+        forced=run.stage in run.options.force,
+    )
+    found = verdict.artifact
+    return None if found is None else _read(run.store, rung, found.reference)
 
 
 def _read(store: Store, rung: Rung, reference: Reference) -> Climbed:
@@ -181,4 +246,4 @@ def _read(store: Store, rung: Rung, reference: Reference) -> Climbed:
 def _vocabulary(store: Store, stages: Stages) -> int:
     [tokenizer] = stages["tokenizer"]["tokenizer"].values()
     path = store.local(tokenizer) / "tokenizer.json"
-    return int(Tokenizer.from_file(str(path)).get_vocab_size())
+    return id_count(Tokenizer.from_file(str(path)))

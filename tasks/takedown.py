@@ -1,17 +1,9 @@
-"""Erasing what was taken down from the store: what to look for, who has seen it, and the purge.
-
-A purge writes anew, in place, what later steps may need (pages, extracted and written documents,
-decisions) and removes what is made again from them (token shards, planted duplicates, samples,
-reports). Killed at any
-moment, it is finished by starting it again.
-"""
+"""What was taken down, in a store: which documents the list covers, and who has seen them."""
 
 import dataclasses
-import datetime
 import json
-import shutil
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +12,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm.corpus.documents import DOC_ID
-from llm.corpus.erasure.erase import erase_entries, erase_records, erase_rows
 from llm.corpus.erasure.exclusions import Exclusions
 from llm.corpus.erasure.takedown import ERASED, Takedown, Takedowns, change_list, exclusions
 from llm.runs import Runs
-from llm.step import BadInput
 from llm.store import Artifact, Store
 from llm.tokens.shards import Shard
 from llm.training.continual import nights_of
 from tasks.home import Home
-from tasks.search import holds, pieces
-
-MODELS = ("tokenizer", "pretrain", "finetune")
-"""Steps whose artifacts learned from text and cannot unlearn it: told, not touched."""
+from tasks.search import pieces
 
 # Pieces of text that quotations are looked for by: of each document, and of all.
 PIECES, MOST_PIECES = 2, 200
-
-SQLITE_FILES = "*.sqlite"
 
 
 @dataclasses.dataclass
@@ -195,69 +180,18 @@ def _feeds(store: Store, artifact: Artifact, ids: pa.Array) -> bool:
         return False
     folder = store.local(artifact.reference)
     if step == "tokenize":
-        return bool(_shards_with(folder, ids))
+        return bool(shards_with(folder, ids))
     listed = pq.read_table(folder / "documents.parquet", columns=["doc_id"])["doc_id"]
     return bool(pc.any(pc.is_in(listed, value_set=ids)).as_py())
 
 
-def _shards_with(folder: Path, ids: pa.Array) -> list[str]:
+def shards_with(folder: Path, ids: pa.Array) -> list[str]:
     """The token shards of an artifact that hold one of the documents."""
     return [
         path.name
         for path in sorted(folder.glob("*.arrow"))
         if pc.any(pc.is_in(Shard.open(path).documents.column("doc_id"), value_set=ids)).as_py()
     ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Purged:
-    """What a purge did. Artifacts as "step/key"; remains: what still has it, and why."""
-
-    documents: int
-    rewritten: Sequence[str]
-    removed: Sequence[str]
-    folders: Sequence[str]
-    seen_by: Sequence[Mapping[str, Any]]
-    remains: Sequence[str]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return dataclasses.asdict(self)
-
-
-def purge(home: Home) -> Purged:
-    """Delete what the takedown list covers from the store. Raises BadInput while a run is going on."""
-    store, runs, path = home.store, home.runs, list_path(home)
-    if any(runs.is_alive(record.id) for record in runs.all()):
-        raise BadInput(
-            "a run is going on and may be reading what is to go: wait for it, or stop it"
-        )
-    now = datetime.datetime.now(datetime.UTC).timestamp()
-    store.finish_rewriting()
-    takedowns = Takedowns.load(path)
-    found = find(store, takedowns)
-    # Told before anything is deleted: who has seen it cannot be found out afterwards.
-    takedowns = note_seen(home, found)
-    covered = Exclusions(exclusions(takedowns))
-    folders = _clear_folders(store, covered, found.quotes)
-    removed = [one for one in store.artifacts() if _is_to_go(store, one, found)]
-    for artifact in removed:
-        store.remove(artifact)
-    rewritten = []
-    # Last of all what the others are found by, so that a purge that was killed finds them again.
-    order = {"extract": 1, "crawl": 2}
-    for artifact in sorted(store.artifacts(), key=lambda one: order.get(one.reference.step, 0)):
-        if artifact.reference.step not in MODELS and _erase(store, artifact, covered, found, now):
-            rewritten.append(_name(artifact))
-    takedowns = change_list(path, lambda one: one.noting(purged_at=now))
-    return Purged(
-        len(found.addresses),
-        rewritten,
-        [_name(one) for one in removed],
-        folders,
-        [one for entry in takedowns.entries for one in entry.seen_by],
-        list(_remains(store, found)),
-    )
 
 
 def note_seen(home: Home, found: Found) -> Takedowns:
@@ -280,111 +214,3 @@ def note_seen(home: Home, found: Found) -> Takedowns:
     return change_list(
         list_path(home), lambda now: Takedowns(tuple(noted(entry) for entry in now.entries))
     )
-
-
-def _name(artifact: Artifact) -> str:
-    return f"{artifact.reference.step}/{artifact.reference.key}"
-
-
-def _clear_folders(store: Store, covered: Exclusions, quotes: Sequence[bytes]) -> list[str]:
-    """Empty what is not the store proper: damaged artifacts and unfinished work.
-
-    A crawl's frontier goes on without what was taken down, a training's checkpoints stay as long
-    as they quote nothing: days of work are in them.
-    """
-    cleared = []
-    for folder in sorted((store.scratch / "work").glob("*/*")):
-        step = folder.parent.name
-        if step == "crawl":
-            shutil.rmtree(folder / "out", ignore_errors=True)
-            databases = sorted(folder.rglob(SQLITE_FILES))
-            erased = sum(erase_entries(path, covered) for path in databases)
-            cleared += [str(folder)] if erased else []
-        elif step not in MODELS or any(holds(path, quotes) for path in _files(folder)):
-            shutil.rmtree(folder)
-            cleared.append(str(folder))
-    aside = Path(store.root if store.is_local else store.scratch, "aside")
-    if aside.is_dir():
-        shutil.rmtree(aside)
-        cleared.append(str(aside))
-    return cleared
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
-
-
-def _is_to_go(store: Store, artifact: Artifact, found: Found) -> bool:
-    """Whether an artifact is to be made anew: tokens of the documents, or a quotation of them."""
-    step, folder = artifact.reference.step, store.local(artifact.reference)
-    if step == "tokenize":
-        return bool(_shards_with(folder, found.ids))
-    if step in MODELS or step == "crawl":
-        return False
-    if step == "plant" and _is_planted(folder / "truth.parquet", found.ids):
-        return True
-    return any(
-        holds(folder / name, found.quotes)
-        for name in artifact.manifest["files"]
-        if not name.endswith(".parquet")
-    )
-
-
-def _is_planted(path: Path, ids: pa.Array) -> bool:
-    """Whether planted duplicates are edits of one of the documents."""
-    origins = pq.read_table(path, columns=["origin"])["origin"]
-    return bool(pc.any(pc.is_in(origins, value_set=ids)).as_py())
-
-
-def _erase(store: Store, artifact: Artifact, covered: Exclusions, found: Found, now: float) -> bool:
-    """Take the documents out of an artifact's files; True where there was something."""
-    step = artifact.reference.step
-    counts = {"documents": 0}
-
-    def change(folder: Path, out: Path) -> Mapping[str, Any] | None:
-        for name in artifact.manifest["files"]:
-            source, target = folder / name, out / name
-            if name.endswith(".warc.gz"):
-                erased = erase_records(source, target, covered)
-            elif name.endswith(".parquet"):
-                drop = step == "write"
-                erased = erase_rows(source, target, covered, found.ids, drop=drop)
-            else:
-                continue
-            counts["documents"] = max(counts["documents"], erased)
-        if not counts["documents"]:
-            return None
-        if step == "extract":
-            own = _ids_in(folder) & found.addresses.keys()
-            before = folder / ERASED
-            if before.is_file():
-                own |= {bytes.fromhex(one) for one in json.loads(before.read_text("utf8"))}
-            (out / ERASED).write_text(json.dumps(sorted(one.hex() for one in own)), "utf8")
-        note = {"at": now, **counts, "reason": "takedown"}
-        return {"erased": [*artifact.manifest.get("erased", []), note]}
-
-    store.rewrite(artifact.reference, change)
-    return bool(counts["documents"])
-
-
-def _ids_in(folder: Path) -> set[bytes]:
-    listed = pq.read_table(folder / "documents.parquet", columns=["doc_id"])["doc_id"]
-    return set(listed.to_pylist())
-
-
-def _remains(store: Store, found: Found) -> Iterator[str]:
-    """What still has it, as far as can be known from here."""
-    searched = {store.scratch, *([Path(store.root)] if store.is_local else [])}
-    for folder in sorted(searched):
-        for path in _files(folder):
-            if holds(path, found.quotes):
-                yield f"{path} still quotes it: the same text stands at an address not on the list"
-    for url in sorted(found.copies):
-        yield f"{url} has the same text, or nearly, and is not on the list"
-    for pattern in sorted(found.files):
-        yield f"your own files {pattern}: runs leave it out, the files still have it"
-    if not store.is_local:
-        yield f"{store.root}: versions that the object store keeps, and copies on other machines"
-    yield "pages that link to it: what they say is theirs, the address with it"
-    yield "backups, and copies of the store elsewhere: none is known here"
-    yield "Prefect's database, where a log or table of a run may name the address"

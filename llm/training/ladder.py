@@ -1,19 +1,24 @@
 """A ladder of small runs below a recipe.
 
 Rungs are runs of the recipe with a smaller model of its family (family.py), each size trained on
-several lengths. They come in the order of what they cost, without end and whatever the machine, so
-that a larger budget goes on where a smaller one ended: along the diagonals of sizes and lengths that
-cost the same, where the trade between the two shows. With wsd a length goes on from where the one
-before began to decay.
+several lengths. Their order hangs on the recipe alone, so that a larger budget goes on where a
+smaller one ended. First come those that a law needs: diagonals of sizes and lengths, so that one that
+was interrupted has met several of both. Then all others by what they cost, without end: sizes and
+lengths that cost the same, where the trade between the two shows. With wsd a length goes on from
+where the one before began to decay.
+
+Example, size.length: 1.1, 1.2, 2.1, 1.3, 2.2, 3.1 are enough for a law; then 1.4, 1.5, 2.3, 2.4, 3.2.
 
 The recipe's learning rate, batch and schedule are taken as they are for every size.
 """
 
 import dataclasses
 import heapq
+import itertools
 import json
+import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,15 +66,9 @@ class Rung:
         """Of the whole run."""
         return float(self.flops_per_token) * self.settings.tokens
 
-    def seconds(self, speed: Throughput, start_up: float) -> float:
-        """What it is expected to take on its own, with what is shared taken over."""
-        steps = self.settings.steps - self.shared_steps
-        each = self.settings.batch_tokens * speed.seconds(self.flops_per_token)
-        return start_up + steps * each
-
 
 def rungs(settings: PretrainSettings, vocabulary: int) -> Iterator[Rung]:
-    """The rungs below (and beyond) a recipe's run, cheapest first, without end. Raises BadInput."""
+    """The rungs below (and beyond) a recipe's run, in their order, without end. Raises BadInput."""
     if settings.init is not None:
         raise BadInput(
             f"pretrain.init is {settings.init}: a ladder trains models of other sizes, from random "
@@ -78,13 +77,43 @@ def rungs(settings: PretrainSettings, vocabulary: int) -> Iterator[Rung]:
     family = Family(settings.model, vocabulary)
     smallest = START * family.config(settings.model).parameters
     sizes = (_lengths(settings, family, model) for model in family.spread(smallest, FACTOR))
+    first = list(itertools.islice(sizes, FEWEST_SIZES))
+    needed = until_enough(_diagonals(first))
+    yield from needed
+    every = _by_cost(itertools.chain(first, sizes))
+    yield from (rung for rung in every if rung not in needed)
+
+
+def is_enough(found: Sequence[Rung]) -> bool:
+    """Whether there are rungs enough for a law, and one to leave out."""
+    return len(found) > FEWEST and len({rung.parameters for rung in found}) >= FEWEST_SIZES
+
+
+def until_enough(coming: Iterator[Rung]) -> list[Rung]:
+    """The next rungs, as many as a law needs; the others stay in `coming`."""
+    found: list[Rung] = []
+    while not is_enough(found):
+        found.append(next(coming))
+    return found
+
+
+def _diagonals(sizes: Sequence[Sequence[Rung]]) -> Iterator[Rung]:
+    """Rungs of several sizes: before a size's next length, the shorter ones of the sizes above it."""
+    for diagonal in range(len(TOKENS_PER_PARAMETER)):
+        for size, lengths in enumerate(sizes[: diagonal + 1]):
+            yield lengths[diagonal - size]
+
+
+def _by_cost(sizes: Iterable[Sequence[Rung]]) -> Iterator[Rung]:
+    """All rungs of the sizes, which come smallest first and without end; cheapest first."""
+    coming = iter(sizes)
+    size = next(coming)
     waiting: list[tuple[float, str, Rung]] = []  # the label makes an order of equal costs
-    coming = next(sizes)
     while True:
-        while not waiting or coming[0].flops <= waiting[0][0]:
-            for rung in coming:
+        while not waiting or size[0].flops <= waiting[0][0]:
+            for rung in size:
                 heapq.heappush(waiting, (rung.flops, rung.label, rung))
-            coming = next(sizes)
+            size = next(coming)
         yield heapq.heappop(waiting)[-1]
 
 
@@ -113,24 +142,93 @@ def _lengths(settings: PretrainSettings, family: Family, model: ModelSettings) -
 
 
 @dataclass(frozen=True)
-class Climbed:
-    """A rung that was trained.
+class Pace:
+    """How fast a machine trains models of any size, and how long a run takes besides (seconds)."""
 
-    loss: of the validation slice after the last step, in `unit`. step_seconds: the median step's.
-    seconds: what it took, with starting and ending. corpus_tokens: of an epoch.
-    """
+    speed: Throughput
+    start_up: float
+
+    def seconds(self, rung: Rung) -> float:
+        """What a rung is expected to take on its own, with what is shared taken over."""
+        steps = rung.settings.steps - rung.shared_steps
+        each = rung.settings.batch_tokens * self.speed.seconds(rung.flops_per_token)
+        return self.start_up + steps * each
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """A rung whose time is known. step_seconds: the median step's; seconds: with start and end."""
 
     rung: Rung
-    loss: float
-    unit: str
     step_seconds: float
     seconds: float
-    corpus_tokens: int
 
     @property
     def seconds_per_token(self) -> float:
         """Of training alone."""
         return self.step_seconds / self.rung.settings.batch_tokens
+
+
+def pace_of(timed: Sequence[Timed]) -> Pace:
+    """The machine's pace by the rungs.
+
+    start_up is the median over the rungs that shared no steps: starting, compiling, saving.
+    """
+    speed = fit_throughput([(each.rung.flops_per_token, each.seconds_per_token) for each in timed])
+    besides = [
+        each.seconds - each.rung.settings.steps * each.step_seconds
+        for each in timed
+        if not each.rung.shared_steps
+    ]
+    return Pace(speed, max(0.0, statistics.median(besides)))
+
+
+def goes_on(timed: Sequence[Timed], following: Rung, seconds: float) -> bool:
+    """Whether a rung follows: a law needs it, or it is expected to end within `seconds` of all."""
+    if not is_enough([each.rung for each in timed]):
+        return True
+    return sum(each.seconds for each in timed) + pace_of(timed).seconds(following) <= seconds
+
+
+def plan(
+    coming: Iterator[Rung], pace: Pace, seconds: float, made: Sequence[Timed] = ()
+) -> list[tuple[Rung, float]]:
+    """The rungs to train in `seconds`: all that a law needs, and the next ones that fit.
+
+    Each with the seconds that it is expected to take. made: the first ones, where a law has enough in
+    them; they took what they took. Raises BadInput where the time is too short for a law, with the
+    time that would do.
+    """
+    planned = [(next(coming), each.seconds) for each in made]
+    if not made:
+        planned = [(rung, pace.seconds(rung)) for rung in until_enough(coming)]
+        together = sum(each for _, each in planned)
+        if together > seconds:
+            raise BadInput(
+                f"a budget of {seconds / 60:,.3g} minutes is too small, and nothing was trained: a "
+                f"scaling law needs {len(planned)} small runs of {FEWEST_SIZES} sizes, which take some "
+                f"{together / 60:,.3g} minutes here; give --budget {math.ceil(together / 6) / 10:g} "
+                "or more"
+            )
+    together = sum(each for _, each in planned)
+    for rung in coming:
+        together += pace.seconds(rung)
+        if together > seconds:
+            return planned
+        planned.append((rung, pace.seconds(rung)))
+    raise AssertionError("rungs have no end")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Climbed(Timed):
+    """A rung that was trained.
+
+    loss: of the validation slice after the last step, in `unit`. corpus_tokens: of an epoch.
+    """
+
+    loss: float
+    unit: str
+    corpus_tokens: int
 
     @property
     def observation(self) -> Observation:
@@ -149,41 +247,11 @@ def read(rung: Rung, metrics: Path, seconds: float, corpus_tokens: int) -> Climb
             "tokenize.validation.fraction, or shorten pretrain.model.context_length"
         )
     batch = rung.settings.batch_tokens
-    step = statistics.median(batch / line["tokens_per_second"] for line in lines)
-    return Climbed(rung, lines[-1][unit], UNITS[unit], step, seconds, corpus_tokens)
-
-
-def speed_of(climbed: Sequence[Climbed]) -> tuple[Throughput, float]:
-    """How fast models of any size train, by the rungs, and how long a run takes besides (seconds).
-
-    The latter is the median over the rungs that shared no steps: starting, compiling, saving.
-    """
-    speed = fit_throughput(
-        [(each.rung.flops_per_token, each.seconds_per_token) for each in climbed]
+    return Climbed(
+        rung=rung,
+        step_seconds=statistics.median(batch / line["tokens_per_second"] for line in lines),
+        seconds=seconds,
+        loss=lines[-1][unit],
+        unit=UNITS[unit],
+        corpus_tokens=corpus_tokens,
     )
-    besides = [
-        each.seconds - each.rung.settings.steps * each.step_seconds
-        for each in climbed
-        if not each.rung.shared_steps
-    ]
-    return speed, max(0.0, statistics.median(besides))
-
-
-def is_enough(found: Sequence[Rung]) -> bool:
-    """Whether there are rungs enough for a law, and one to leave out."""
-    return len(found) > FEWEST and len({rung.parameters for rung in found}) >= FEWEST_SIZES
-
-
-def expected_seconds(climbed: Sequence[Climbed], coming: Rung) -> float:
-    """What the next rung is expected to take; 0 before the first, of which nothing is known."""
-    return coming.seconds(*speed_of(climbed)) if climbed else 0.0
-
-
-def seconds_until_enough(climbed: Sequence[Climbed], coming: Iterator[Rung]) -> float:
-    """What all rungs take that are needed for a law: those made, and the next ones as expected."""
-    together = sum(each.seconds for each in climbed)
-    found = [each.rung for each in climbed]
-    while not is_enough(found):
-        found.append(next(coming))
-        together += expected_seconds(climbed, found[-1])
-    return together

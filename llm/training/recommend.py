@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from llm.models.config import ModelSettings
 from llm.step import BadInput
 from llm.training.family import Family
-from llm.training.ladder import Climbed, speed_of
+from llm.training.ladder import Climbed, pace_of
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.scaling import (
     REPETITIONS_TO_E,
@@ -63,7 +63,7 @@ def recommend(
 ) -> Recommendation:
     """What to train in `seconds` on the machine of the rungs. Raises BadInput, ValueError."""
     law = fit([each.observation for each in climbed])
-    speed, start_up = speed_of(climbed)
+    pace = pace_of(climbed)
     corpus = climbed[0].corpus_tokens
     family = Family(settings.model, vocabulary)
     found = [
@@ -74,11 +74,13 @@ def recommend(
             epochs=tokens / corpus,
             loss=law.loss(parameters, effective_tokens(tokens, corpus)),
         )
-        for model, parameters, tokens in _affordable(settings, family, speed, seconds - start_up)
+        for model, parameters, tokens in _affordable(
+            settings, family, pace.speed, seconds - pace.start_up
+        )
     ]
     if not found:
         raise BadInput(
-            f"{seconds:,.0f} seconds are too few: a run takes {start_up:,.0f} beside the training, and "
+            f"{seconds:,.0f} seconds are too few: a run takes {pace.start_up:,.0f} beside the training, and "
             "the rest is not enough to show the smallest model one token a parameter"
         )
     at = [(each.parameters, effective_tokens(each.tokens, corpus)) for each in found]
@@ -91,8 +93,8 @@ def recommend(
         low=min(losses) - law.error,
         high=max(losses) + law.error,
         law=law,
-        speed=speed,
-        start_up=start_up,
+        speed=pace.speed,
+        start_up=pace.start_up,
         unit=climbed[0].unit,
         notes=tuple(_notes(found, best, law, climbed)),
     )

@@ -57,13 +57,16 @@ class Trial:
     steps: int
     processes: int
 
+    def seconds_per_step(self, values: PretrainSettings) -> float:
+        """How long a step of the run takes."""
+        return self.step_seconds * part_rows(values) / self.part_rows
+
     def seconds(self, values: PretrainSettings, done: int = 0) -> float:
         """How long a run takes of which `done` steps are done.
 
         Measuring the loss on the validation slice takes a third of training on it: the forward
         pass of three.
         """
-        step = self.step_seconds * part_rows(values) / self.part_rows
         steps: float = values.steps - done
         if values.validate_every:
             slice_steps = values.validation_tokens / values.batch_tokens / 3
@@ -71,7 +74,8 @@ class Trial:
         # The trunk's is written twice; the model is one of a checkpoint's buffers.
         writes = 1 + 1 / BUFFERS + sum(number > done for number in checkpoint_steps(values))
         checkpoints = self.checkpoint_seconds * writes
-        return self.start_seconds + step * steps + checkpoints + self.end_seconds
+        steps_seconds = self.seconds_per_step(values) * steps
+        return self.start_seconds + steps_seconds + checkpoints + self.end_seconds
 
 
 def trial_settings(values: PretrainSettings, machine: Machine) -> PretrainSettings:

@@ -21,7 +21,7 @@ from llm.training import pretrain as training
 from llm.training.ranks import Group
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally
-from tasks.takedown import purge
+from tasks.purge import purge
 from tasks.trunk import trunk_pointer
 
 POINTER = trunk_pointer("n")

@@ -1,6 +1,7 @@
 """What a plan tells of pretraining's costs, and when it tries the first steps for that."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from llm.training import trial
 from llm.training.launch import TrainingError
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.trial import Trial
-from tasks import costs
+from tasks import costs, trials
 from tasks.home import Home
 
 TRIAL = Trial(
@@ -106,6 +107,47 @@ def test_before_anything_is_made_the_recipe_tells_the_vocabulary(
     assert found is not None and found["vocabulary"] == 3000 and tried == [3000]
 
 
+def test_special_tokens_that_an_imported_tokenizer_is_to_get_are_counted(
+    home: Home, go: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, tried: list[int]
+) -> None:
+    [path] = home.folder.glob("store/artifacts/tokenizer/*/tokenizer.json")
+    overrides = (f"tokenizer.import={tmp_path}", "tokenizer.reserve=[chat, masking, spans]")
+    shutil.copy(path, tmp_path)
+    before = plan(home, *small, *overrides)
+    assert before is not None and before["vocabulary"] == 400 + 3 + 64
+    go(*overrides, only="tokenizer")
+    after = plan(home, *small, *overrides)
+    assert after is not None and after["vocabulary"] == before["vocabulary"]
+    assert tried == [467]
+
+
+def test_ids_are_counted_where_an_imported_tokenizer_leaves_some_out(
+    home: Home, go: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, tried: list[int]
+) -> None:
+    [path] = home.folder.glob("store/artifacts/tokenizer/*/tokenizer.json")
+    whole = json.loads(path.read_bytes())
+    ids = whole["model"]["vocab"]
+    ids[max(ids, key=ids.__getitem__)] = 450
+    (tmp_path / "tokenizer.json").write_text(json.dumps(whole))
+    overrides = (f"tokenizer.import={tmp_path}",)
+    for _ in range(2):  # before it is imported, and after
+        found = plan(home, *small, *overrides)
+        assert found is not None and found["vocabulary"] == 451
+        go(*overrides, only="tokenizer")
+    assert tried == [451]
+
+
+def test_a_model_to_start_from_keeps_the_embeddings_that_it_has_left_over(
+    home: Home, small: tuple[str, ...], tmp_path: Path, tried: list[int]
+) -> None:
+    [config] = home.folder.glob("store/artifacts/pretrain/*/model/config.json")
+    padded = shutil.copytree(config.parent, tmp_path / "padded")
+    fields = {**json.loads(config.read_bytes()), "vocab_size": 512}
+    (padded / "config.json").write_text(json.dumps(fields))
+    found = plan(home, *small, f"pretrain.init={padded}")
+    assert found is not None and found["vocabulary"] == 512 and tried == [512]
+
+
 def test_without_a_trial_time_is_unknown_and_memory_at_least_what_training_holds(
     home: Home, small: tuple[str, ...], tried: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,9 +180,9 @@ def test_a_failed_trial_leaves_the_rest_of_the_plan(
 
 
 def test_the_driver_tells_the_gpu_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costs, "GPUS", tmp_path)
-    assert costs.gpu_name() is None
+    monkeypatch.setattr(trials, "GPUS", tmp_path)
+    assert trials.gpu_name() is None
     (tmp_path / "0000:18:00.0").mkdir()
     text = "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 321\n"
     (tmp_path / "0000:18:00.0" / "information").write_text(text)
-    assert costs.gpu_name() == "NVIDIA H100 80GB HBM3"
+    assert trials.gpu_name() == "NVIDIA H100 80GB HBM3"

@@ -24,7 +24,8 @@ from llm.store import Store
 from llm.tokens.shards import Shard
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally
-from tasks.takedown import find, list_path, note_seen, purge
+from tasks.purge import purge
+from tasks.takedown import find, list_path, note_seen
 from tests.tasks.conftest import SMALL
 
 MARKER = "zxqj secret words of nobody else"

@@ -1,8 +1,9 @@
-"""The ladder: a family of models, rungs in the order of their cost, and what they recommend."""
+"""The ladder: a family of models, the order of the rungs and its plan, and what they recommend."""
 
 import itertools
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from llm.training.family import Family
 from llm.training.ladder import (
     TOKENS_PER_PARAMETER,
     Climbed,
+    Pace,
     Rung,
+    goes_on,
     is_enough,
+    pace_of,
+    plan,
     read,
     rungs,
-    seconds_until_enough,
-    speed_of,
 )
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.recommend import recommend
@@ -81,10 +84,9 @@ def some_rungs(settings: PretrainSettings, count: int) -> list[Rung]:
     return list(itertools.islice(rungs(settings, 2048), count))
 
 
-def test_rungs_cost_more_and_more_and_spread_over_sizes_and_lengths() -> None:
+def test_rungs_spread_over_sizes_and_lengths() -> None:
     settings = settings_of()
     found = some_rungs(settings, 30)
-    assert [rung.flops for rung in found] == sorted(rung.flops for rung in found)
     assert len({rung.label for rung in found}) == 30
     sizes = sorted({rung.parameters for rung in found})
     assert all(2 <= larger / smaller < 4 for smaller, larger in itertools.pairwise(sizes))
@@ -94,7 +96,32 @@ def test_rungs_cost_more_and_more_and_spread_over_sizes_and_lengths() -> None:
     assert [tokens / sizes[0] for tokens in lengths] == pytest.approx(
         list(TOKENS_PER_PARAMETER), rel=0.02
     )
-    assert is_enough(found[:9]) and not is_enough(found[:8])
+
+
+@pytest.mark.parametrize("name", ["one key head", "gpt2", "one head"])
+def test_the_rungs_that_a_law_needs_come_first_then_the_cheapest(name: str) -> None:
+    found = some_rungs(settings_of(name), 30)
+    needed, others = found[:6], found[6:]
+    assert is_enough(needed) and not is_enough(needed[:5])
+    sizes = sorted({rung.parameters for rung in needed})
+    lengths = {
+        size: sorted({rung.settings.tokens for rung in found if rung.parameters == size})
+        for size in sizes
+    }
+    met = [
+        (sizes.index(rung.parameters), lengths[rung.parameters].index(rung.settings.tokens))
+        for rung in needed
+    ]
+    assert met == [(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0)]
+    assert [rung.flops for rung in others] == sorted(rung.flops for rung in others)
+
+
+def test_no_rung_comes_before_the_shorter_one_that_it_goes_on_from() -> None:
+    last: dict[int, int] = {}
+    for rung in some_rungs(settings_of(), 40):
+        assert rung.settings.tokens > last.get(rung.parameters, 0)
+        assert (rung.parameters in last) == bool(rung.shared_steps)
+        last[rung.parameters] = rung.settings.tokens
 
 
 def test_a_rung_differs_from_the_recipe_in_size_length_and_warm_up_alone() -> None:
@@ -137,7 +164,16 @@ def climb(settings: PretrainSettings, count: int, corpus: int, start_up: float) 
         step = settings.batch_tokens * rung.flops_per_token / FLOPS_PER_SECOND
         seconds = start_up + (rung.settings.steps - rung.shared_steps) * step
         loss = CHINCHILLA.loss(rung.parameters, rung.settings.tokens)
-        climbed.append(Climbed(rung, loss, "nats", step, seconds, corpus))
+        climbed.append(
+            Climbed(
+                rung=rung,
+                step_seconds=step,
+                seconds=seconds,
+                loss=loss,
+                unit="nats",
+                corpus_tokens=corpus,
+            )
+        )
     return climbed
 
 
@@ -177,12 +213,61 @@ def test_too_little_time_for_any_size_is_refused() -> None:
         recommend(settings, 2048, climb(settings, 9, 10**12, 30.0), 30.001)
 
 
-def test_what_is_needed_for_a_law_is_foreseen() -> None:
+PACE = Pace(fit_throughput([(1e6, 1e-6), (2e6, 2e-6)]), start_up=10.0)
+
+
+def planned(settings: PretrainSettings, seconds: float) -> list[Rung]:
+    return [rung for rung, _ in plan(rungs(settings, 2048), PACE, seconds)]
+
+
+def test_a_budget_too_small_for_a_law_is_refused_with_one_that_would_do() -> None:
     settings = settings_of()
-    every = climb(settings, 9, 10**12, 10.0)
-    coming = iter(some_rungs(settings, 20)[1:])
-    needed = seconds_until_enough(every[:1], coming)
-    assert needed == pytest.approx(sum(each.seconds for each in every), rel=0.01)
+    with pytest.raises(BadInput, match="nothing was trained") as told:
+        planned(settings, 30.0)
+    [minutes] = re.findall(r"--budget ([\d.]+) or more", str(told.value))
+    assert planned(settings, 60 * float(minutes)) == some_rungs(settings, 6)
+    with pytest.raises(BadInput, match="nothing was trained"):
+        planned(settings, 60 * (float(minutes) - 0.1))
+
+
+def test_a_larger_budget_goes_on_where_a_smaller_one_ended() -> None:
+    settings = settings_of()
+    small, large = planned(settings, 200.0), planned(settings, 600.0)
+    assert 6 <= len(small) < len(large)
+    assert large[: len(small)] == small
+    assert large == some_rungs(settings, len(large))
+    [following] = some_rungs(settings, len(large) + 1)[len(large) :]
+    together = sum(PACE.seconds(rung) for rung in large)
+    assert together <= 600.0 < together + PACE.seconds(following)
+
+
+def test_rungs_that_are_made_cost_what_they_took_and_are_never_refused() -> None:
+    settings = settings_of()
+    made = climb(settings, 7, 10**12, 100.0)
+    assert plan(rungs(settings, 2048), PACE, 60.0, made) == [
+        (each.rung, each.seconds) for each in made
+    ]
+    [following] = some_rungs(settings, 8)[7:]
+    enough = sum(each.seconds for each in made) + PACE.seconds(following)
+    longer = plan(rungs(settings, 2048), PACE, enough + 0.1, made)
+    assert longer[7:] == [(following, PACE.seconds(following))]
+
+
+def test_a_climb_goes_on_while_a_law_needs_it_or_the_next_rung_fits() -> None:
+    made = climb(settings_of(), 8, 10**12, 100.0)
+    assert goes_on(made[:5], made[5].rung, 0.0)
+    together = sum(each.seconds for each in made[:7])
+    assert goes_on(made[:6], made[6].rung, together + 0.1)
+    assert not goes_on(made[:6], made[6].rung, together - 0.1)
+
+
+def test_the_pace_is_that_of_the_runs_and_what_rungs_share_is_not_paid_twice() -> None:
+    climbed = climb(settings_of(), 9, 10**12, 10.0)
+    pace = pace_of([climbed[0], climbed[5]])  # the smallest and the largest size
+    assert climbed[5].rung.parameters == max(each.rung.parameters for each in climbed)
+    assert [pace.seconds(each.rung) for each in climbed] == pytest.approx(
+        [each.seconds for each in climbed]
+    )
 
 
 def test_figures_are_read_from_the_metrics_of_a_rung(tmp_path: Path) -> None:
@@ -199,6 +284,5 @@ def test_figures_are_read_from_the_metrics_of_a_rung(tmp_path: Path) -> None:
     found = read(rung, path, 60.0, 10**6)
     assert (found.loss, found.unit) == (1.5, "bits per byte")
     assert found.seconds_per_token == pytest.approx(1e-3)
-    _, besides = speed_of([found])
-    assert besides == pytest.approx(max(0.0, 60.0 - rung.settings.tokens * 1e-3))
+    assert pace_of([found]).start_up == pytest.approx(max(0.0, 60.0 - rung.settings.tokens * 1e-3))
     assert math.isfinite(found.observation.tokens)
