@@ -16,13 +16,17 @@ from llm.models import kernels
 
 def activate(x: Tensor, kind: str) -> Tensor:
     """The activation of a feed-forward layer without a gate, and of BERT's head (swiglu's: GELU)."""
-    kind = kind if kind in ("relu2", "gelu_tanh") else "gelu"
     if kernels.usable(x):
-        y: Tensor = _Activation.apply(x, kind)
+        y: Tensor = _Activation.apply(x, kernel_of(kind))
         return y
     if kind == "relu2":
         return F.relu(x).square()
     return F.gelu(x, approximate="tanh" if kind == "gelu_tanh" else "none")
+
+
+def kernel_of(kind: str) -> str:
+    """The name of the kernel of `activate`."""
+    return kind if kind in ("relu2", "gelu_tanh") else "gelu"
 
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
@@ -35,46 +39,35 @@ def swiglu(gate: Tensor, up: Tensor) -> Tensor:
 
 class _Activation(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kind: str) -> Tensor:
-        from llm.models.kernels import activations, calls
+    def forward(ctx: Any, x: Tensor, name: str) -> Tensor:
+        from llm.models.kernels import operations
 
-        x = x.contiguous()
-        y, slope = torch.empty_like(x), torch.empty_like(x)
-        sweep = getattr(activations, kind)
-        sweep(*map(calls.address, (x, y, slope)), x.numel(), calls.kind(x))
+        y, slope = operations.activate(x.contiguous(), name)
         ctx.save_for_backward(slope)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _times(ctx.saved_tensors[0], gradient.contiguous()), None
+        from llm.models.kernels import operations
+
+        return operations.times(ctx.saved_tensors[0], gradient.contiguous()), None
 
 
 class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        from llm.models.kernels import activations, calls
+        from llm.models.kernels import operations
 
-        gate, up = gate.contiguous(), up.contiguous()
-        y, gate_slope, up_slope = (torch.empty_like(gate) for _ in range(3))
-        tensors = gate, up, y, gate_slope, up_slope
-        activations.swiglu(*map(calls.address, tensors), gate.numel(), calls.kind(gate))
+        y, gate_slope, up_slope = operations.swiglu(gate.contiguous(), up.contiguous())
         ctx.save_for_backward(gate_slope, up_slope)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        gate_slope, up_slope = ctx.saved_tensors
+        from llm.models.kernels import operations
+
         gradient = gradient.contiguous()
-        return _times(gate_slope, gradient), _times(up_slope, gradient)
-
-
-def _times(slope: Tensor, gradient: Tensor) -> Tensor:
-    from llm.models.kernels import activations, calls
-
-    product = torch.empty_like(slope)
-    tensors = slope, gradient, product
-    activations.times(*map(calls.address, tensors), slope.numel(), calls.kind(slope))
-    return product
+        gate_slope, up_slope = (operations.times(one, gradient) for one in ctx.saved_tensors)
+        return gate_slope, up_slope

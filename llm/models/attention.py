@@ -4,10 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llm.models import kernels
 from llm.models.block_attention import LONGEST, block_attention
 from llm.models.config import ModelConfig
-from llm.models.head_attention import Heads, head_attention
 from llm.models.layers import Dropout, Linear, project
 from llm.models.mask import Mask
 from llm.models.norms import RMSNorm
@@ -48,7 +46,7 @@ def attend(
     that sees no key gets zeros. soft_cap: scores s become cap * tanh(s / cap) (Gemma 2, arXiv
     2408.00118). dropout: the share of weights that is zeroed.
     """
-    if _is_short(queries, mask, soft_cap, dropout):
+    if is_short(queries, mask, soft_cap, dropout):
         return block_attention(queries, keys, values)
     if soft_cap is None:
         seen = F.scaled_dot_product_attention(
@@ -65,7 +63,7 @@ def attend(
     return seen if mask.sees_any is None else seen * mask.sees_any
 
 
-def _is_short(x: Tensor, mask: Mask, soft_cap: float | None, dropout: float) -> bool:
+def is_short(x: Tensor, mask: Mask, soft_cap: float | None, dropout: float) -> bool:
     """Whether attention is made block by block: x (..., T, width) on a CPU, nothing but causal."""
     return mask.causal and not (soft_cap or dropout or x.is_cuda) and x.shape[-2] <= LONGEST
 
@@ -116,12 +114,6 @@ class Attention(nn.Module):
         rotary (2, T, D/2): the angles of the positions; None for a model that does not turn.
         """
         packed = project(x, (self.query, self.key, self.value))
-        share = self.dropout.active_share
-        norms, epsilon = self._norms()
-        short = cache is None and _is_short(x, mask, self.soft_cap, share)
-        if short and kernels.usable(packed, *norms):
-            heads = Heads(self.heads, self.kv_heads)
-            return self.output(head_attention(packed, heads, rotary, norms, epsilon))
         sizes = self.heads, self.kv_heads, self.kv_heads
         q, k, v = packed.unflatten(-1, (-1, self.head_dim)).split(sizes, dim=2)  # (B, T, H, D) each
         if self.query_norm is not None and self.key_norm is not None:
@@ -133,13 +125,7 @@ class Attention(nn.Module):
         v = v.transpose(1, 2)  # (B, H, T, D)
         if cache is not None:
             k, v = cache.extend(start, k, v)
-        return self._output(attend(q, k, v, mask, self.soft_cap, share))
-
-    def _norms(self) -> tuple[tuple[Tensor | None, Tensor | None], float]:
-        """The weights of queries' and keys' norms, where there are some, and their epsilon."""
-        if self.query_norm is None or self.key_norm is None:
-            return (None, None), 0.0
-        return (self.query_norm.weight, self.key_norm.weight), self.query_norm.epsilon
+        return self._output(attend(q, k, v, mask, self.soft_cap, self.dropout.active_share))
 
     def cross(self, x: Tensor, mask: Mask, keys: Tensor, values: Tensor) -> Tensor:
         """x (B, T, d_model) looks at a source's `keys_values` → (B, T, d_model)."""

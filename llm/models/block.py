@@ -1,11 +1,13 @@
 """One layer of a transformer: attention, a look at the source where there is one, feed-forward."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
+from llm.models import kernels
 from llm.models.activations import activate, swiglu
-from llm.models.attention import Attention, LayerCache
+from llm.models.attention import Attention, LayerCache, is_short
 from llm.models.config import ModelConfig
 from llm.models.layers import Dropout, Linear
 from llm.models.mask import Mask
@@ -68,6 +70,10 @@ class Block(nn.Module):
         start: int = 0,
     ) -> Tensor:
         """x (B, T, d_model) at positions `start` on → the same shape."""
+        if source is None and cache is None and self._can_be_fused(x, mask):
+            from llm.models.fused_block import fused_block
+
+            return fused_block(x, self._parts(), rotary)
         new = self.attention(self._before(x, self.attention_norm), mask, rotary, cache, start)
         x = self._after(x, new, self.attention_norm)
         if self.cross_norm is not None and source is not None:
@@ -75,6 +81,17 @@ class Block(nn.Module):
             x = self._after(x, new, self.cross_norm)
         new = self.feed_forward(self._before(x, self.feed_forward_norm))
         return self._after(x, new, self.feed_forward_norm)
+
+    def _can_be_fused(self, x: Tensor, mask: Mask) -> bool:
+        """Whether the layer may be one function: see `fused_block`."""
+        share = self.dropout.active_share
+        short = self.pre and is_short(x, mask, self.attention.soft_cap, share)
+        return short and kernels.usable(x, *self.parameters())
+
+    def _parts(self) -> Any:
+        from llm.models.fused_block import parts_of
+
+        return parts_of(self)
 
     def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
         normal: Tensor = norm(x) if self.pre else x

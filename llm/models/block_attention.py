@@ -11,6 +11,7 @@ Shapes below: K key and value heads, N = B * K independent products, G = H / K q
 b = BLOCK.
 """
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -25,8 +26,7 @@ LONGEST = 512  # tokens; beyond, memory for the weights grows too much and flash
 def block_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """softmax(Q K^T / sqrt(D)) V with a causal mask.
 
-    queries (B, H, T, D), keys and values (B, K, T, D) with K a divisor of H → (B, H, T, D), which
-    lies in memory as (B, T, H, D).
+    queries (B, H, T, D), keys and values (B, K, T, D) with K a divisor of H → (B, H, T, D).
     """
     out: Tensor = _BlockAttention.apply(queries, keys, values)
     return out
@@ -38,56 +38,71 @@ class _BlockAttention(torch.autograd.Function):
         # Queries have to be copied so that heads lie apart: here the scale costs nothing.
         q = torch.mul(queries, queries.shape[-1] ** -0.5, out=queries.new_empty(queries.shape))
         k, v = keys.contiguous(), values.contiguous()
-        out, weights = attend_in_blocks(q, k, v, fused=False)
+        out, weights = attend_in_blocks(q, k, v, _softmax)
         ctx.save_for_backward(q, k, v, *weights)
-        return out.transpose(1, 2)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v, *weights = ctx.saved_tensors
-        slopes = slopes_in_blocks(slope.contiguous(), q, k, v, weights, fused=False)
+        slopes = slopes_in_blocks(slope.contiguous(), q, k, v, weights, _softmax_slopes)
         grad_q, grad_k, grad_v = slopes
         return grad_q.mul_(q.shape[-1] ** -0.5), grad_k, grad_v  # k's has the scale from q
 
 
-def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, fused: bool) -> tuple[Tensor, list[Tensor]]:
-    """What scaled queries see, as (B, T, H, D), and the softmax's weights, block after block.
+def attend_in_blocks(
+    q: Tensor, k: Tensor, v: Tensor, softmax: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, list[Tensor]]:
+    """What scaled queries see, (B, H, T, D), and the softmax's weights, block after block.
 
-    q (B, H, T, D), k and v (B, K, T, D), each in one piece. fused: softmax is a kernel's.
+    q (B, H, T, D), k and v (B, K, T, D), each in one piece. softmax(scores, mask): of scores (N, G*b,
+    stop), to whose last b keys' the mask (b, b) is added.
     """
-    batch, heads, length, width = q.shape
+    _, heads, length, width = q.shape
     groups = heads // k.shape[1]
-    q, k, v = q.view(-1, groups, length, width), k.flatten(0, 1), v.flatten(0, 1)
-    out = q.new_empty(batch, length, heads, width)
-    by_group = out.unflatten(2, (-1, groups)).permute(0, 2, 3, 1, 4)  # (B, K, G, T, D)
-    weights = []
+    rows, k, v = q.view(-1, groups, length, width), k.flatten(0, 1), v.flatten(0, 1)
+    if length <= BLOCK:
+        weight = softmax(torch.bmm(rows.flatten(1, 2), k.transpose(1, 2)), _mask(length))
+        return torch.bmm(weight, v).view(q.shape), [weight]
+    out, weights = torch.empty_like(rows), []
     for span in _blocks(length):
         seen = slice(0, span.stop)
-        scores = torch.bmm(_rows(q, span), k[:, seen].transpose(1, 2))
-        weight = _softmax(scores, _size(span), groups, fused)  # (N, G*b, stop)
+        scores = torch.bmm(_rows(rows, span), k[:, seen].transpose(1, 2))
+        weight = softmax(scores, _mask(_size(span)))  # (N, G*b, stop)
         new = torch.bmm(weight, v[:, seen])  # (N, G*b, D)
-        by_group[:, :, :, span] = new.view(batch, -1, groups, _size(span), width)
+        out[:, :, span] = new.view(-1, groups, _size(span), width)
         weights.append(weight)
-    return out, weights
+    return out.view(q.shape), weights
 
 
 def slopes_in_blocks(
-    slope: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: list[Tensor], fused: bool
+    slope: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    weights: Sequence[Tensor],
+    softmax_slopes: Callable[[Tensor, Tensor], Tensor],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What the loss changes by with scaled queries, keys and values, from slope (B, H, T, D)."""
+    """What the loss changes by with scaled queries, keys and values, from slope (B, H, T, D).
+
+    softmax_slopes(weights, slopes): from d loss / d weights to d loss / d scores, may be in place.
+    """
     shape = q.shape
     groups, length, width = shape[1] // k.shape[1], *shape[2:]
-    q, slope = (x.view(-1, groups, length, width) for x in (q, slope))
+    q, slope = q.view(-1, groups, length, width), slope.view(-1, groups, length, width)
     grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
     k, v, key_slope, value_slope = (x.flatten(0, 1) for x in (k, v, grad_k, grad_v))
     # The last block comes first: it sees all keys, so its products are where the sums begin.
     for span, weight in zip(reversed(_blocks(length)), reversed(weights), strict=True):
         seen = slice(0, span.stop)
         below = _rows(slope, span)  # (N, G*b, D)
-        scores = torch.bmm(below, v[:, seen].transpose(1, 2))
-        scores = _softmax_slopes(weight, scores, fused)
-        grad_q[:, :, span] = torch.bmm(scores, k[:, seen]).view(-1, groups, _size(span), width)
+        scores = softmax_slopes(weight, torch.bmm(below, v[:, seen].transpose(1, 2)))
+        if length <= BLOCK:
+            torch.bmm(scores, k, out=grad_q.view(len(k), -1, width))
+        else:
+            new = torch.bmm(scores, k[:, seen])
+            grad_q[:, :, span] = new.view(-1, groups, _size(span), width)
         if span.stop == length:
             torch.bmm(weight.transpose(1, 2), below, out=value_slope)
             torch.bmm(scores.transpose(1, 2), _rows(q, span), out=key_slope)
@@ -97,31 +112,15 @@ def slopes_in_blocks(
     return grad_q.view(shape), grad_k, grad_v
 
 
-def _softmax(scores: Tensor, block: int, groups: int, fused: bool) -> Tensor:
-    """The weights of a block's queries, from scores (N, G*b, stop), whose last b keys are the block's."""
-    mask = _mask(block)
-    if fused:
-        from llm.models.kernels.attention import masked_softmax
-        from llm.models.kernels.calls import address, kind
-
-        masked_softmax(address(scores), address(mask), len(scores), scores.shape[1], block,
-                       scores.shape[2], kind(scores))  # fmt: skip
-        return scores
-    scores[:, :, -block:].unflatten(1, (groups, block)).add_(mask)
+def _softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    block = len(mask)
+    scores[:, :, -block:].unflatten(1, (-1, block)).add_(mask)
     return torch.softmax(scores, dim=-1)
 
 
-def _softmax_slopes(weight: Tensor, slope: Tensor, fused: bool) -> Tensor:
-    """From d loss / d weight to d loss / d score, in place: both (N, G*b, stop)."""
-    if fused:
-        from llm.models.kernels.attention import softmax_slopes
-        from llm.models.kernels.calls import address, kind
-
-        rows, keys = slope.shape[0] * slope.shape[1], slope.shape[2]
-        softmax_slopes(address(weight), address(slope), rows, keys, kind(slope))
-        return slope
-    shift = (weight * slope).sum(-1, keepdim=True)
-    return slope.sub_(shift).mul_(weight)
+def _softmax_slopes(weights: Tensor, slopes: Tensor) -> Tensor:
+    shift = (weights * slopes).sum(-1, keepdim=True)
+    return slopes.sub_(shift).mul_(weights)
 
 
 def _blocks(length: int) -> list[slice]:

@@ -38,20 +38,37 @@ def project(x: Tensor, layers: Sequence[Linear]) -> Tensor:
     if x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
         y: Tensor = _Projection.apply(x, len(weights), *weights, *biases)
         return y
-    bias = _side_by_side(biases, x.dtype) if biases else None
-    return F.linear(x, _side_by_side(weights, x.dtype), bias)
+    bias = side_by_side(biases, x.dtype) if biases else None
+    return F.linear(x, side_by_side(weights, x.dtype), bias)
 
 
-def _side_by_side(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+def side_by_side(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Some layers' weights or biases as one, cast."""
     if len(parts) == 1:
         return parts[0].to(dtype)
     return torch.cat([part.to(dtype) for part in parts])
 
 
-def _shared_out(parameters: Sequence[Tensor], made: Tensor) -> list[Tensor | None]:
+def share_out(parameters: Sequence[Tensor], made: Tensor) -> list[Tensor | None]:
     """Deal with the gradients of parameters that lie side by side; what autograd is given for each."""
     parts = made.split([len(one) for one in parameters])
     return [collect(one, part) for one, part in zip(parameters, parts, strict=True)]
+
+
+def learn(
+    weights: Sequence[Tensor], biases: Sequence[Tensor], slope: Tensor, x: Tensor
+) -> list[Tensor | None]:
+    """Deal with the gradients of layers side by side, from slope (rows, outputs) and x (rows, inputs).
+
+    What autograd is given for each of the weights, and then for each of the biases.
+    """
+    if len(weights) == 1:
+        made = [collect_product(weights[0], slope.T, x)]
+    else:
+        made = share_out(weights, slope.T @ x)
+    if biases:
+        made += share_out(biases, slope.sum(0, dtype=torch.float32))
+    return made
 
 
 class _Projection(torch.autograd.Function):
@@ -60,11 +77,11 @@ class _Projection(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, count: int, *parameters: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])
-        weight = _side_by_side(parameters[:count], x.dtype)
+        weight = side_by_side(parameters[:count], x.dtype)
         ctx.save_for_backward(flat, weight)
         ctx.parameters, ctx.count, ctx.shape = parameters, count, x.shape
         if len(parameters) > count:
-            bias = _side_by_side(parameters[count:], x.dtype)
+            bias = side_by_side(parameters[count:], x.dtype)
             y = torch.addmm(bias, flat, weight.T)
         else:
             y = flat @ weight.T
@@ -76,11 +93,7 @@ class _Projection(torch.autograd.Function):
         flat, weight = ctx.saved_tensors
         slope = slope.reshape(-1, len(weight))
         weights, biases = ctx.parameters[: ctx.count], ctx.parameters[ctx.count :]
-        made = [collect_product(weights[0], slope.T, flat)] if len(weights) == 1 else []
-        if len(weights) > 1:
-            made += _shared_out(weights, slope.T @ flat)
-        if biases:
-            made += _shared_out(biases, slope.sum(0, dtype=torch.float32))
+        made = learn(weights, biases, slope, flat)
         grad_x = (slope @ weight).view(ctx.shape) if ctx.needs_input_grad[0] else None
         return grad_x, None, *made
 

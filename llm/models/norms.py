@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -10,7 +9,6 @@ from torch.nn import functional as F
 
 from llm.models import kernels
 from llm.models.config import ModelConfig
-from llm.models.gradients import place_for
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
@@ -34,7 +32,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if kernels.usable(x, self.weight, self.bias):
-            y: Tensor = _LayerNorm.apply(x, self.weight, self.bias, self.epsilon)
+            y: Tensor = _Norm.apply(x, self.weight, self.bias, self.epsilon, True)
             return y
         weight: Tensor = self.weight
         bias: Tensor | None = self.bias
@@ -59,7 +57,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if kernels.usable(x, self.weight):
-            y: Tensor = _RMSNorm.apply(x, self.weight, self.epsilon)
+            y: Tensor = _Norm.apply(x, self.weight, None, self.epsilon, False)
             return y
         if x.is_cuda:  # where PyTorch has it in one kernel
             return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.epsilon)
@@ -68,72 +66,25 @@ class RMSNorm(nn.Module):
         return (wide * scale * self.weight).to(x.dtype)
 
 
-class _LayerNorm(torch.autograd.Function):
+class _Norm(torch.autograd.Function):
+    """Either norm, by kernels."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
-        from llm.models.kernels.calls import address, kind
-        from llm.models.kernels.norms import layer_norm
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float, centred: bool
+    ) -> Tensor:
+        from llm.models.kernels import operations
 
         x = x.contiguous()
-        rows, width = x.numel() // x.shape[-1], x.shape[-1]
-        y = torch.empty_like(x)
-        means, scales = x.new_empty((2, rows), dtype=torch.float32)
-        shift = 0 if bias is None else address(bias)
-        layer_norm(
-            address(x), address(weight), shift, address(y), address(means), address(scales),
-            rows, width, np.float32(epsilon), bias is not None, kind(x),
-        )  # fmt: skip
-        ctx.save_for_backward(x, means, scales)
-        ctx.weight, ctx.bias = weight, bias
+        ctx.norm = operations.Norm(weight, bias, epsilon, centred)
+        y, statistics = operations.norm(x, ctx.norm)
+        ctx.save_for_backward(x, statistics)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        from llm.models.kernels.calls import address, kind
-        from llm.models.kernels.norms import layer_norm_slopes
+        from llm.models.kernels import operations
 
-        x, means, scales = ctx.saved_tensors
-        slope, grad_x = slope.contiguous(), torch.empty_like(x)
-        weight, bias = ctx.weight, ctx.bias
-        total, grad_weight = place_for(weight)
-        shift, grad_bias = (None, None) if bias is None else place_for(bias)
-        layer_norm_slopes(
-            address(slope), address(x), address(weight), address(means), address(scales),
-            address(grad_x), address(total), 0 if shift is None else address(shift),
-            len(scales), x.shape[-1], bias is not None, kind(x),
-        )  # fmt: skip
-        return grad_x, grad_weight, grad_bias, None
-
-
-class _RMSNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        from llm.models.kernels.calls import address, kind
-        from llm.models.kernels.norms import rms_norm
-
-        x = x.contiguous()
-        rows, width = x.numel() // x.shape[-1], x.shape[-1]
-        y, scales = torch.empty_like(x), x.new_empty(rows, dtype=torch.float32)
-        rms_norm(
-            address(x), address(weight), address(y), address(scales),
-            rows, width, np.float32(epsilon), kind(x),
-        )  # fmt: skip
-        ctx.save_for_backward(x, scales)
-        ctx.weight = weight
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        from llm.models.kernels.calls import address, kind
-        from llm.models.kernels.norms import rms_norm_slopes
-
-        x, scales = ctx.saved_tensors
-        slope, grad_x = slope.contiguous(), torch.empty_like(x)
-        total, grad_weight = place_for(ctx.weight)
-        rms_norm_slopes(
-            address(slope), address(x), address(ctx.weight), address(scales), address(grad_x),
-            address(total), len(scales), x.shape[-1], kind(x),
-        )  # fmt: skip
-        return grad_x, grad_weight, None
+        x, statistics = ctx.saved_tensors
+        return *operations.norm_slopes(slope.contiguous(), x, ctx.norm, statistics), None, None

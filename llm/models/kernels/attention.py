@@ -10,6 +10,7 @@ products want each head's positions one after the other, (B, heads, T, D).
 import numpy as np
 from numba import carray
 
+from llm.compiled import inner
 from llm.models.kernels.numbers import (
     LEAST,
     ONE,
@@ -26,90 +27,143 @@ from llm.models.kernels.numbers import (
 
 
 @sweep
-def part_heads(
-    packed, parted, rotary, weight, scales, batch, length, before, heads, all_heads, width,
-    factor, epsilon, turned, normed, like,
-):  # fmt: skip
-    """Heads `before` to `before + heads` of packed (B, T, all_heads, D) → parted (B, heads, T, D).
-
-    Each row is normalised (RMSNorm, weight (D,), scales (B, T, heads) kept) where normed, turned by the
-    angles of its position (rotary (2, T, D/2): cos, sin) where turned, and multiplied by factor.
-    """
-    packed = carray(pointer(packed, like), (batch, length, all_heads, width))
-    parted = carray(pointer(parted, like), (batch, heads, length, width))
-    half = width // 2
-    rotary = carray(pointer(rotary, ZERO), (2, length, half))
-    weight = carray(pointer(weight, ZERO), width)
-    scales = carray(pointer(scales, ZERO), (batch, length, heads))
-    row = np.empty(width, np.float32)
-    second = row[half:]  # sliced: numba looks whether an index that was added to is negative
+def transpose(x, y, batch, rows, columns, width, like):
+    """y = x with two dimensions exchanged: (batch, rows, columns, width) → (batch, columns, rows, width)."""
+    x = carray(pointer(x, like), (batch, rows, columns, width))
+    y = carray(pointer(y, like), (batch, columns, rows, width))
     for b in range(batch):
-        for h in range(heads):
-            for t in range(length):
-                source, target = packed[b, t, before + h], parted[b, h, t]
-                for j in range(width):
-                    row[j] = wide(source[j]) * factor
-                if normed:
-                    squares = ZERO
-                    for j in range(width):
-                        squares += wide(source[j]) * wide(source[j])
-                    scale = ONE / np.sqrt(squares / np.float32(width) + epsilon)
-                    scales[b, t, h] = scale
-                    for j in range(width):
-                        row[j] *= scale * weight[j]
-                if turned:
-                    cos, sin, upper = rotary[0, t], rotary[1, t], target[half:]
-                    for j in range(half):
-                        target[j] = narrow(row[j] * cos[j] - second[j] * sin[j], like)
-                        upper[j] = narrow(second[j] * cos[j] + row[j] * sin[j], like)
-                else:
-                    for j in range(width):
-                        target[j] = narrow(row[j], like)
+        for i in range(rows):
+            for j in range(columns):
+                source, target = x[b, i, j], y[b, j, i]
+                for k in range(width):
+                    target[k] = source[k]
 
 
 @sweep
-def join_slopes(
-    parted, packed, source, rotary, weight, scales, grad_weight, batch, length, before, heads,
-    all_heads, width, factor, turned, normed, like,
+def part_heads(
+    packed, queries, keys, values, rotary, query_weight, key_weight, scales, batch, length, heads,
+    kv_heads, width, factor, epsilon, turned, normed, like,
 ):  # fmt: skip
-    """The way back of `part_heads`: slopes parted (B, heads, T, D) → packed (B, T, all_heads, D).
+    """packed (B, T, H + 2 K, D) → queries (B, H, T, D), keys and values (B, K, T, D).
 
-    source: what was parted, (B, T, all_heads, D); what the weight changes by is added to grad_weight.
+    Queries and keys are normalised (RMSNorm; weights (D,); scales (B, T, H + K) are kept) where normed,
+    and turned by the angles of their position (rotary (2, T, D/2): cos, sin) where turned; queries are
+    multiplied by factor.
     """
-    parted = carray(pointer(parted, like), (batch, heads, length, width))
-    packed = carray(pointer(packed, like), (batch, length, all_heads, width))
-    source = carray(pointer(source, like), (batch, length, all_heads, width))
-    half = width // 2
-    rotary = carray(pointer(rotary, ZERO), (2, length, half))
-    weight = carray(pointer(weight, ZERO), width)
-    scales = carray(pointer(scales, ZERO), (batch, length, heads))
-    grad_weight = carray(pointer(grad_weight, ZERO), width)
+    packed = carray(pointer(packed, like), (batch, length, heads + 2 * kv_heads, width))
+    queries = carray(pointer(queries, like), (batch, heads, length, width))
+    keys = carray(pointer(keys, like), (batch, kv_heads, length, width))
+    values = carray(pointer(values, like), (batch, kv_heads, length, width))
+    rotary = carray(pointer(rotary, ZERO), (2, length, width // 2))
+    query_weight = carray(pointer(query_weight, ZERO), width)
+    key_weight = carray(pointer(key_weight, ZERO), width)
+    scales = carray(pointer(scales, ZERO), (batch, length, heads + kv_heads))
     row = np.empty(width, np.float32)
-    second = row[half:]  # sliced: numba looks whether an index that was added to is negative
     for b in range(batch):
-        for h in range(heads):
-            for t in range(length):
-                slope, target = parted[b, h, t], packed[b, t, before + h]
-                if turned:
-                    cos, sin, upper = rotary[0, t], rotary[1, t], slope[half:]
-                    for j in range(half):
-                        row[j] = (wide(slope[j]) * cos[j] + wide(upper[j]) * sin[j]) * factor
-                        second[j] = (wide(upper[j]) * cos[j] - wide(slope[j]) * sin[j]) * factor
-                else:
-                    for j in range(width):
-                        row[j] = wide(slope[j]) * factor
+        for t in range(length):
+            cos, sin = rotary[0, t], rotary[1, t]
+            for h in range(heads + kv_heads):
+                source = packed[b, t, h]
+                queried = h < heads
+                target = queries[b, h, t] if queried else keys[b, h - heads, t]
+                for j in range(width):
+                    row[j] = wide(source[j])
                 if normed:
-                    x, scale = source[b, t, before + h], scales[b, t, h]
+                    weight = query_weight if queried else key_weight
+                    scales[b, t, h] = normalise(row, weight, epsilon)
+                if turned:
+                    turn(row, cos, sin)
+                last = factor if queried else ONE
+                for j in range(width):
+                    target[j] = narrow(row[j] * last, like)
+            for h in range(kv_heads):
+                source, target = packed[b, t, heads + kv_heads + h], values[b, h, t]
+                for j in range(width):
+                    target[j] = source[j]
+
+
+@inner
+def normalise(row, weight, epsilon):
+    """RMSNorm of a row, in place; its scale."""
+    squares = ZERO
+    for j in range(len(row)):
+        squares += row[j] * row[j]
+    scale = ONE / np.sqrt(squares / np.float32(len(row)) + epsilon)
+    for j in range(len(row)):
+        row[j] *= scale * weight[j]
+    return scale
+
+
+@inner
+def turn(row, cos, sin):
+    """Turn a row by angles, its first half with its second."""
+    second = row[len(cos) :]  # sliced: numba looks whether an index that was added to is negative
+    for j in range(len(cos)):
+        real, imaginary = row[j], second[j]
+        row[j] = real * cos[j] - imaginary * sin[j]
+        second[j] = imaginary * cos[j] + real * sin[j]
+
+
+@inner
+def turn_back(row, cos, sin):
+    second = row[len(cos) :]
+    for j in range(len(cos)):
+        real, imaginary = row[j], second[j]
+        row[j] = real * cos[j] + imaginary * sin[j]
+        second[j] = imaginary * cos[j] - real * sin[j]
+
+
+@sweep
+def join_heads(
+    queries, keys, values, packed, source, rotary, query_weight, key_weight, scales, query_sum,
+    key_sum, batch, length, heads, kv_heads, width, factor, turned, normed, like,
+):  # fmt: skip
+    """The way back of `part_heads`, for slopes: what it was given changes by, into packed.
+
+    source: what was parted. What the weights change by is added to query_sum and key_sum (D,).
+    """
+    packed = carray(pointer(packed, like), (batch, length, heads + 2 * kv_heads, width))
+    source = carray(pointer(source, like), (batch, length, heads + 2 * kv_heads, width))
+    queries = carray(pointer(queries, like), (batch, heads, length, width))
+    keys = carray(pointer(keys, like), (batch, kv_heads, length, width))
+    values = carray(pointer(values, like), (batch, kv_heads, length, width))
+    rotary = carray(pointer(rotary, ZERO), (2, length, width // 2))
+    query_weight = carray(pointer(query_weight, ZERO), width)
+    key_weight = carray(pointer(key_weight, ZERO), width)
+    query_sum = carray(pointer(query_sum, ZERO), width)
+    key_sum = carray(pointer(key_sum, ZERO), width)
+    scales = carray(pointer(scales, ZERO), (batch, length, heads + kv_heads))
+    row = np.empty(width, np.float32)
+    for b in range(batch):
+        for t in range(length):
+            cos, sin = rotary[0, t], rotary[1, t]
+            for h in range(heads + kv_heads):
+                target = packed[b, t, h]
+                queried = h < heads
+                slope = queries[b, h, t] if queried else keys[b, h - heads, t]
+                last = factor if queried else ONE
+                for j in range(width):
+                    row[j] = wide(slope[j]) * last
+                if turned:
+                    turn_back(row, cos, sin)
+                if normed:
+                    weight = query_weight if queried else key_weight
+                    total = query_sum if queried else key_sum
+                    x, scale = source[b, t, h], scales[b, t, h]
                     mean = ZERO
                     for j in range(width):
                         product = row[j] * wide(x[j]) * scale
-                        grad_weight[j] += product
+                        total[j] += product
                         mean += product * weight[j]
                     mean /= np.float32(width)
                     for j in range(width):
                         row[j] = scale * (row[j] * weight[j] - wide(x[j]) * scale * mean)
                 for j in range(width):
                     target[j] = narrow(row[j], like)
+            for h in range(kv_heads):
+                target, slope = packed[b, t, heads + kv_heads + h], values[b, h, t]
+                for j in range(width):
+                    target[j] = slope[j]
 
 
 @sweep

@@ -29,14 +29,19 @@ def rms_norm(x, weight, y, scales, rows, width, epsilon, like):
 
 
 @sweep
-def rms_norm_slopes(slope, x, weight, scales, grad_x, grad_weight, rows, width, like):
+def rms_norm_slopes(slope, x, weight, scales, base, grad_x, grad_weight, rows, width, based, like):
     """From slope, d loss / d y, to grad_x, and what is added to grad_weight (width,) float32.
+
+    base (rows, width) is added to grad_x, where based: the slope of the residual stream.
 
     With n = x * scale: d weight = sum(slope * n), and d x = scale * (slope * weight - n * mean(slope
     * weight * n)).
     """
     slope, x = carray(pointer(slope, like), (rows, width)), carray(pointer(x, like), (rows, width))
-    grad_x = carray(pointer(grad_x, like), (rows, width))
+    grad_x, base = (
+        carray(pointer(grad_x, like), (rows, width)),
+        carray(pointer(base, like), (rows, width)),
+    )
     weight, scales = carray(pointer(weight, ZERO), width), carray(pointer(scales, ZERO), rows)
     grad_weight = carray(pointer(grad_weight, ZERO), width)
     for i in range(rows):
@@ -49,7 +54,8 @@ def rms_norm_slopes(slope, x, weight, scales, grad_x, grad_weight, rows, width, 
         mean /= np.float32(width)
         for j in range(width):
             change = wide(slope[i, j]) * weight[j] - wide(x[i, j]) * scale * mean
-            grad_x[i, j] = narrow(change * scale, like)
+            change *= scale
+            grad_x[i, j] = narrow(wide(base[i, j]) + change if based else change, like)
 
 
 @sweep
@@ -79,14 +85,20 @@ def layer_norm(x, weight, bias, y, means, scales, rows, width, epsilon, biased, 
 
 @sweep
 def layer_norm_slopes(
-    slope, x, weight, means, scales, grad_x, grad_weight, grad_bias, rows, width, biased, like
-):
+    slope, x, weight, means, scales, base, grad_x, grad_weight, grad_bias, rows, width, biased, based,
+    like,
+):  # fmt: skip
     """From slope, d loss / d y, to grad_x, and what is added to grad_weight and grad_bias (width,).
+
+    base (rows, width) is added to grad_x, where based: the slope of the residual stream.
 
     With n = (x - mean) * scale and g = slope * weight: d x = scale * (g - mean(g) - n * mean(g * n)).
     """
     slope, x = carray(pointer(slope, like), (rows, width)), carray(pointer(x, like), (rows, width))
-    grad_x = carray(pointer(grad_x, like), (rows, width))
+    grad_x, base = (
+        carray(pointer(grad_x, like), (rows, width)),
+        carray(pointer(base, like), (rows, width)),
+    )
     means, scales = carray(pointer(means, ZERO), rows), carray(pointer(scales, ZERO), rows)
     weight, grad_weight = (
         carray(pointer(weight, ZERO), width),
@@ -109,4 +121,5 @@ def layer_norm_slopes(
         for j in range(width):
             normal = (wide(x[i, j]) - mean) * scale
             change = wide(slope[i, j]) * weight[j] - shift - normal * tilt
-            grad_x[i, j] = narrow(change * scale, like)
+            change *= scale
+            grad_x[i, j] = narrow(wide(base[i, j]) + change if based else change, like)

@@ -1,0 +1,177 @@
+"""One layer of a decoder in training on a CPU, as one function of autograd: few and large steps.
+
+What a `block.Block` does, where it is pre-norm, looks at no source, drops nothing out, and its rows
+are short and causal. In small models a step's time goes into telling operations from one another:
+here a layer is 11 matrix products and 15 sweeps, forward and backward, and what the residual stream
+adds is added by the products and sweeps that are there anyway.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from llm.models import head_attention
+from llm.models.activations import kernel_of
+from llm.models.kernels import operations
+from llm.models.kernels.operations import Heads, Norm
+from llm.models.layers import Linear, learn, side_by_side
+
+
+class Layer(NamedTuple):
+    """Some linear maps side by side: weights, and as many biases or none."""
+
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, *layers: Linear) -> "Layer":
+        """From modules."""
+        biases = tuple(layer.bias for layer in layers if layer.bias is not None)
+        return cls(tuple(layer.weight for layer in layers), biases)
+
+    def low(self, dtype: torch.dtype) -> Tensor:
+        """The weights as one, (outputs, inputs), cast."""
+        return side_by_side(self.weights, dtype)
+
+    def onto(self, residual: Tensor | None, x: Tensor, low: Tensor) -> Tensor:
+        """residual + x W^T + b: x (rows, inputs) → (rows, outputs)."""
+        y = x @ low.T if residual is None else torch.addmm(residual, x, low.T)
+        return y.add_(side_by_side(self.biases, x.dtype)) if self.biases else y
+
+    def learn(self, slope: Tensor, x: Tensor) -> list[Tensor | None]:
+        """Deal with the gradients; what autograd is given for weights, then biases."""
+        return learn(self.weights, self.biases, slope, x)
+
+
+class Parts(NamedTuple):
+    """A block's parameters, by what they are part of. gate: None without SwiGLU."""
+
+    attention_norm: Norm
+    projection: Layer
+    heads: Heads
+    output: Layer
+    feed_forward_norm: Norm
+    gate: Layer | None
+    up: Layer
+    down: Layer
+    activation: str
+
+    def parameters(self) -> list[Tensor | None]:
+        """All of them, in the order of what `_FusedBlock.backward` gives."""
+        layers = [
+            self.projection,
+            self.output,
+            *([self.gate] if self.gate else []),
+            self.up,
+            self.down,
+        ]
+        found: list[Tensor | None] = []
+        for norm in (self.attention_norm, self.feed_forward_norm):
+            found += [norm.weight, norm.bias]
+        found += self.heads.norms
+        for layer in layers:
+            found += [*layer.weights, *layer.biases]
+        return found
+
+
+def parts_of(block: Any) -> Parts:
+    """The parts of a `block.Block`."""
+    attention, feed_forward = block.attention, block.feed_forward
+    norms = (None, None)
+    if attention.query_norm is not None:
+        norms = (attention.query_norm.weight, attention.key_norm.weight)
+    return Parts(
+        _norm(block.attention_norm),
+        Layer.of(attention.query, attention.key, attention.value),
+        Heads(attention.heads, attention.kv_heads, attention.head_dim, norms,
+              attention.query_norm.epsilon if norms[0] is not None else 0.0),
+        Layer.of(attention.output),
+        _norm(block.feed_forward_norm),
+        Layer.of(feed_forward.gate) if feed_forward.gate is not None else None,
+        Layer.of(feed_forward.up),
+        Layer.of(feed_forward.down),
+        kernel_of(feed_forward.kind),
+    )  # fmt: skip
+
+
+def _norm(module: nn.Module) -> Norm:
+    bias = getattr(module, "bias", None)
+    weight, epsilon = module.weight, module.epsilon
+    return Norm(weight, bias, epsilon, centred=hasattr(module, "bias"))  # type: ignore[arg-type]
+
+
+def fused_block(x: Tensor, parts: Parts, rotary: Tensor | None) -> Tensor:
+    """x (B, T, d_model) through the block, every position seeing those before it: the same shape."""
+    rotary = None if rotary is None else rotary.contiguous()
+    y: Tensor = _FusedBlock.apply(x, parts, rotary, *parts.parameters())
+    return y
+
+
+class _FusedBlock(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, parts: Parts, rotary: Tensor | None, *parameters: Tensor | None
+    ) -> Tensor:
+        shape, dtype = x.shape, x.dtype
+        x = x.contiguous().view(-1, shape[-1])
+        projection, output, up, down = (
+            layer.low(dtype) for layer in (parts.projection, parts.output, parts.up, parts.down)
+        )
+        before, before_statistics = operations.norm(x, parts.attention_norm)
+        packed = parts.projection.onto(None, before, projection)
+        seen, of_attention = head_attention.attend(packed, parts.heads, shape[1], rotary)
+        middle = parts.output.onto(x, seen, output)
+        normal, statistics = operations.norm(middle, parts.feed_forward_norm)
+        raised = parts.up.onto(None, normal, up)
+        gate = None
+        if parts.gate is None:
+            hidden, *slopes = operations.activate(raised, parts.activation)
+        else:
+            gate = parts.gate.low(dtype)
+            gated = parts.gate.onto(None, normal, gate)
+            hidden, *slopes = operations.swiglu(gated, raised)
+        y = parts.down.onto(middle, hidden, down)
+        # Not by save_for_backward, which would unpack each anew; `backward` lets go of them.
+        ctx.parts, ctx.shape = parts, shape
+        ctx.kept = (
+            x, before, before_statistics, projection, of_attention, seen, output, middle, normal,
+            statistics, up, gate, hidden, slopes, down,
+        )  # fmt: skip
+        return y.view(shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        parts: Parts = ctx.parts
+        if ctx.kept is None:
+            raise RuntimeError("the backward pass of a fused block can be made once")
+        (
+            x, before, before_statistics, projection, of_attention, seen, output, middle, normal,
+            statistics, up, gate, hidden, slopes, down,
+        ) = ctx.kept  # fmt: skip
+        ctx.kept = None
+        slope = slope.contiguous().view(x.shape)
+        made_down = parts.down.learn(slope, hidden)
+        changes = slope @ down
+        raised = operations.times(slopes[-1], changes)
+        made_up = parts.up.learn(raised, normal)
+        arrived, made_gate = raised @ up, []
+        if parts.gate is not None:
+            gated = operations.times(slopes[0], changes)
+            made_gate = parts.gate.learn(gated, normal)
+            arrived.addmm_(gated, gate)
+        slope, *made_norm = operations.norm_slopes(
+            arrived, middle, parts.feed_forward_norm, statistics, slope
+        )
+        made_output = parts.output.learn(slope, seen)
+        packed, *made_heads = head_attention.attend_slopes(
+            slope @ output, parts.heads, of_attention
+        )
+        made_projection = parts.projection.learn(packed, before)
+        slope, *made_before = operations.norm_slopes(
+            packed @ projection, x, parts.attention_norm, before_statistics, slope
+        )
+        made = (*made_before, *made_norm, *made_heads, *made_projection, *made_output, *made_gate)
+        return slope.view(ctx.shape), None, None, *made, *made_up, *made_down
