@@ -59,6 +59,7 @@ class Block(nn.Module):
         self.feed_forward_norm = make_norm(config)
         self.feed_forward = FeedForward(config)
         self.dropout = Dropout(config.dropout)
+        self._known: Any = None  # a fused_block.Parts
 
     def forward(
         self,
@@ -86,12 +87,18 @@ class Block(nn.Module):
         """Whether the layer may be one function: see `fused_block`."""
         share = self.dropout.active_share
         short = self.pre and is_short(x, mask, self.attention.soft_cap, share)
-        return short and kernels.usable(x, *self.parameters())
+        return short and kernels.usable(x, self.feed_forward.up.weight)
 
     def _parts(self) -> Any:
-        from llm.models.fused_block import parts_of
+        """What `fused_block` works with, made anew when parameters are others than last time."""
+        if (
+            self._known is None
+            or self._known.attention_norm.weight is not self.attention_norm.weight
+        ):
+            from llm.models.fused_block import parts_of
 
-        return parts_of(self)
+            self._known = parts_of(self)
+        return self._known
 
     def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
         normal: Tensor = norm(x) if self.pre else x

@@ -37,7 +37,7 @@ class Layer(NamedTuple):
 
     def onto(self, residual: Tensor | None, x: Tensor, low: Tensor) -> Tensor:
         """residual + x W^T + b: x (rows, inputs) → (rows, outputs)."""
-        y = x @ low.T if residual is None else torch.addmm(residual, x, low.T)
+        y = torch.mm(x, low.T) if residual is None else torch.addmm(residual, x, low.T)
         return y.add_(side_by_side(self.biases, x.dtype)) if self.biases else y
 
     def learn(self, slope: Tensor, x: Tensor) -> list[Tensor | None]:
@@ -154,10 +154,10 @@ class _FusedBlock(torch.autograd.Function):
         ctx.kept = None
         slope = slope.contiguous().view(x.shape)
         made_down = parts.down.learn(slope, hidden)
-        changes = slope @ down
+        changes = torch.mm(slope, down)
         raised = operations.times(slopes[-1], changes)
         made_up = parts.up.learn(raised, normal)
-        arrived, made_gate = raised @ up, []
+        arrived, made_gate = torch.mm(raised, up), []
         if parts.gate is not None:
             gated = operations.times(slopes[0], changes)
             made_gate = parts.gate.learn(gated, normal)
@@ -167,11 +167,11 @@ class _FusedBlock(torch.autograd.Function):
         )
         made_output = parts.output.learn(slope, seen)
         packed, *made_heads = head_attention.attend_slopes(
-            slope @ output, parts.heads, of_attention
+            torch.mm(slope, output), parts.heads, of_attention
         )
         made_projection = parts.projection.learn(packed, before)
         slope, *made_before = operations.norm_slopes(
-            packed @ projection, x, parts.attention_norm, before_statistics, slope
+            torch.mm(packed, projection), x, parts.attention_norm, before_statistics, slope
         )
         made = (*made_before, *made_norm, *made_heads, *made_projection, *made_output, *made_gate)
         return slope.view(ctx.shape), None, None, *made, *made_up, *made_down

@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from llm.models import kernels
+from llm.models.kernels import products
 
 IN_PLACE = "adds_gradients_in_place"  # an attribute of a parameter
 
@@ -53,12 +54,22 @@ def collect(parameter: Tensor, made: Tensor) -> Tensor | None:
 
 
 def collect_product(parameter: Tensor, left: Tensor, right: Tensor) -> Tensor | None:
-    """`collect` of left @ right: (n, k) and (k, m) for a parameter (n, m)."""
+    """`collect` of left^T right: (k, n) and (k, m) for a parameter (n, m)."""
     total = sum_of(parameter)
-    if total is None or total.dtype != left.dtype:
-        return collect(parameter, left @ right)
-    total.addmm_(left, right)
+    if total is None:
+        return torch.mm(left.T, right).to(parameter.dtype)
+    add_product(total, left, right)
     return None
+
+
+def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left^T right, for a total in float32: (n, m), (k, n) and (k, m)."""
+    if total.dtype == left.dtype:
+        total.addmm_(left.T, right)
+    elif products.can_add(total, left, right):
+        products.add_product(total, left, right)
+    else:
+        add(total, torch.mm(left.T, right))
 
 
 def add(total: Tensor, made: Tensor) -> None:

@@ -49,12 +49,6 @@ def side_by_side(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     return torch.cat([part.to(dtype) for part in parts])
 
 
-def share_out(parameters: Sequence[Tensor], made: Tensor) -> list[Tensor | None]:
-    """Deal with the gradients of parameters that lie side by side; what autograd is given for each."""
-    parts = made.split([len(one) for one in parameters])
-    return [collect(one, part) for one, part in zip(parameters, parts, strict=True)]
-
-
 def learn(
     weights: Sequence[Tensor], biases: Sequence[Tensor], slope: Tensor, x: Tensor
 ) -> list[Tensor | None]:
@@ -62,12 +56,12 @@ def learn(
 
     What autograd is given for each of the weights, and then for each of the biases.
     """
-    if len(weights) == 1:
-        made = [collect_product(weights[0], slope.T, x)]
-    else:
-        made = share_out(weights, slope.T @ x)
+    sizes = [len(one) for one in weights]
+    parts = slope.split(sizes, dim=1)
+    made = [collect_product(one, part, x) for one, part in zip(weights, parts, strict=True)]
     if biases:
-        made += share_out(biases, slope.sum(0, dtype=torch.float32))
+        sums = slope.sum(0, dtype=torch.float32).split(sizes)
+        made += [collect(one, part) for one, part in zip(biases, sums, strict=True)]
     return made
 
 

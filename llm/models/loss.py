@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from llm.models import kernels
-from llm.models.gradients import add, place_for
+from llm.models.gradients import add, add_product, place_for
+from llm.models.kernels import products
 
 IGNORE = -100  # a target that counts nothing
 SLICE_ELEMENTS = 1 << 25  # logits in one slice: enough for large matrix products
@@ -180,7 +181,7 @@ class _SummedLoss(SumWithGradients):
             factor = factors[rows].to(x.dtype)
             grad_x[rows] = (slopes @ low).mul_(factor)
             scaled = x[rows] * factor
-            _add_product(weight_sum, slopes.T, scaled)
+            _add_product(weight_sum, slopes, scaled)
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
         ctx.added = grad_weight is None or (bias is not None and grad_bias is None)
         return total
@@ -245,10 +246,10 @@ def _to_slopes(
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left @ right, in total's type: (V, n) and (n, d) → (V, d)."""
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
+    """total += left^T right, in total's type: (n, V) and (n, d) → (V, d)."""
+    if total.dtype == left.dtype or products.can_add(total, left, right):
+        add_product(total, left, right)
         return
     elements = CUDA_SLICE_ELEMENTS if total.is_cuda else PRODUCT_ELEMENTS
-    for rows in slices(len(total), total.shape[1], elements):
-        add(total[rows], left[rows] @ right)
+    for words in slices(len(total), total.shape[1], elements):
+        add(total[words], left[:, words].T @ right)

@@ -28,7 +28,7 @@ def usable(x: Tensor, *parameters: Tensor | None, inside: bool = False) -> bool:
         not torch.compiler.is_compiling()
         and x.device.type == "cpu"
         and x.dtype in TYPES
-        and all(one is None or one.dtype == torch.float32 for one in parameters)
+        and not [one for one in parameters if one is not None and one.dtype != torch.float32]
         and (inside or torch.is_grad_enabled())
         and installed()
     )
