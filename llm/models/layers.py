@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from llm.models.gradients import collect, collect_product
+from llm.models.gradients import add_product, collect, collect_product, sum_of
 
 
 class Linear(nn.Module):
@@ -44,9 +44,27 @@ def project(x: Tensor, layers: Sequence[Linear]) -> Tensor:
 
 def side_by_side(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     """Some layers' weights or biases as one, cast."""
-    if len(parts) == 1:
-        return parts[0].to(dtype)
+    whole = as_one(parts)
+    if whole is not None:
+        return whole.to(dtype)
     return torch.cat([part.to(dtype) for part in parts])
+
+
+def as_one(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Tensors that lie one right after the other, as in a trainer's flat buffer, as one; else None."""
+    first = parts[0]
+    if len(parts) == 1 or first is None:
+        return first
+    place, rows = first.data_ptr(), 0
+    for part in parts:
+        if part is None or not part.is_contiguous() or part.data_ptr() != place:
+            return None
+        place += part.numel() * part.element_size()
+        rows += len(part)
+    size = rows, *first.shape[1:]
+    if first.untyped_storage().data_ptr() + first.untyped_storage().nbytes() < place:
+        return None  # neighbours by chance
+    return first.detach().as_strided(size, first.stride())
 
 
 def learn(
@@ -57,8 +75,13 @@ def learn(
     What autograd is given for each of the weights, and then for each of the biases.
     """
     sizes = [len(one) for one in weights]
-    parts = slope.split(sizes, dim=1)
-    made = [collect_product(one, part, x) for one, part in zip(weights, parts, strict=True)]
+    whole = as_one([sum_of(one) for one in weights])
+    if whole is not None:
+        add_product(whole, slope, x)
+        made: list[Tensor | None] = [None] * len(weights)
+    else:
+        parts = slope.split(sizes, dim=1)
+        made = [collect_product(one, part, x) for one, part in zip(weights, parts, strict=True)]
     if biases:
         sums = slope.sum(0, dtype=torch.float32).split(sizes)
         made += [collect(one, part) for one, part in zip(biases, sums, strict=True)]
