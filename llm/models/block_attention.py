@@ -19,7 +19,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from llm.models.processor import has_amx
+
 BLOCK = 64
+AMX_BLOCK = 256  # where products take so little time that small ones are not worth their start
 LONGEST = 512  # tokens; beyond, memory for the weights grows too much and flash attention wins
 
 
@@ -62,11 +65,12 @@ def attend_in_blocks(
     _, heads, length, width = q.shape
     groups = heads // k.shape[1]
     rows, k, v = q.view(-1, groups, length, width), k.flatten(0, 1), v.flatten(0, 1)
-    if length <= BLOCK:
+    size = _block_size(q)
+    if length <= size:
         weight = softmax(torch.bmm(rows.flatten(1, 2), k.transpose(1, 2)), _mask(length))
         return torch.bmm(weight, v).view(q.shape), [weight]
     out, weights = torch.empty_like(rows), []
-    for span in _blocks(length):
+    for span in _blocks(length, size):
         seen = slice(0, span.stop)
         scores = torch.bmm(_rows(rows, span), k[:, seen].transpose(1, 2))
         weight = softmax(scores, _mask(_size(span)))  # (N, G*b, stop)
@@ -88,17 +92,17 @@ def slopes_in_blocks(
 
     softmax_slopes(weights, slopes): from d loss / d weights to d loss / d scores, may be in place.
     """
-    shape = q.shape
+    shape, size = q.shape, _block_size(q)
     groups, length, width = shape[1] // k.shape[1], *shape[2:]
     q, slope = q.view(-1, groups, length, width), slope.view(-1, groups, length, width)
     grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
     k, v, key_slope, value_slope = (x.flatten(0, 1) for x in (k, v, grad_k, grad_v))
     # The last block comes first: it sees all keys, so its products are where the sums begin.
-    for span, weight in zip(reversed(_blocks(length)), reversed(weights), strict=True):
+    for span, weight in zip(reversed(_blocks(length, size)), reversed(weights), strict=True):
         seen = slice(0, span.stop)
         below = _rows(slope, span)  # (N, G*b, D)
         scores = softmax_slopes(weight, torch.bmm(below, v[:, seen].transpose(1, 2)))
-        if length <= BLOCK:
+        if length <= size:
             torch.bmm(scores, k, out=grad_q.view(len(k), -1, width))
         else:
             new = torch.bmm(scores, k[:, seen])
@@ -123,8 +127,12 @@ def _softmax_slopes(weights: Tensor, slopes: Tensor) -> Tensor:
     return slopes.sub_(shift).mul_(weights)
 
 
-def _blocks(length: int) -> list[slice]:
-    return [slice(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
+def _block_size(x: Tensor) -> int:
+    return AMX_BLOCK if x.dtype == torch.bfloat16 and has_amx() else BLOCK
+
+
+def _blocks(length: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 def _size(span: slice) -> int:

@@ -16,7 +16,7 @@ from llm.models.kernels.operations import Given, Heads
 class Seen(NamedTuple):
     """What the backward pass needs of a forward pass."""
 
-    packed: Tensor
+    packed: Tensor | None  # where the norms of heads need it again
     rotary: Tensor | None
     queries: Tensor
     keys: Tensor
@@ -32,7 +32,8 @@ def attend(packed: Tensor, heads: Heads, length: int, rotary: Tensor | None) -> 
     """
     queries, keys, values, scales = operations.part_heads(packed, heads, length, rotary)
     out, weights = attend_in_blocks(queries, keys, values, operations.masked_softmax)
-    seen = Seen(packed, rotary, queries, keys, values, scales, weights)
+    source = None if heads.norms[0] is None else packed
+    seen = Seen(source, rotary, queries, keys, values, scales, weights)
     return operations.transpose(out).view(len(packed), -1), seen
 
 

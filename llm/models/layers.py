@@ -38,15 +38,19 @@ def project(x: Tensor, layers: Sequence[Linear]) -> Tensor:
     if x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
         y: Tensor = _Projection.apply(x, len(weights), *weights, *biases)
         return y
-    bias = side_by_side(biases, x.dtype) if biases else None
-    return F.linear(x, side_by_side(weights, x.dtype), bias)
+    bias = _joined(biases, x.dtype) if biases else None
+    return F.linear(x, _joined(weights, x.dtype), bias)
 
 
 def side_by_side(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     """Some layers' weights or biases as one, cast."""
     whole = as_one(parts)
-    if whole is not None:
-        return whole.to(dtype)
+    return _joined(parts, dtype) if whole is None else whole.to(dtype)
+
+
+def _joined(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    if len(parts) == 1:
+        return parts[0].to(dtype)
     return torch.cat([part.to(dtype) for part in parts])
 
 

@@ -161,8 +161,11 @@ class _SummedLoss(SumWithGradients):
         total = x.new_zeros((), dtype=torch.float32)
         factors = x.new_empty((len(x), 1), dtype=torch.float32)
         slice_elements, sweep_elements = _sizes(x)
-        for rows in slices(len(x), len(weight), slice_elements):
-            slopes = x[rows] @ low.T  # products to begin with
+        cuts = list(slices(len(x), len(weight), slice_elements))
+        memory = x.new_empty((max((cut.stop - cut.start for cut in cuts), default=0), len(weight)))
+        for rows in cuts:
+            slopes = memory[: rows.stop - rows.start]  # products to begin with
+            torch.mm(x[rows], low.T, out=slopes)
             if fused:
                 total += _fused_slopes(
                     slopes, targets[rows], ignore, bias, z_loss, factors[rows], bias_sum

@@ -97,13 +97,17 @@ class Run:
         elif self.group.rank == 0:
             found.restore(self.state.tensors())
 
-    def _snapshot(self) -> Mapping[str, Tensor]:
-        """Copies of parameters and moments, for rank 0 to write; all ranks take part."""
+    def _snapshot(self, last: bool = False) -> Mapping[str, Tensor]:
+        """Parameters and moments as they are now, for rank 0 to write; all ranks take part.
+
+        last: nothing changes them any more, so that they need not be copied.
+        """
         if isinstance(self.state, Accelerated):
             return self.state.snapshot()
         if self.group.rank:
             return {}
-        return {name: one.to("cpu", copy=True) for name, one in self.state.tensors().items()}
+        tensors = self.state.tensors()
+        return {name: one.to("cpu", copy=not last) for name, one in tensors.items()}
 
     def _fits(self, note: Mapping[str, Any]) -> bool:
         """Whether a checkpoint is of this run, and of the data that it reads now."""
@@ -248,14 +252,15 @@ class Run:
     def checkpoint(self, done: int) -> None:
         """Keep the state after `done` steps, unless it is kept.
 
-        Rank 0 copies it while the others wait, and writes the copy while training goes on.
+        Rank 0 copies it while the others wait, and writes the copy while training goes on; the last
+        state is written as it lies.
         """
         if done == self.saved:
             return
         self.saved = done
         if self.group.rank == 0:
             self.writer.wait()
-        tensors = self._snapshot()
+        tensors = self._snapshot(last=done == self.plan.steps)
         if self.group.rank == 0:
             note = self._note(done)
             self.writer.start(lambda: self._write(done, tensors, note))

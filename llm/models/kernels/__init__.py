@@ -10,11 +10,13 @@ tests hold one against the other.
 """
 
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import torch
 from torch import Tensor
+
+from llm.models.processor import has_amx
 
 TYPES = (torch.float32, torch.bfloat16)
 
@@ -50,7 +52,5 @@ def made_by() -> str:
         return ""
     import llvmlite.binding as llvm
 
-    try:
-        return f"numba {version('numba')} for {llvm.get_host_cpu_name()}"
-    except PackageNotFoundError:
-        return f"numba for {llvm.get_host_cpu_name()}"
+    name = llvm.get_host_cpu_name()
+    return f"numba {version('numba')} for {name}{' with AMX' if has_amx() else ''}"

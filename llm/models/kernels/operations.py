@@ -147,23 +147,26 @@ def part_heads(packed: Tensor, heads: Heads, length: int, rotary: Tensor | None)
 
 def join_heads(
     slopes: tuple[Tensor, Tensor, Tensor],
-    packed: Tensor,
+    packed: Tensor | None,
     heads: Heads,
     rotary: Tensor | None,
     scales: Tensor | None,
 ) -> tuple[Tensor, Given, Given]:
-    """From slopes of what `part_heads` made to those of packed, and what norms are given."""
+    """From slopes of what `part_heads` made to those of packed, and what norms are given.
+
+    packed: what was parted; None where heads have no norm.
+    """
     queries, keys, values = slopes
     count, kv_count, width, (query_norm, key_norm), _ = heads
     batch, _, length, _ = queries.shape
-    joined = torch.empty_like(packed)
+    joined = queries.new_empty((batch * length, (count + 2 * kv_count) * width))
     query_sum, query_made = (None, None) if query_norm is None else place_for(query_norm)
     key_sum, key_made = (None, None) if key_norm is None else place_for(key_norm)
     attention.join_heads(
-        address(queries), address(keys), address(values), address(joined), address(packed),
+        address(queries), address(keys), address(values), address(joined), _or_none(packed),
         _or_none(rotary), _or_none(query_norm), _or_none(key_norm), _or_none(scales),
         _or_none(query_sum), _or_none(key_sum), batch, length, count, kv_count, width,
-        np.float32(width**-0.5), rotary is not None, query_norm is not None, kind(packed),
+        np.float32(width**-0.5), rotary is not None, query_norm is not None, kind(joined),
     )  # fmt: skip
     return joined, query_made, key_made
 

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llm.models.processor import has_amx
+
 LIBRARY = "libtorch_cpu.so"
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # of CBLAS
 INT, FLOAT, POINTER = ctypes.c_int, ctypes.c_float, ctypes.c_void_p
@@ -23,7 +25,7 @@ INT, FLOAT, POINTER = ctypes.c_int, ctypes.c_float, ctypes.c_void_p
 @cache
 def gemm() -> Callable[..., None] | None:
     """MKL's function, where it is and is fast; hangs on the machine alone, and so do bits."""
-    if not torch.cpu._is_amx_tile_supported():
+    if not has_amx():
         return None
     try:
         library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / LIBRARY))
