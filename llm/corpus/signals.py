@@ -212,7 +212,7 @@ def _stop_table() -> tuple[np.ndarray, np.ndarray]:
 
 def _token_hash(word: str) -> int:
     """The hash that the compiled pass gives a token."""
-    from llm.corpus.text.compiled import SEED, STEP
+    from llm.corpus.text.points import SEED, STEP
 
     value = int(SEED)
     for character in word:

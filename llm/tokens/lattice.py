@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from llm.corpus.text.compiled import compiled, inner
+from llm.compiled import compiled, inner
 from llm.tokens.substrings import Substrings
 
 LIBRARIES = ("numpy",)

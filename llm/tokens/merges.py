@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from llm.corpus.text.compiled import compiled, inner, spread
+from llm.compiled import compiled, inner
+from llm.corpus.text.points import spread
 
 LIBRARIES = ("numpy",)
 

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from tokenizers import Regex, pre_tokenizers
 
-from llm.corpus.text.compiled import compiled, inner, point_at
+from llm.compiled import compiled, inner
+from llm.corpus.text.points import point_at
 
 LIBRARIES = ("numpy", "tokenizers")
 

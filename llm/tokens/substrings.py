@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from llm.corpus.text.compiled import compiled
+from llm.compiled import compiled
 
 LIBRARIES = ("numpy",)
 

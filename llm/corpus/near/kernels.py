@@ -6,7 +6,8 @@ type would be compiled anew.
 
 import numpy as np
 
-from llm.corpus.text.compiled import compiled, spread
+from llm.compiled import compiled
+from llm.corpus.text.points import spread
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)

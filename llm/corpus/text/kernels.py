@@ -5,8 +5,9 @@
 
 import numpy as np
 
+from llm.compiled import compiled
 from llm.corpus.text.characters import APOSTROPHE, LETTER, MARK, UNSPACED, WORD
-from llm.corpus.text.compiled import SEED, breaks, compiled, folded_in, point_at, spread
+from llm.corpus.text.points import SEED, breaks, folded_in, point_at, spread
 
 
 @compiled

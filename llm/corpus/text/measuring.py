@@ -5,6 +5,7 @@
 
 import numpy as np
 
+from llm.compiled import compiled, inner
 from llm.corpus.text.characters import (
     AFFIX,
     BULLET,
@@ -23,7 +24,7 @@ from llm.corpus.text.characters import (
     UPPER,
     WORD,
 )
-from llm.corpus.text.compiled import SEED, compiled, folded_in, inner, point_at, spread
+from llm.corpus.text.points import SEED, folded_in, point_at, spread
 from llm.corpus.text.repetition import measure_n_grams, repeated, table_size
 from llm.corpus.text.splitting import add_chunk
 

@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-from llm.corpus.text.compiled import compiled, inner, spread
+from llm.compiled import compiled, inner
+from llm.corpus.text.points import spread
 
 BITS = np.uint64(9)
 

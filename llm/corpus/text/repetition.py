@@ -5,7 +5,8 @@
 
 import numpy as np
 
-from llm.corpus.text.compiled import folded_in, inner, spread
+from llm.compiled import inner
+from llm.corpus.text.points import folded_in, spread
 
 # The low half of a table's entry.
 COUNT, SEEN = (1 << 31) - 1, 1 << 31

@@ -7,6 +7,7 @@ are n't and 's. A token becomes a hash and a length; what else is asked of it is
 # mypy: ignore-errors
 # (types are numba's here)
 
+from llm.compiled import inner
 from llm.corpus.text.characters import (
     AFFIX,
     APOSTROPHE,
@@ -22,7 +23,7 @@ from llm.corpus.text.characters import (
     UPPER,
     WORD,
 )
-from llm.corpus.text.compiled import SEED, breaks, folded_in, inner
+from llm.corpus.text.points import SEED, breaks, folded_in
 
 # Characters are passed to what follows one by one: an array would be counted in and out each time.
 # A size of RUN means: as many of the same character as there are.
