@@ -1,0 +1,222 @@
+"""Kernels against PyTorch's own operations and their gradients, in float32 and in bfloat16."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from llm.models.kernels import calls, cross_entropy, operations, products, sums
+from llm.models.kernels.operations import Heads, Norm
+from llm.models.processor import has_amx
+from llm.models.rotary import rotary_table, rotate
+
+# Relative to the largest number: float32's sums, and half a unit of bfloat16's last place.
+TOLERANCE = {torch.float32: 3e-6, torch.bfloat16: 5e-3}
+types = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float32", "bfloat16"])
+
+
+def normal(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def learned(x: Tensor) -> Tensor:
+    """A wide copy to be differentiated."""
+    return x.detach().double().requires_grad_()
+
+
+def assert_close(found: Tensor | None, expected: Tensor | None, dtype: torch.dtype) -> None:
+    assert found is not None and expected is not None
+    expected = expected.detach().double()
+    error = (found.double() - expected).abs().max() / expected.abs().max()
+    assert error <= TOLERANCE[dtype]
+
+
+@types
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "relu2"])
+def test_activations_and_slopes(name: str, dtype: torch.dtype) -> None:
+    x = torch.cat((normal(1001) * 3, torch.tensor([0.0, -0.0, -30.0, 30.0]))).to(dtype)
+    wide = learned(x)
+    expected = {
+        "gelu": lambda: F.gelu(wide),
+        "gelu_tanh": lambda: F.gelu(wide, approximate="tanh"),
+        "relu2": lambda: F.relu(wide).square(),
+    }[name]()
+    expected.sum().backward()
+    y, slope = operations.activate(x, name)
+    assert_close(y, expected, dtype)
+    assert_close(slope, wide.grad, dtype)
+    gradient = normal(len(x), dtype=dtype, seed=1)
+    assert_close(operations.times(slope, gradient), slope.double() * gradient.double(), dtype)
+
+
+@types
+def test_swiglu_and_its_slopes(dtype: torch.dtype) -> None:
+    gate, up = normal(37, 11, dtype=dtype), normal(37, 11, dtype=dtype, seed=1)
+    wide_gate, wide_up = learned(gate), learned(up)
+    expected = F.silu(wide_gate) * wide_up
+    expected.sum().backward()
+    y, gate_slope, up_slope = operations.swiglu(gate, up)
+    assert_close(y, expected, dtype)
+    assert_close(gate_slope, wide_gate.grad, dtype)
+    assert_close(up_slope, wide_up.grad, dtype)
+
+
+@types
+@pytest.mark.parametrize("based", [False, True])
+@pytest.mark.parametrize("kind", ["rms", "layer", "layer without bias"])
+def test_norms_and_their_slopes(kind: str, based: bool, dtype: torch.dtype) -> None:
+    width = 35
+    x, weight, bias = normal(13, width, dtype=dtype), normal(width, seed=1), normal(width, seed=2)
+    slope, base = normal(13, width, dtype=dtype, seed=3), normal(13, width, dtype=dtype, seed=4)
+    norm = Norm(weight, bias if kind == "layer" else None, 1e-5, kind != "rms")
+    wide, wide_weight, wide_bias = learned(x), learned(weight), learned(bias)
+    if kind == "rms":
+        expected = F.rms_norm(wide, (width,), wide_weight, 1e-5)
+    else:
+        shift = wide_bias if kind == "layer" else None
+        expected = F.layer_norm(wide, (width,), wide_weight, shift, 1e-5)
+    expected.backward(slope.double())
+    y, statistics = operations.norm(x, norm)
+    grad_x, grad_weight, grad_bias = operations.norm_slopes(
+        slope, x, norm, statistics, base if based else None
+    )
+    assert wide.grad is not None
+    assert_close(y, expected, dtype)
+    assert_close(grad_x, wide.grad + base.double() if based else wide.grad, dtype)
+    assert_close(grad_weight, wide_weight.grad, torch.float32)
+    if kind == "layer":
+        assert_close(grad_bias, wide_bias.grad, torch.float32)
+    else:
+        assert grad_bias is None
+
+
+@types
+@pytest.mark.parametrize("normed", [False, True])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_heads_are_parted_normalised_turned_and_scaled(
+    kv_heads: int, turned: bool, normed: bool, dtype: torch.dtype
+) -> None:
+    batch, length, count, width = 2, 5, 4, 6
+    packed = normal(batch * length, (count + 2 * kv_heads) * width, dtype=dtype)
+    weights = (normal(width, seed=1), normal(width, seed=2)) if normed else (None, None)
+    heads = Heads(count, kv_heads, width, weights, 1e-6)
+    rotary = rotary_table(length, width, 100.0) if turned else None
+
+    wide = learned(packed)
+    wide_weights = [learned(one) for one in weights if one is not None]
+    parts = list(wide.view(batch, length, -1, width).split((count, kv_heads, kv_heads), dim=2))
+    for at, weight in enumerate(wide_weights):
+        parts[at] = F.rms_norm(parts[at], (width,), weight, 1e-6)
+    if rotary is not None:
+        cos, sin = rotary.double()
+        for at in (0, 1):
+            first, second = parts[at].transpose(1, 2).chunk(2, dim=-1)
+            turned_halves = first * cos - second * sin, second * cos + first * sin
+            parts[at] = torch.cat(turned_halves, dim=-1).transpose(1, 2)
+    expected = [part.transpose(1, 2) for part in parts]
+    expected[0] = expected[0] * width**-0.5
+
+    *found, scales = operations.part_heads(packed, heads, length, rotary)
+    slopes = [normal(*one.shape, dtype=dtype, seed=9) for one in found]
+    torch.autograd.backward(expected, [slope.double() for slope in slopes])
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other, dtype)
+    joined, *made = operations.join_heads(tuple(slopes), packed, heads, rotary, scales)  # type: ignore[arg-type]
+    assert_close(joined, wide.grad, dtype)
+    for one, weight in zip(made, wide_weights, strict=False):
+        assert_close(one, weight.grad, torch.float32)
+
+
+def test_rotation_is_that_of_plain_passes() -> None:
+    packed, rotary = normal(7, 3 * 8), rotary_table(7, 8, 1e4)
+    queries, *_ = operations.part_heads(packed, Heads(1, 1, 8), 7, rotary)
+    plain = rotate(packed.view(1, 7, 3, 8)[:, :, :1], rotary) * 8**-0.5
+    torch.testing.assert_close(queries, plain)
+
+
+@types
+def test_softmax_of_what_a_query_sees(dtype: torch.dtype) -> None:
+    block, keys = 5, 13
+    scores = normal(3, 2 * block, keys, dtype=dtype) * 4
+    mask = torch.full((block, block), -torch.inf).triu(1)
+    wide = learned(scores)
+    hidden = torch.zeros(2 * block, keys)
+    hidden[:, -block:] = mask.repeat(2, 1)
+    expected = torch.softmax(wide + hidden, dim=-1)
+    slope = normal(*scores.shape, dtype=dtype, seed=1)
+    expected.backward(slope.double())
+    weights = operations.masked_softmax(scores.clone(), mask)
+    assert_close(weights, expected, dtype)
+    assert (weights[:, 0, -block + 1 :] == 0).all()
+    assert_close(operations.softmax_slopes(weights, slope.clone()), wide.grad, dtype)
+
+
+@types
+def test_dimensions_are_exchanged_and_sums_add_up(dtype: torch.dtype) -> None:
+    x = normal(2, 3, 5, 7, dtype=dtype)
+    assert torch.equal(operations.transpose(x), x.transpose(1, 2))
+    total = normal(210, seed=1)
+    expected = total + x.flatten().float()
+    sums.add(calls.address(total), calls.address(x), x.numel(), calls.kind(x))
+    assert torch.equal(total, expected)
+
+
+@types
+@pytest.mark.parametrize("z_loss", [0.0, 0.01])
+@pytest.mark.parametrize("biased", [False, True])
+def test_logits_become_their_slopes(biased: bool, z_loss: float, dtype: torch.dtype) -> None:
+    rows, words, ignore = 9, 77, -100
+    logits, bias = normal(rows, words, dtype=dtype) * 3, normal(words, seed=1)
+    targets = torch.arange(rows) * 8
+    targets[4] = ignore
+    wide, wide_bias = learned(logits), learned(bias)
+    shifted = wide + wide_bias if biased else wide
+    nats = F.cross_entropy(shifted, targets, ignore_index=ignore, reduction="sum")
+    squares = (shifted.logsumexp(1).square() * (targets != ignore)).sum()
+    (nats + z_loss * squares).backward()
+
+    factors, grad_bias = torch.empty(rows), torch.zeros(words)
+    loss = cross_entropy.cross_entropy(
+        calls.address(logits), calls.address(bias), calls.address(targets), calls.address(factors),
+        calls.address(grad_bias), rows, words, ignore, np.float32(z_loss), calls.kind(logits), biased,
+    )  # fmt: skip
+    assert loss == pytest.approx(float(nats.detach()), rel=1e-6)
+    assert_close(logits.float() * factors[:, None], wide.grad, dtype)
+    assert (factors[4] == 0) and (logits[4] == 0).all()
+    if biased:
+        assert_close(grad_bias, wide_bias.grad, dtype)
+
+
+@types
+@pytest.mark.parametrize("bad", [float("nan"), -float("nan")])
+def test_what_is_not_a_number_stays_so(bad: float, dtype: torch.dtype) -> None:
+    """A trainer finds out about a divergence by its loss."""
+    logits = normal(1, 40, dtype=dtype)
+    logits[0, 33] = bad
+    targets, factors = torch.tensor([3]), torch.empty(1)
+    loss = cross_entropy.cross_entropy(
+        calls.address(logits), 0, calls.address(targets), calls.address(factors), 0,
+        1, 40, -100, np.float32(0), calls.kind(logits), False,
+    )  # fmt: skip
+    assert np.isnan(loss)
+    scores = normal(1, 4, 4, dtype=dtype)
+    scores[0, 3, 1] = bad
+    assert operations.masked_softmax(scores, torch.zeros(4, 4))[0, 3].isnan().any()
+    assert operations.activate(torch.tensor([bad], dtype=dtype), "gelu")[0].isnan().all()
+
+
+def test_tensors_in_pieces_are_refused() -> None:
+    with pytest.raises(ValueError, match="strides"):
+        operations.transpose(normal(2, 3, 5, 7).transpose(1, 2))
+
+
+@pytest.mark.skipif(not has_amx(), reason="the processor has no AMX: products are PyTorch's")
+def test_products_add_up_in_float32() -> None:
+    left, right = (normal(300, width, dtype=torch.bfloat16) for width in (96, 40))
+    total = normal(64, 40, seed=1)
+    expected = total.double() + left[:, 16:80].double().T @ right.double()
+    assert products.can_add(total, left[:, 16:80], right)
+    products.add_product(total, left[:, 16:80], right)
+    assert_close(total, expected, torch.float32)
