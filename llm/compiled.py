@@ -29,7 +29,7 @@ def cache_folders() -> tuple[Path, ...]:
         text = path.read_bytes()
         if path.stem in ("compiled", "characters") or any(sign in text for sign in SIGNS):
             state.update(path.name.encode() + text)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 (Path's fails without a home)
     name = f"compiled-{state.hexdigest()}"
     return here / "__pycache__" / name, home / "penstock" / name
 

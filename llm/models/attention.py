@@ -65,7 +65,8 @@ def attend(
 
 def is_short(x: Tensor, mask: Mask, soft_cap: float | None, dropout: float) -> bool:
     """Whether attention is made block by block: x (..., T, width) on a CPU, nothing but causal."""
-    return mask.causal and not (soft_cap or dropout or x.is_cuda) and x.shape[-2] <= LONGEST
+    plain = mask.causal and not (soft_cap or dropout or x.is_cuda)
+    return plain and x.shape[-2] <= LONGEST and not torch.compiler.is_compiling()
 
 
 def _capped(

@@ -1,7 +1,6 @@
 """One layer of a transformer: attention, a look at the source where there is one, feed-forward."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -59,7 +58,6 @@ class Block(nn.Module):
         self.feed_forward_norm = make_norm(config)
         self.feed_forward = FeedForward(config)
         self.dropout = Dropout(config.dropout)
-        self._known: Any = None  # a fused_block.Parts
 
     def forward(
         self,
@@ -72,9 +70,11 @@ class Block(nn.Module):
     ) -> Tensor:
         """x (B, T, d_model) at positions `start` on → the same shape."""
         if source is None and cache is None and self._can_be_fused(x, mask):
-            from llm.models.fused_block import fused_block
+            from llm.models.fused_block import fused_block, parts_of
 
-            return fused_block(x, self._parts(), rotary)
+            # Anew each time: whoever changes a module or looks at one finds what he expects.
+            if (parts := parts_of(self)) is not None:
+                return fused_block(x, parts, rotary)
         new = self.attention(self._before(x, self.attention_norm), mask, rotary, cache, start)
         x = self._after(x, new, self.attention_norm)
         if self.cross_norm is not None and source is not None:
@@ -88,17 +88,6 @@ class Block(nn.Module):
         share = self.dropout.active_share
         short = self.pre and is_short(x, mask, self.attention.soft_cap, share)
         return short and kernels.usable(x, self.feed_forward.up.weight)
-
-    def _parts(self) -> Any:
-        """What `fused_block` works with, made anew when parameters are others than last time."""
-        if (
-            self._known is None
-            or self._known.attention_norm.weight is not self.attention_norm.weight
-        ):
-            from llm.models.fused_block import parts_of
-
-            self._known = parts_of(self)
-        return self._known
 
     def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
         normal: Tensor = norm(x) if self.pre else x

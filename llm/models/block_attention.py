@@ -147,4 +147,4 @@ def _rows(x: Tensor, span: slice) -> Tensor:
 @cache
 def _mask(block: int) -> Tensor:
     """0 where a query of a block sees a key of the same block, -inf where the key comes later, (b, b)."""
-    return torch.full((block, block), -torch.inf).triu(1)
+    return torch.full((block, block), -torch.inf, dtype=torch.float32, device="cpu").triu(1)

@@ -17,6 +17,7 @@ from llm.models.activations import kernel_of
 from llm.models.kernels import operations
 from llm.models.kernels.operations import Heads, Norm
 from llm.models.layers import Linear, learn, side_by_side
+from llm.models.norms import LayerNorm, RMSNorm
 
 
 class Layer(NamedTuple):
@@ -76,24 +77,43 @@ class Parts(NamedTuple):
         return found
 
 
-def parts_of(block: Any) -> Parts:
-    """The parts of a `block.Block`."""
+def members(block: Any) -> tuple[Any, ...]:
+    """The modules whose work a fused block does, None where it has none."""
     attention, feed_forward = block.attention, block.feed_forward
-    norms = (None, None)
+    return (
+        block.attention_norm, attention.query, attention.key, attention.value, attention.query_norm,
+        attention.key_norm, attention.output, block.feed_forward_norm, feed_forward.gate,
+        feed_forward.up, feed_forward.down,
+    )  # fmt: skip
+
+
+KINDS = (Linear, LayerNorm, RMSNorm)
+
+
+def parts_of(block: Any) -> Parts | None:
+    """The parts of a `block.Block`; None when somebody put other modules in, or looks at its own."""
+    modules = [one for one in members(block) if one is not None]
+    for one in (block.attention, block.feed_forward, *modules):
+        if one._forward_hooks or one._forward_pre_hooks or one._backward_hooks:
+            return None
+    if any(type(one) not in KINDS for one in modules):
+        return None
+    attention, feed_forward = block.attention, block.feed_forward
+    norms, epsilon = (None, None), 0.0
     if attention.query_norm is not None:
         norms = (attention.query_norm.weight, attention.key_norm.weight)
+        epsilon = attention.query_norm.epsilon
     return Parts(
         _norm(block.attention_norm),
         Layer.of(attention.query, attention.key, attention.value),
-        Heads(attention.heads, attention.kv_heads, attention.head_dim, norms,
-              attention.query_norm.epsilon if norms[0] is not None else 0.0),
+        Heads(attention.heads, attention.kv_heads, attention.head_dim, norms, epsilon),
         Layer.of(attention.output),
         _norm(block.feed_forward_norm),
         Layer.of(feed_forward.gate) if feed_forward.gate is not None else None,
         Layer.of(feed_forward.up),
         Layer.of(feed_forward.down),
         kernel_of(feed_forward.kind),
-    )  # fmt: skip
+    )
 
 
 def _norm(module: nn.Module) -> Norm:

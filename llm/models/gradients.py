@@ -32,7 +32,8 @@ def add_in_place(parameters: Iterable[nn.Parameter], wanted: bool = True) -> Non
 
 def sum_of(parameter: Tensor) -> Tensor | None:
     """What a gradient of the parameter is to be added to; None: autograd is given it."""
-    return parameter.grad if getattr(parameter, IN_PLACE, False) else None
+    wanted = parameter.requires_grad and getattr(parameter, IN_PLACE, False)
+    return parameter.grad if wanted else None
 
 
 def place_for(parameter: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -199,11 +199,19 @@ def _fused_slopes(
     factors: Tensor,
     bias_sum: Tensor | None,
 ) -> float:
-    """`_to_slopes` in one sweep, for logits without a soft-cap."""
+    """`_to_slopes` in one sweep, for logits without a soft-cap.
+
+    Raises IndexError for a target that is no word: the kernel would write to where it points.
+    """
     from llm.models.kernels.calls import address, kind
     from llm.models.kernels.cross_entropy import cross_entropy
 
-    targets = targets.contiguous()
+    targets = targets.long().contiguous()
+    strange = (targets != ignore) & ((targets < 0) | (targets >= products.shape[1]))
+    if strange.any():
+        raise IndexError(
+            f"target {int(targets[strange][0])} is no word of a vocabulary of {products.shape[1]}"
+        )
     shift, shift_sum = (0 if one is None else address(one) for one in (bias, bias_sum))
     loss: float = cross_entropy(
         address(products), shift, address(targets), address(factors), shift_sum,

@@ -43,6 +43,7 @@ class Replicated(Accelerated):
         super().__init__(model, group)
         self.model = model
         self.flat = Flat(model, 1, Group())  # this rank's own, shared with none
+        self.flat.release()  # DDP has to see the gradients
         self.layout = self.flat.layout
         self.flat.collect(0)
         self.parallel: DistributedDataParallel | None = None

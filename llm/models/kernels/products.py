@@ -59,7 +59,9 @@ def can_add(total: Tensor, left: Tensor, right: Tensor) -> bool:
         left.dtype == right.dtype == torch.bfloat16
         and total.dtype == torch.float32
         and total.device.type == "cpu"
-        and left.stride(1) == right.stride(1) == total.stride(1) == 1
+        and all(
+            one.stride(1) == 1 and one.stride(0) >= one.shape[1] for one in (total, left, right)
+        )
         and gemm() is not None
     )
 

@@ -107,3 +107,42 @@ def test_a_loss_that_is_scaled_cannot_be_added_in_place() -> None:
     add_in_place(model.parameters())
     with pytest.raises(RuntimeError, match=r"multiplied by 2\.0"):
         (2 * model.loss(tokens, tokens)).backward()
+
+
+def test_other_modules_and_hooks_are_met() -> None:
+    model, other = model_of("qwen3", 8), model_of("qwen3", 8)
+    tokens = torch.zeros(1, 8, dtype=torch.long)
+    before = float(model.loss(tokens, tokens).detach())
+    up = other.blocks[0].feed_forward.up
+    with torch.no_grad():
+        up.weight.mul_(2)
+    model.blocks[0].feed_forward.up = up
+    loss = model.loss(tokens, tokens)
+    loss.backward()
+    assert up.weight.grad is not None and float(loss.detach()) != before
+    with torch.no_grad():
+        assert float(loss.detach()) == pytest.approx(float(model.loss(tokens, tokens)), rel=1e-6)
+
+    seen: list[torch.Tensor] = []
+    model.blocks[1].attention.register_forward_hook(lambda *given: seen.append(given[-1]))
+    model.loss(tokens, tokens)
+    assert len(seen) == 1
+
+
+def test_frozen_parameters_learn_nothing() -> None:
+    model = model_of("qwen3", 8)
+    frozen = model.blocks[0].feed_forward.up.weight.requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    add_in_place(model.parameters())
+    passes(model, 8)
+    assert (frozen.grad == 0).all()
+    assert (model.blocks[0].feed_forward.down.weight.grad != 0).any()
+
+
+@pytest.mark.parametrize("bad", [-1, 50])
+def test_a_target_that_is_no_word_is_refused(bad: int) -> None:
+    model = model_of("qwen3", 8)
+    tokens = torch.zeros(1, 8, dtype=torch.long)
+    with pytest.raises(IndexError, match=f"target {bad} is no word of a vocabulary of 50"):
+        model.loss(tokens, torch.full((1, 8), bad))

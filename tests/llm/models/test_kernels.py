@@ -220,3 +220,10 @@ def test_products_add_up_in_float32() -> None:
     assert products.can_add(total, left[:, 16:80], right)
     products.add_product(total, left[:, 16:80], right)
     assert_close(total, expected, torch.float32)
+
+
+@pytest.mark.parametrize("shape", ["expanded", "overlapping"])
+def test_products_of_rows_that_share_memory_are_pytorchs(shape: str) -> None:
+    wide = normal(64, 8, dtype=torch.bfloat16)
+    left = wide[:1].expand(8, 8) if shape == "expanded" else wide.as_strided((8, 8), (1, 1))
+    assert not products.can_add(torch.zeros(8, 8), left, wide[:8])

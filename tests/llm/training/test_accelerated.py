@@ -73,6 +73,20 @@ def test_losses_norms_and_weights_are_those_of_the_shared_buffers(
     assert outcome(tmp_path).windows == outcome(flat).windows
 
 
+def test_ranks_with_unlike_passes_learn_what_one_does(
+    zygote: Zygote, inputs: Inputs, tmp_path: Path
+) -> None:
+    """The second of two ranks has one part of three, and makes an empty pass for the first's other."""
+    machine = Machine(device="cpu", parallelism="ddp", micro_batch=2)
+    for processes in (1, 2):
+        work = tmp_path / str(processes)
+        work.mkdir()
+        values = settings(data_parallel=3, batch_tokens=6 * 16, tokens=6 * 6 * 16)
+        assert zygote.run(processes, prepared(values, inputs, work, machine)) == [0] * processes
+    alone, together = (figures(tmp_path / name, "loss") for name in ("1", "2"))
+    assert together == pytest.approx(alone, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
