@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from llm.models import kernels
+from llm.models.kernels import availability
 
 
 def activate(x: Tensor, kind: str) -> Tensor:
     """The activation of a feed-forward layer without a gate, and of BERT's head (swiglu's: GELU)."""
-    if kernels.usable(x):
+    if availability.usable(x):
         y: Tensor = _Activation.apply(x, kernel_of(kind))
         return y
     if kind == "relu2":
@@ -31,7 +31,7 @@ def kernel_of(kind: str) -> str:
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up, element by element."""
-    if kernels.usable(gate):
+    if availability.usable(gate):
         y: Tensor = _SwiGLU.apply(gate, up)
         return y
     return F.silu(gate) * up

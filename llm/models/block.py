@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from llm.models import kernels
 from llm.models.activations import activate, swiglu
 from llm.models.attention import Attention, LayerCache, is_short
 from llm.models.config import ModelConfig
+from llm.models.kernels import availability
 from llm.models.layers import Dropout, Linear
 from llm.models.mask import Mask
 from llm.models.norms import make_norm
@@ -87,7 +87,7 @@ class Block(nn.Module):
         """Whether the layer may be one function: see `fused_block`."""
         share = self.dropout.active_share
         short = self.pre and is_short(x, mask, self.attention.soft_cap, share)
-        return short and kernels.usable(x, self.feed_forward.up.weight)
+        return short and availability.usable(x, self.feed_forward.up.weight)
 
     def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
         normal: Tensor = norm(x) if self.pre else x

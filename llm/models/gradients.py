@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from llm.models import kernels
-from llm.models.kernels import products
+from llm.models.kernels import availability, products
 
 IN_PLACE = "adds_gradients_in_place"  # an attribute of a parameter
 
@@ -75,7 +74,7 @@ def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 def add(total: Tensor, made: Tensor) -> None:
     """total += made, for a total in float32."""
-    if kernels.usable(made, total, inside=True) and total.is_contiguous():
+    if availability.usable(made, total, inside=True) and total.is_contiguous():
         from llm.models.kernels.calls import address, kind
         from llm.models.kernels.sums import add
 

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from llm.models import kernels
 from llm.models.gradients import add, add_product, place_for
-from llm.models.kernels import products
+from llm.models.kernels import availability, products
 
 IGNORE = -100  # a target that counts nothing
 SLICE_ELEMENTS = 1 << 25  # logits in one slice: enough for large matrix products
@@ -157,7 +156,7 @@ class _SummedLoss(SumWithGradients):
         # In float32 whatever x is: slices add up in it.
         weight_sum, grad_weight = place_for(weight)
         bias_sum, grad_bias = (None, None) if bias is None else place_for(bias)
-        fused = soft_cap is None and kernels.usable(x, bias, inside=True)
+        fused = soft_cap is None and availability.usable(x, bias, inside=True)
         total = x.new_zeros((), dtype=torch.float32)
         factors = x.new_empty((len(x), 1), dtype=torch.float32)
         slice_elements, sweep_elements = _sizes(x)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from llm.models import kernels
 from llm.models.config import ModelConfig
+from llm.models.kernels import availability
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
@@ -31,7 +31,7 @@ class LayerNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        if kernels.usable(x, self.weight, self.bias):
+        if availability.usable(x, self.weight, self.bias):
             y: Tensor = _Norm.apply(x, self.weight, self.bias, self.epsilon, True)
             return y
         weight: Tensor = self.weight
@@ -56,7 +56,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        if kernels.usable(x, self.weight):
+        if availability.usable(x, self.weight):
             y: Tensor = _Norm.apply(x, self.weight, None, self.epsilon, False)
             return y
         if x.is_cuda:  # where PyTorch has it in one kernel

@@ -25,7 +25,7 @@ from llm.training.work import METRICS, MODEL, folder_digest, hand_over, last_lin
 if TYPE_CHECKING:
     from llm.training.ranks import Group
 
-LIBRARIES = ("torch", "numpy", "safetensors")
+LIBRARIES = ("torch", "numpy", "numba", "safetensors")
 
 PARTS = 2  # partial gradients of a step
 WARMUP_FRACTION = 0.05

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from llm.models.decoder import Decoder
     from llm.training.ranks import Group
 
-LIBRARIES = ("torch", "numpy", "safetensors", "tokenizers")
+LIBRARIES = ("torch", "numpy", "numba", "safetensors", "tokenizers")
 SPLITS = ("train", "validation")
 MEASURED = {"before": "validation-before.json", "after": "validation-after.json"}
 

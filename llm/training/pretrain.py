@@ -38,7 +38,7 @@ from llm.training.work import (
 if TYPE_CHECKING:
     from llm.training.ranks import Group
 
-LIBRARIES = ("torch", "numpy", "safetensors")
+LIBRARIES = ("torch", "numpy", "numba", "safetensors")
 
 
 def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> StepResult:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from llm.durable import write_json
-from llm.models import kernels
+from llm.models.kernels import availability
 from llm.step import BadInput
 from llm.training import checkpoints
 from llm.training.accelerated import Accelerated, Optimizer
@@ -322,5 +322,5 @@ def environment(device: torch.device, plan: Plan, model: nn.Module) -> dict[str,
         "device": processor if device.type == "cpu" else torch.cuda.get_device_name(device),
         "precision": str(getattr(model, "compute_dtype", torch.float32)).removeprefix("torch."),
         "micro_batch": plan.micro_batch,
-        "kernels": kernels.made_by() if device.type == "cpu" else "",
+        "kernels": availability.made_by() if device.type == "cpu" else "",
     }

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import torch
 
-from llm.models import kernels
 from llm.models.build import build
 from llm.models.config import ModelSettings
 from llm.models.fused_block import _FusedBlock
 from llm.models.gradients import add_in_place
+from llm.models.kernels import availability
 
 CASES: dict[str, dict[str, Any]] = {
     "qwen3": {"preset": "qwen3"},
@@ -57,7 +57,7 @@ def test_value_and_gradients_are_those_of_plain_operations(
     loss, gradients = passes(model, length)
     assert len(calls) == (2 if length > 1 else 0)  # one token sees itself: no causal mask
     model.zero_grad(set_to_none=True)
-    monkeypatch.setattr(kernels, "installed", lambda: False)
+    monkeypatch.setattr(availability, "installed", lambda: False)
     expected_loss, expected = passes(model, length)
     assert loss == pytest.approx(expected_loss, rel=1e-6)
     # Some gradients are zero but for rounding: of keys' biases, which shift all scores of a query.
@@ -75,7 +75,7 @@ def test_in_bfloat16_it_errs_no_more_than_plain_operations(monkeypatch: pytest.M
         return sum(float((one - other).norm() / other.norm()) for one, other in pairs)
 
     fused = error()
-    monkeypatch.setattr(kernels, "installed", lambda: False)
+    monkeypatch.setattr(availability, "installed", lambda: False)
     assert fused < 1.1 * error()
 
 
