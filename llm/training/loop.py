@@ -107,7 +107,12 @@ def part_gradients(
     Raises RuntimeError when there is no memory for a single row.
     """
     while True:
-        torch.manual_seed(seed)
+        if run.device.type == "cpu":
+            torch.default_generator.manual_seed(
+                seed
+            )  # `torch.manual_seed` asks every device there is
+        else:
+            torch.manual_seed(seed)
         run.flat.collect(part)
         try:
             return gradients(model, rows, run.micro_batch, run.device, run.group)
