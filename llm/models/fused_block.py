@@ -1,9 +1,9 @@
 """One layer of a decoder in training on a CPU, as one function of autograd: few and large steps.
 
 What a `block.Block` does, where it is pre-norm, looks at no source, drops nothing out, and its rows
-are short and causal. In small models a step's time goes into telling operations from one another:
-here a layer is 11 matrix products and 15 sweeps, forward and backward, and what the residual stream
-adds is added by the products and sweeps that are there anyway.
+are short and causal. In small models most of a step goes into starting operations: here a layer is
+its matrix products and a sweep or two between them, and what the residual stream adds is added by
+products and sweeps that are there anyway.
 """
 
 from typing import Any, NamedTuple

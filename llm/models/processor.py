@@ -7,5 +7,5 @@ import torch
 
 @cache
 def has_amx() -> bool:
-    """Whether it multiplies blocks of bfloat16 matrices (Intel AMX): ten times as fast as the rest."""
+    """Whether it multiplies blocks of bfloat16 matrices (Intel AMX), many times as fast as others do."""
     return torch.cpu._is_amx_tile_supported()

@@ -124,7 +124,7 @@ def as_integer(context, value):
 
 LOG2_E = np.float32(1.44269504088896341)
 LN2_HIGH, LN2_LOW = np.float32(-0.693359375), np.float32(2.12194440e-4)
-# Well above the smallest normal number: what comes below takes a processor a hundred times as long.
+# Well above the smallest normal number: what comes below takes a processor far longer.
 LOWEST, HIGHEST = np.float32(-80.0), np.float32(88.0)
 # exp(r) = 1 + r + r^2 (1/2 + r (1/6 + ...)) for |r| <= ln(2) / 2, coefficients fitted
 SERIES = tuple(

@@ -1,7 +1,7 @@
 """Kernels as functions of tensors: what a layer makes, and what it changes by, without autograd.
 
-Importing this imports numba (half a second). Tensors lie in one piece. `added`: gradients of
-parameters go to where `gradients.place_for` says.
+Importing this imports numba (half a second). Tensors lie in one piece. Gradients of parameters go to
+where `gradients.place_for` says; what autograd is given for them comes back.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """Products of bfloat16 matrices that add up in float32, for gradients of weights.
 
 PyTorch's products of bfloat16 end in bfloat16, which then is to be added to what there is: on a
-processor with AMX that takes twice as long as the sum that Intel's MKL makes at once
+processor with AMX that takes longer than the sum that Intel's MKL makes at once
 (cblas_gemm_bf16bf16f32, oneMKL's reference for C), and each addend is rounded. PyTorch's builds for
 x86 carry MKL; without it, or without AMX, products are PyTorch's.
 """
