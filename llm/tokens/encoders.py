@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ Offsets = np.ndarray[Any, np.dtype[np.int64]]
 Encode = Callable[[pa.LargeStringArray], tuple[Ids, Offsets]]
 
 SAMPLE_BYTES = 100_000  # of each shard, spread evenly: some 20 ms for tokenizers
+
+# Shards are encoded side by side and begin with the same tokenizer: one thread loads it, all wait.
+_loading = Lock()
 
 
 @dataclass(frozen=True)
@@ -118,14 +122,20 @@ class Prepared:
         One that is not installed, cannot read the tokenizer or errs is passed over.
         """
         for build in FASTER:
-            encoder = _agreeing(build, self)
+            with _loading:
+                encoder = _agreeing(build, self)
             if encoder:
                 yield encoder
 
 
-@lru_cache(maxsize=2)
 def prepare(described: bytes) -> Prepared:
     """Load a tokenizer.json's content, once a process: a shard takes less time than this does."""
+    with _loading:
+        return _prepared(described)
+
+
+@lru_cache(maxsize=2)
+def _prepared(described: bytes) -> Prepared:
     tokenizer = Tokenizer.from_buffer(described)
     digest = bytes_digest(described)
     return Prepared(described, digest, tokenizer, reference(tokenizer), id_count(tokenizer))

@@ -1,6 +1,7 @@
 """A faster encoder is used where its ids are those of tokenizers, and nowhere else."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -64,9 +65,9 @@ def test_slices_of_arrays_are_encoded_alone():
 @pytest.fixture
 def forgetful():
     """Nothing that was prepared in another test, or here, is used again."""
-    prepare.cache_clear()
+    encoders._prepared.cache_clear()
     yield
-    prepare.cache_clear()
+    encoders._prepared.cache_clear()
 
 
 @pytest.mark.usefixtures("forgetful")
@@ -154,3 +155,20 @@ def test_kinds_that_no_fast_encoder_reads_are_encoded_all_the_same(kind):
     ids, offsets = encoder.encode(large(words[:3]))
     assert ids[: offsets[1]].tolist() == tokenizer.encode(words[0]).ids
     assert len(offsets) == 4
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_shards_side_by_side_load_a_tokenizer_once(monkeypatch):
+    loaded = []
+    build = encoders.reference
+
+    def count(tokenizer):
+        loaded.append(tokenizer)
+        return build(tokenizer)
+
+    monkeypatch.setattr(encoders, "reference", count)
+    described = train_bpe([TEXT * 9], 400, "gpt4").to_str().encode()
+    with ThreadPoolExecutor(4) as threads:
+        prepared = list(threads.map(prepare, [described] * 8))
+    assert len(loaded) == 1
+    assert len(set(map(id, prepared))) == 1
