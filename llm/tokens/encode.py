@@ -21,9 +21,10 @@ from llm.tokens.special import END_OF_TEXT, special_ids
 LIBRARIES = ("tokenizers",)
 
 SPLITS = ("train", "validation")
-# Text that is encoded at once, at least: the threads are busy, memory stays small, and a usual row
-# group of a table is a chunk as it was read.
-CHUNK_BYTES = 4_000_000
+# Text that is encoded at once, at least, and rows that are read at once: enough to keep threads busy,
+# and so little that memory is used again; new memory costs as much time as reading does.
+CHUNK_BYTES = 1_000_000
+READ_ROWS = 512
 COLUMNS = ("doc_id", "source", "split_key", "text")
 
 
@@ -119,7 +120,7 @@ def _chunks(table: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     """Rows in order, some CHUNK_BYTES of text at a time."""
     waiting: list[pa.RecordBatch] = []
     size = 0
-    for batch in table.iter_batches(batch_size=documents.GROUP_ROWS, columns=list(COLUMNS)):
+    for batch in table.iter_batches(batch_size=READ_ROWS, columns=list(COLUMNS)):
         waiting.append(batch)
         size += batch["text"].nbytes
         if size >= CHUNK_BYTES:
