@@ -75,11 +75,9 @@ def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 def add(total: Tensor, made: Tensor) -> None:
     """total += made, for a total in float32."""
     if availability.usable(made, total, inside=True) and total.is_contiguous():
-        from llm.models.kernels.calls import address, kind
-        from llm.models.kernels.sums import add
+        from llm.models.kernels import operations
 
-        made = made.contiguous()
-        add(address(total), address(made), made.numel(), kind(made))
+        operations.add(total, made.contiguous())
     else:
         total += made
 

@@ -9,7 +9,6 @@ sum, whose gradient is the same constant for every row.
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -197,13 +196,12 @@ def _fused_slopes(
     z_loss: float,
     factors: Tensor,
     bias_sum: Tensor | None,
-) -> float:
+) -> Tensor:
     """`_to_slopes` in one sweep, for logits without a soft-cap.
 
     Raises IndexError for a target that is no word: the kernel would write to where it points.
     """
-    from llm.models.kernels.calls import address, kind
-    from llm.models.kernels.cross_entropy import cross_entropy
+    from llm.models.kernels import operations
 
     targets = targets.long().contiguous()
     lowest, highest = targets.aminmax()
@@ -213,12 +211,7 @@ def _fused_slopes(
             raise IndexError(
                 f"target {int(targets[strange][0])} is no word of a vocabulary of {products.shape[1]}"
             )
-    shift, shift_sum = (0 if one is None else address(one) for one in (bias, bias_sum))
-    loss: float = cross_entropy(
-        address(products), shift, address(targets), address(factors), shift_sum,
-        *products.shape, ignore, np.float32(z_loss), kind(products), bias is not None,
-    )  # fmt: skip
-    return loss
+    return operations.cross_entropy(products, targets, ignore, bias, z_loss, factors, bias_sum)
 
 
 def _to_slopes(

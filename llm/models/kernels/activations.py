@@ -11,7 +11,7 @@ import numpy as np
 from numba import carray
 
 from llm.compiled import inner
-from llm.models.kernels.numbers import HALF, ONE, ZERO, exp, narrow, pointer, sweep, wide
+from llm.models.kernels.numbers import HALF, ONE, ZERO, exp, narrow, pointer, wide
 
 ROOT_HALF = np.float32(0.5**0.5)
 DENSITY = np.float32((2 * np.pi) ** -0.5)  # of the normal distribution, at 0
@@ -40,7 +40,6 @@ def sigmoid(x):
     return ONE / (ONE + exp(-x))
 
 
-@sweep
 def gelu(x, y, slope, size, like):
     """y = x P(x) and slope = P(x) + x p(x): all (size,)."""
     x, y = carray(pointer(x, like), size), carray(pointer(y, like), size)
@@ -52,7 +51,6 @@ def gelu(x, y, slope, size, like):
         slope[i] = narrow(share + value * bell * DENSITY, like)
 
 
-@sweep
 def gelu_tanh(x, y, slope, size, like):
     """y = x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), slope: all (size,)."""
     x, y = carray(pointer(x, like), size), carray(pointer(y, like), size)
@@ -66,7 +64,6 @@ def gelu_tanh(x, y, slope, size, like):
         slope[i] = narrow(share * (ONE + value * (ONE - share) * steep), like)
 
 
-@sweep
 def relu2(x, y, slope, size, like):
     """y = max(x, 0)^2 and slope = 2 max(x, 0): all (size,)."""
     x, y = carray(pointer(x, like), size), carray(pointer(y, like), size)
@@ -78,7 +75,6 @@ def relu2(x, y, slope, size, like):
         slope[i] = narrow(value + value, like)
 
 
-@sweep
 def swiglu(gate, up, y, gate_slope, up_slope, size, like):
     """y = gate sigmoid(gate) up, and what it changes by with gate and with up: all (size,)."""
     gate, up = carray(pointer(gate, like), size), carray(pointer(up, like), size)
@@ -92,7 +88,6 @@ def swiglu(gate, up, y, gate_slope, up_slope, size, like):
         up_slope[i] = narrow(value * share, like)
 
 
-@sweep
 def times(slope, gradient, product, size, like):
     """product = slope * gradient: all (size,)."""
     slope, gradient = carray(pointer(slope, like), size), carray(pointer(gradient, like), size)

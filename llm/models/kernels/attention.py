@@ -21,12 +21,10 @@ from llm.models.kernels.numbers import (
     in_order,
     narrow,
     pointer,
-    sweep,
     wide,
 )
 
 
-@sweep
 def transpose(x, y, batch, rows, columns, width, like):
     """y = x with two dimensions exchanged: (batch, rows, columns, width) → (batch, columns, rows, width)."""
     x = carray(pointer(x, like), (batch, rows, columns, width))
@@ -39,16 +37,15 @@ def transpose(x, y, batch, rows, columns, width, like):
                     target[k] = source[k]
 
 
-@sweep
 def part_heads(
-    packed, queries, keys, values, rotary, query_weight, key_weight, scales, batch, length, heads,
-    kv_heads, width, factor, epsilon, turned, normed, like,
+    packed, queries, keys, values, rotary, query_weight, key_weight, scales, row, batch, length, heads,
+    kv_heads, width, factor: np.float32, epsilon: np.float32, turned: bool, normed: bool, like,
 ):  # fmt: skip
     """packed (B, T, H + 2 K, D) → queries (B, H, T, D), keys and values (B, K, T, D).
 
     Queries and keys are normalised (RMSNorm; weights (D,); scales (B, T, H + K) are kept) where normed,
     and turned by the angles of their position (rotary (2, T, D/2): cos, sin) where turned; queries are
-    multiplied by factor.
+    multiplied by factor. row (D,) float32: to work in.
     """
     packed = carray(pointer(packed, like), (batch, length, heads + 2 * kv_heads, width))
     queries = carray(pointer(queries, like), (batch, heads, length, width))
@@ -58,7 +55,7 @@ def part_heads(
     query_weight = carray(pointer(query_weight, ZERO), width)
     key_weight = carray(pointer(key_weight, ZERO), width)
     scales = carray(pointer(scales, ZERO), (batch, length, heads + kv_heads))
-    row = np.empty(width, np.float32)
+    row = carray(pointer(row, ZERO), width)
     for b in range(batch):
         for t in range(length):
             cos, sin = rotary[0, t], rotary[1, t]
@@ -113,14 +110,15 @@ def turn_back(row, cos, sin):
         second[j] = imaginary * cos[j] - real * sin[j]
 
 
-@sweep
 def join_heads(
     queries, keys, values, packed, source, rotary, query_weight, key_weight, scales, query_sum,
-    key_sum, batch, length, heads, kv_heads, width, factor, turned, normed, like,
+    key_sum, row, batch, length, heads, kv_heads, width, factor: np.float32, turned: bool,
+    normed: bool, like,
 ):  # fmt: skip
     """The way back of `part_heads`, for slopes: what it was given changes by, into packed.
 
-    source: what was parted. What the weights change by is added to query_sum and key_sum (D,).
+    source: what was parted. What the weights change by is added to query_sum and key_sum (D,). row
+    (D,) float32: to work in.
     """
     packed = carray(pointer(packed, like), (batch, length, heads + 2 * kv_heads, width))
     source = carray(pointer(source, like), (batch, length, heads + 2 * kv_heads, width))
@@ -133,7 +131,7 @@ def join_heads(
     query_sum = carray(pointer(query_sum, ZERO), width)
     key_sum = carray(pointer(key_sum, ZERO), width)
     scales = carray(pointer(scales, ZERO), (batch, length, heads + kv_heads))
-    row = np.empty(width, np.float32)
+    row = carray(pointer(row, ZERO), width)
     for b in range(batch):
         for t in range(length):
             cos, sin = rotary[0, t], rotary[1, t]
@@ -166,16 +164,16 @@ def join_heads(
                     target[j] = slope[j]
 
 
-@sweep
-def masked_softmax(scores, mask, products, rows, block, keys, like):
+def masked_softmax(scores, mask, shares, products, rows, block, keys, like):
     """Softmax of scores (products, rows, keys) over the keys that a query sees, in place.
 
     Rows are blocks of `block` queries, one for each head of a group; to the last `block` keys' scores the
-    mask (block, block) is added, float32: 0, or -inf where a query does not see a key.
+    mask (block, block) is added, float32: 0, or -inf where a query does not see a key. shares (keys,)
+    float32: to work in.
     """
     scores = carray(pointer(scores, like), (products, rows, keys))
     mask, before = carray(pointer(mask, ZERO), (block, block)), keys - block
-    shares = np.empty(keys, np.float32)
+    shares = carray(pointer(shares, ZERO), keys)
     for n in range(products):
         for i in range(rows):
             row, query = scores[n, i], mask[np.uint64(i) % np.uint64(block)]
@@ -198,7 +196,6 @@ def masked_softmax(scores, mask, products, rows, block, keys, like):
                 row[j] = narrow(shares[j] * factor, like)
 
 
-@sweep
 def softmax_slopes(weights, slopes, rows, keys, like):
     """slopes (rows, keys), d loss / d weights, become d loss / d scores in place.
 

@@ -1,25 +1,37 @@
-"""How kernels are called: with addresses, since making an array of a tensor takes longer than many
-a kernel.
+"""How kernels are called: by name, with addresses, since making an array of a tensor takes longer than
+many a kernel.
 """
 
-import numpy as np
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-# A number of the type that a kernel sees: bfloat16 is the upper half of a float32.
-KINDS: dict[torch.dtype, np.float32 | np.uint16] = {
-    torch.float32: np.float32(0),
-    torch.bfloat16: np.uint16(0),
-}
+from llm.models.kernels.machine_code import load
 
 
-def address(x: Tensor) -> int:
-    """Where x begins; it must lie in one piece. The caller holds on to it."""
+class Kernel:
+    """A function of one of this package's modules, such as `norms.rms_norm`, as machine code.
+
+    Called with the type of the numbers that it works on, and its arguments but the last: addresses and
+    other plain numbers. It is loaded, or compiled (seconds), when it is first called with a type.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._loaded: dict[torch.dtype, Callable[..., None]] = {}
+
+    def __call__(self, dtype: torch.dtype, *arguments: float) -> None:
+        function = self._loaded.get(dtype)
+        if function is None:
+            function = self._loaded[dtype] = load(self.name, str(dtype).removeprefix("torch."))
+        function(*arguments)
+
+
+def address(x: Tensor | None) -> int:
+    """Where x begins; it must lie in one piece. The caller holds on to it. 0 for None."""
+    if x is None:
+        return 0
     if not x.is_contiguous():
         raise ValueError(f"a kernel was given a tensor of strides {x.stride()}")
     return x.data_ptr()
-
-
-def kind(x: Tensor) -> np.float32 | np.uint16:
-    """What a kernel is told of the type of x."""
-    return KINDS[x.dtype]

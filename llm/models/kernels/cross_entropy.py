@@ -17,7 +17,6 @@ from llm.models.kernels.numbers import (
     in_order,
     narrow,
     pointer,
-    sweep,
     wide,
 )
 
@@ -29,22 +28,22 @@ def logit(row, bias, j, counted_bias):
     return wide(row[j]) + bias[j] if counted_bias else wide(row[j])
 
 
-@sweep
 def cross_entropy(
-    products, bias, targets, factors, grad_bias, rows, words, ignore, z_loss, like, counted_bias
-):
-    """Turn logits (rows, words) into d loss / d logits but for a factor of each row; the loss.
+    products, bias, targets, factors, grad_bias, loss, rows, words, ignore, z_loss: np.float32,
+    counted_bias: bool, like,
+):  # fmt: skip
+    """Turn logits (rows, words) into d loss / d logits but for a factor of each row.
 
     bias (words,) float32 is added first, and its gradient added to grad_bias (words,), where
     counted_bias. targets (rows,) int64; factors (rows,) float32 are written: 1 / Z, 0 for a target
-    that is `ignore`. z_loss float32. See `llm.models.loss`.
+    that is `ignore`. The loss is added to loss (1,) float64. See `llm.models.loss`.
     """
     products = carray(pointer(products, like), (rows, words))
     bias = carray(pointer(bias, ZERO), words)
     grad_bias = carray(pointer(grad_bias, ZERO), words)
     targets = carray(pointer(targets, np.int64(0)), rows)
     factors = carray(pointer(factors, ZERO), rows)
-    total = 0.0
+    loss = carray(pointer(loss, 0.0), 1)
     for i in range(rows):
         row = products[i]
         target = targets[i]
@@ -64,7 +63,7 @@ def cross_entropy(
             sums += share
             row[j] = narrow(share, like)
         log_z = np.float32(np.log(sums)) + peak
-        total += log_z - picked
+        loss[0] += log_z - picked
         factors[i] = ONE / sums
         scale = ONE + TWO * z_loss * log_z
         if z_loss != ZERO:
@@ -74,4 +73,3 @@ def cross_entropy(
         if counted_bias:
             for j in range(words):
                 grad_bias[j] += wide(row[j]) * factors[i]
-    return total

@@ -6,11 +6,10 @@
 import numpy as np
 from numba import carray
 
-from llm.models.kernels.numbers import ONE, ZERO, narrow, pointer, sweep, wide
+from llm.models.kernels.numbers import ONE, ZERO, narrow, pointer, wide
 
 
-@sweep
-def rms_norm(x, weight, y, scales, rows, width, epsilon, like):
+def rms_norm(x, weight, y, scales, rows, width, epsilon: np.float32, like):
     """y = x * scale * weight with scale = 1 / sqrt(mean(x^2) + epsilon), kept in scales (rows,).
 
     x, y (rows, width); weight (width,) float32.
@@ -28,8 +27,9 @@ def rms_norm(x, weight, y, scales, rows, width, epsilon, like):
             y[i, j] = narrow(wide(x[i, j]) * scale * weight[j], like)
 
 
-@sweep
-def rms_norm_slopes(slope, x, weight, scales, base, grad_x, grad_weight, rows, width, based, like):
+def rms_norm_slopes(
+    slope, x, weight, scales, base, grad_x, grad_weight, rows, width, based: bool, like
+):
     """From slope, d loss / d y, to grad_x, and what is added to grad_weight (width,) float32.
 
     base (rows, width) is added to grad_x, where based: the slope of the residual stream.
@@ -58,8 +58,9 @@ def rms_norm_slopes(slope, x, weight, scales, base, grad_x, grad_weight, rows, w
             grad_x[i, j] = narrow(wide(base[i, j]) + change if based else change, like)
 
 
-@sweep
-def layer_norm(x, weight, bias, y, means, scales, rows, width, epsilon, biased, like):
+def layer_norm(
+    x, weight, bias, y, means, scales, rows, width, epsilon: np.float32, biased: bool, like
+):
     """y = (x - mean) * scale * weight + bias with scale = 1 / sqrt(variance + epsilon).
 
     x, y (rows, width); weight, bias (width,), means, scales (rows,) float32, the last two kept.
@@ -83,10 +84,9 @@ def layer_norm(x, weight, bias, y, means, scales, rows, width, epsilon, biased, 
             y[i, j] = narrow(value + bias[j] if biased else value, like)
 
 
-@sweep
 def layer_norm_slopes(
-    slope, x, weight, means, scales, base, grad_x, grad_weight, grad_bias, rows, width, biased, based,
-    like,
+    slope, x, weight, means, scales, base, grad_x, grad_weight, grad_bias, rows, width, biased: bool,
+    based: bool, like,
 ):  # fmt: skip
     """From slope, d loss / d y, to grad_x, and what is added to grad_weight and grad_bias (width,).
 

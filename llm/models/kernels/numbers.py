@@ -2,6 +2,8 @@
 
 numba knows no bfloat16: such a number is a uint16 here, the upper half of a float32. A kernel is
 written once for both types: `wide` reads either as float32, `narrow` makes what is to be stored.
+A kernel's parameters are whole numbers, most of them addresses, unless they say otherwise; the last,
+`like`, is of the type that the kernel works on and says nothing else. See `calls` and `compiler`.
 """
 
 # mypy: ignore-errors
@@ -12,19 +14,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from llm.compiled import compiled, inner
+from llm.compiled import inner
 
 ONE = np.float32(1)
 ZERO = np.float32(0)
 HALF = np.float32(0.5)
-
-
-def sweep(function):
-    """Compile a kernel: sums may be made in any order, so that they are made many at a time.
-
-    The order is the same in every call with the same shapes, and so is the result.
-    """
-    return compiled(function, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
 
 
 @intrinsic

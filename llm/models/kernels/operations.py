@@ -1,24 +1,28 @@
 """Kernels as functions of tensors: what a layer makes, and what it changes by, without autograd.
 
-Importing this imports numba (half a second). Tensors lie in one piece. Gradients of parameters go to
-where `gradients.place_for` says; what autograd is given for them comes back.
+Importing this imports LLVM's loader. Tensors lie in one piece. Gradients of parameters go to where
+`gradients.place_for` says; what autograd is given for them comes back.
 """
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from llm.models.gradients import place_for
-from llm.models.kernels import activations, attention, norms
-from llm.models.kernels.calls import address, kind
+from llm.models.kernels.calls import Kernel, address
+
+RMS_NORM, RMS_NORM_SLOPES = Kernel("norms.rms_norm"), Kernel("norms.rms_norm_slopes")
+LAYER_NORM, LAYER_NORM_SLOPES = Kernel("norms.layer_norm"), Kernel("norms.layer_norm_slopes")
+ACTIVATIONS = {name: Kernel(f"activations.{name}") for name in ("gelu", "gelu_tanh", "relu2")}
+SWIGLU, TIMES = Kernel("activations.swiglu"), Kernel("activations.times")
+TRANSPOSE = Kernel("attention.transpose")
+PART_HEADS, JOIN_HEADS = Kernel("attention.part_heads"), Kernel("attention.join_heads")
+MASKED_SOFTMAX = Kernel("attention.masked_softmax")
+SOFTMAX_SLOPES = Kernel("attention.softmax_slopes")
+CROSS_ENTROPY, ADD = Kernel("cross_entropy.cross_entropy"), Kernel("sums.add")
 
 Given = Tensor | None  # what autograd is given for a parameter
-
-
-def _or_none(x: Tensor | None) -> int:
-    return 0 if x is None else address(x)
 
 
 class Norm(NamedTuple):
@@ -36,15 +40,15 @@ def norm(x: Tensor, by: Norm) -> tuple[Tensor, Tensor]:
     rows = x.numel() // width
     y = torch.empty_like(x)
     statistics = x.new_empty((1 + by.centred, rows), dtype=torch.float32)
-    begin, epsilon = address(statistics), np.float32(by.epsilon)
+    begin = address(statistics)
     if by.centred:
-        norms.layer_norm(
-            address(x), address(by.weight), _or_none(by.bias), address(y), begin, begin + 4 * rows,
-            rows, width, epsilon, by.bias is not None, kind(x),
+        LAYER_NORM(
+            x.dtype, address(x), address(by.weight), address(by.bias), address(y), begin, begin + 4 * rows,
+            rows, width, by.epsilon, by.bias is not None,
         )  # fmt: skip
     else:
-        norms.rms_norm(
-            address(x), address(by.weight), address(y), begin, rows, width, epsilon, kind(x)
+        RMS_NORM(
+            x.dtype, address(x), address(by.weight), address(y), begin, rows, width, by.epsilon
         )
     return y, statistics
 
@@ -59,17 +63,17 @@ def norm_slopes(
     begin = address(statistics)
     total, made = place_for(by.weight)
     shift, shift_made = (None, None) if by.bias is None else place_for(by.bias)
-    before = _or_none(base)
+    before = address(base)
     if by.centred:
-        norms.layer_norm_slopes(
-            address(slope), address(x), address(by.weight), begin, begin + 4 * rows, before,
-            address(grad_x), address(total), _or_none(shift), rows, width, by.bias is not None,
-            base is not None, kind(x),
+        LAYER_NORM_SLOPES(
+            x.dtype, address(slope), address(x), address(by.weight), begin, begin + 4 * rows, before,
+            address(grad_x), address(total), address(shift), rows, width, by.bias is not None,
+            base is not None,
         )  # fmt: skip
     else:
-        norms.rms_norm_slopes(
-            address(slope), address(x), address(by.weight), begin, before, address(grad_x),
-            address(total), rows, width, base is not None, kind(x),
+        RMS_NORM_SLOPES(
+            x.dtype, address(slope), address(x), address(by.weight), begin, before, address(grad_x),
+            address(total), rows, width, base is not None,
         )  # fmt: skip
     return grad_x, made, shift_made
 
@@ -77,8 +81,7 @@ def norm_slopes(
 def activate(x: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """An activation by name, and its slope."""
     y, slope = torch.empty_like(x), torch.empty_like(x)
-    sweep = getattr(activations, name)
-    sweep(address(x), address(y), address(slope), x.numel(), kind(x))
+    ACTIVATIONS[name](x.dtype, address(x), address(y), address(slope), x.numel())
     return y, slope
 
 
@@ -86,16 +89,14 @@ def swiglu(gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """silu(gate) * up, and its slopes by gate and by up."""
     y, gate_slope, up_slope = (torch.empty_like(gate) for _ in range(3))
     tensors = gate, up, y, gate_slope, up_slope
-    activations.swiglu(*map(address, tensors), gate.numel(), kind(gate))
+    SWIGLU(gate.dtype, *map(address, tensors), gate.numel())
     return y, gate_slope, up_slope
 
 
 def times(slope: Tensor, gradient: Tensor) -> Tensor:
     """slope * gradient, element by element."""
     product = torch.empty_like(slope)
-    activations.times(
-        address(slope), address(gradient), address(product), slope.numel(), kind(slope)
-    )
+    TIMES(slope.dtype, address(slope), address(gradient), address(product), slope.numel())
     return product
 
 
@@ -103,7 +104,7 @@ def transpose(x: Tensor) -> Tensor:
     """x (B, i, j, D) → (B, j, i, D), in one piece."""
     batch, rows, columns, width = x.shape
     y = x.new_empty((batch, columns, rows, width))
-    attention.transpose(address(x), address(y), batch, rows, columns, width, kind(x))
+    TRANSPOSE(x.dtype, address(x), address(y), batch, rows, columns, width)
     return y
 
 
@@ -136,11 +137,12 @@ def part_heads(packed: Tensor, heads: Heads, length: int, rotary: Tensor | None)
     scales = None
     if query_norm is not None:
         scales = packed.new_empty((batch, length, count + kv_count), dtype=torch.float32)
-    attention.part_heads(
-        address(packed), address(queries), address(keys), address(values), _or_none(rotary),
-        _or_none(query_norm), _or_none(key_norm), _or_none(scales), batch, length, count, kv_count,
-        width, np.float32(width**-0.5), np.float32(epsilon), rotary is not None,
-        query_norm is not None, kind(packed),
+    row = packed.new_empty(width, dtype=torch.float32)
+    PART_HEADS(
+        packed.dtype, address(packed), address(queries), address(keys), address(values),
+        address(rotary), address(query_norm), address(key_norm), address(scales), address(row), batch,
+        length, count, kv_count, width, width**-0.5, epsilon, rotary is not None,
+        query_norm is not None,
     )  # fmt: skip
     return queries, keys, values, scales
 
@@ -162,11 +164,12 @@ def join_heads(
     joined = queries.new_empty((batch * length, (count + 2 * kv_count) * width))
     query_sum, query_made = (None, None) if query_norm is None else place_for(query_norm)
     key_sum, key_made = (None, None) if key_norm is None else place_for(key_norm)
-    attention.join_heads(
-        address(queries), address(keys), address(values), address(joined), _or_none(packed),
-        _or_none(rotary), _or_none(query_norm), _or_none(key_norm), _or_none(scales),
-        _or_none(query_sum), _or_none(key_sum), batch, length, count, kv_count, width,
-        np.float32(width**-0.5), rotary is not None, query_norm is not None, kind(joined),
+    row = queries.new_empty(width, dtype=torch.float32)
+    JOIN_HEADS(
+        joined.dtype, address(queries), address(keys), address(values), address(joined),
+        address(packed), address(rotary), address(query_norm), address(key_norm), address(scales),
+        address(query_sum), address(key_sum), address(row), batch, length, count, kv_count, width,
+        width**-0.5, rotary is not None, query_norm is not None,
     )  # fmt: skip
     return joined, query_made, key_made
 
@@ -174,8 +177,16 @@ def join_heads(
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Softmax in place: scores (N, rows, keys), mask (b, b) for the last b keys; see the kernel."""
     products, rows, keys = scores.shape
-    attention.masked_softmax(
-        address(scores), address(mask), products, rows, len(mask), keys, kind(scores)
+    shares = scores.new_empty(keys, dtype=torch.float32)
+    MASKED_SOFTMAX(
+        scores.dtype,
+        address(scores),
+        address(mask),
+        address(shares),
+        products,
+        rows,
+        len(mask),
+        keys,
     )
     return scores
 
@@ -183,7 +194,32 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
 def softmax_slopes(weights: Tensor, slopes: Tensor) -> Tensor:
     """From slopes of a softmax's weights (..., keys) to those of its scores, in place."""
     keys = slopes.shape[-1]
-    attention.softmax_slopes(
-        address(weights), address(slopes), slopes.numel() // keys, keys, kind(slopes)
-    )
+    SOFTMAX_SLOPES(slopes.dtype, address(weights), address(slopes), slopes.numel() // keys, keys)
     return slopes
+
+
+def cross_entropy(
+    products: Tensor,
+    targets: Tensor,
+    ignore: int,
+    bias: Tensor | None,
+    z_loss: float,
+    factors: Tensor,
+    bias_sum: Tensor | None,
+) -> Tensor:
+    """Logits (n, V) become their slopes but for a factor of each row, in place; the loss, float64.
+
+    targets (n,) int64: words, or `ignore`; another number writes to where it points. factors (n, 1)
+    float32 are written, and what the bias (V,) changes by is added to bias_sum.
+    """
+    loss = products.new_zeros((), dtype=torch.float64)
+    CROSS_ENTROPY(
+        products.dtype, address(products), address(bias), address(targets), address(factors),
+        address(bias_sum), address(loss), *products.shape, ignore, z_loss, bias is not None,
+    )  # fmt: skip
+    return loss
+
+
+def add(total: Tensor, new: Tensor) -> None:
+    """total += new: float32, and any type of the same shape."""
+    ADD(new.dtype, address(total), address(new), new.numel())

@@ -5,10 +5,9 @@
 
 from numba import carray
 
-from llm.models.kernels.numbers import ZERO, pointer, sweep, wide
+from llm.models.kernels.numbers import ZERO, pointer, wide
 
 
-@sweep
 def add(total, new, size, like):
     """total += new: total (size,) float32, new (size,)."""
     total, new = carray(pointer(total, ZERO), size), carray(pointer(new, like), size)
