@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -26,6 +25,7 @@ from llm.models.layouts.fit import layout_of, misfit
 from llm.models.layouts.table import Table, as_stored, fill, stored_name
 from llm.models.roles import ids_of, roles_of
 from llm.step import BadInput
+from llm.tensor_file import write_tensors
 
 
 class Layout(Protocol):
@@ -66,7 +66,7 @@ def save(
     layout = _layout_for(model.config)
     folder.mkdir(parents=True, exist_ok=True)
     state = as_stored(model, _table(layout, model))
-    write_bytes(folder / "model.safetensors", serialise(state, metadata={"format": "pt"}))
+    write_tensors(folder / "model.safetensors", state, {"format": "pt"})
     write_bytes(folder / "tokenizer.json", tokenizer_json.read_bytes())
     tokenizer = Tokenizer.from_file(str(tokenizer_json))
     ids, stops = ids_of(tokenizer)

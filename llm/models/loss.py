@@ -1,7 +1,7 @@
 """The head and its cross-entropy in one, a slice of rows at a time, so that logits never pile up.
 
 With a vocabulary of 32,768 the logits of 16,384 tokens take two gigabytes in float32, and their
-gradients as much; a slice takes 64 megabytes in bfloat16. The backward pass would need the logits
+gradients as much; a slice takes 32 megabytes in bfloat16. The backward pass would need the logits
 again, so gradients are made while they are there: that is possible because the result is a plain
 sum, whose gradient is the same constant for every row.
 """
@@ -17,7 +17,7 @@ from llm.models.gradients import add, add_product, place_for
 from llm.models.kernels import availability, products
 
 IGNORE = -100  # a target that counts nothing
-SLICE_ELEMENTS = 1 << 25  # logits in one slice: enough for large matrix products
+SLICE_ELEMENTS = 1 << 24  # logits in one slice: enough for large matrix products
 CUDA_SLICE_ELEMENTS = 1 << 27  # of a slice, a product and a sweep on a GPU
 PRODUCT_ELEMENTS = 1 << 18  # of a product that is added to another type at once
 SWEEP_ELEMENTS = 1 << 18  # logits that are worked on at once (1 MiB in float32): a core's cache

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from llm.durable import commit_folder, empty_folder, file_digest, sync_folder, write_json
+from llm.tensor_file import FULL, write_tensors
 from llm.training.work import CHECKPOINT_NOTE
 
 STATE = "state.safetensors"
@@ -55,7 +55,7 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], note: Mapping[str, A
     aside = folder.with_name(f".{folder.name}.tmp")
     try:
         empty_folder(aside)
-        save_file({name: tensor.cpu() for name, tensor in tensors.items()}, aside / STATE)
+        write_tensors(aside / STATE, {name: one.cpu() for name, one in tensors.items()})
         size, digest = (aside / STATE).stat().st_size, file_digest(aside / STATE)
         write_json(aside / CHECKPOINT_NOTE, {**note, "bytes": size, "digest": digest})
         if folder.exists():
@@ -71,18 +71,13 @@ def _explained(
 ) -> OSError | RuntimeError:
     """The error of a failed checkpoint, with what to do; safetensors tells ENOSPC as text only."""
     size = sum(tensor.nbytes for tensor in tensors.values())
-    text = str(error)
-    code = error.errno if isinstance(error, OSError) else None
-    full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    full = full or any(
-        f"os error {number}" in text for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    )
+    full = isinstance(error, OSError) and error.errno in FULL
     if not full:
         return RuntimeError(f"checkpoint {folder} could not be written: {error}")
     return OSError(
         errno.ENOSPC,
         f"no space for checkpoint {folder.name} ({size:,} bytes) in {folder.parent}; the one before "
-        f"is whole: free at least {3 * size:,} bytes and run again to go on from it ({text})",
+        f"is whole: free at least {3 * size:,} bytes and run again to go on from it ({error})",
     )
 
 

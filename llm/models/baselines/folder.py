@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse
-from safetensors.torch import save as serialise
 
-from llm.durable import write_bytes, write_json
+from llm.durable import write_json
 from llm.models.baselines.cnn import CNN
 from llm.models.baselines.config import ARCHITECTURES, CNNConfig, LSTMConfig
 from llm.models.baselines.lstm import LSTM
 from llm.step import BadInput
+from llm.tensor_file import write_tensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 NAMES = {config: name for name, config in ARCHITECTURES.items()}
@@ -31,7 +31,7 @@ def save(model: LSTM | CNN, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # Copies: parameters may be views of one buffer, which safetensors refuses to take apart.
     weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-    write_bytes(folder / WEIGHTS, serialise(weights))
+    write_tensors(folder / WEIGHTS, weights)
     write_json(
         folder / CONFIG,
         {"architecture": NAMES[type(model.config)], **dataclasses.asdict(model.config)},
