@@ -141,7 +141,9 @@ def test_a_rank_that_is_killed_ends_in_an_error_with_the_log(
 
     def kill_one() -> None:
         wait_for((context.work / METRICS).exists, 60)
-        ranks = [process for process in running(context.work / JOB) if len(process.cmdline()) < 6]
+        processes = running(context.work / JOB)
+        started = {process.pid for process in processes}
+        ranks = [process for process in processes if process.ppid() in started]
         os.kill(ranks[0].pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one)
