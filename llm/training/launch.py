@@ -136,6 +136,7 @@ def guarded(
         **os.environ,
         "PYTHONPATH": f"{checkout}{os.pathsep}{paths}" if paths else checkout,
         "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",  # this checkout's code, not what lies in the folder one is in
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
