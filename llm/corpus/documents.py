@@ -191,9 +191,9 @@ def batches(
 
 
 def open_table(path: Path, schema: pa.Schema) -> pq.ParquetFile:
-    """Open a Parquet file after checking that it has the columns of `schema`."""
+    """Open a Parquet file, mapped into memory, after checking that it has the columns of `schema`."""
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, memory_map=True)
     except pa.ArrowInvalid as error:
         raise BadInput(
             f"{path} is not a Parquet file ({error}); make that artifact again"

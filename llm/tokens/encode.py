@@ -1,5 +1,6 @@
 """Documents become token shards: one for training, one for validation, split by `split_key`."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ SPLITS = ("train", "validation")
 # and so little that memory is used again; new memory costs as much time as reading does.
 CHUNK_BYTES = 1_000_000
 READ_ROWS = 512
+READ_AHEAD = 8  # chunks that are read while a tokenizer is loaded, or the chunks before are encoded
 COLUMNS = ("doc_id", "source", "split_key", "text")
 
 
@@ -73,14 +75,13 @@ def tokenize(values: TokenizeSettings, inputs: Inputs, context: Context) -> Step
         documents.open_table(folder / "documents.parquet", documents.DOCUMENTS) as table,
         ThreadPoolExecutor(1) as reader,
     ):
-        # Rows are read while the tokenizer is loaded, and then while the rows before are encoded.
         chunks = _chunks(table)
-        reading = reader.submit(next, chunks, None)
+        reading = deque(reader.submit(next, chunks, None) for _ in range(READ_AHEAD))
         prepared, end = _load(tokenizer_folder / "tokenizer.json")
         encoder = CheckedEncoder(prepared)
         total, done = table.metadata.num_rows, 0
-        while (rows := reading.result()) is not None:
-            reading = reader.submit(next, chunks, None)
+        while (rows := reading.popleft().result()) is not None:
+            reading.append(reader.submit(next, chunks, None))
             columns = _encoded(rows, encoder, end)
             keys = arrow.values(rows["split_key"])
             held_out = documents.validation_mask(keys, values.validation.fraction)

@@ -29,7 +29,7 @@ Ids = np.ndarray[Any, np.dtype[np.uint32]]
 Offsets = np.ndarray[Any, np.dtype[np.int64]]
 Encode = Callable[[pa.LargeStringArray], tuple[Ids, Offsets]]
 
-SAMPLE_BYTES = 100_000  # of each shard, spread evenly: some 20 ms for tokenizers
+SAMPLE_BYTES = 50_000  # of each shard, spread evenly: some 10 ms for tokenizers
 
 # Shards are encoded side by side and begin with the same tokenizer: one thread loads it, all wait.
 _loading = Lock()
