@@ -6,15 +6,17 @@ from types import TracebackType
 
 PROC = Path("/proc")
 SECONDS = 0.2  # between two looks
+LOOKS = 10  # between two walks over all pages
 
 
 class PeakMemory:
     """Watches a process and all below it while the block lasts; `bytes` is the most seen, or None.
 
     What each has held at most for itself, and of files and shared memory what one of them maps most
-    of (proc_pid_status(5)). Proportional set sizes (proc_pid_smaps(5)) would be exact, but to ask for
-    them has the kernel walk all pages, which slows down who is watched. None where the system does
-    not tell.
+    of (proc_pid_status(5)); less what forked processes still share with who forked them. That, as
+    proportional set sizes would be all along (proc_pid_smaps(5)), is asked for now and then only: it
+    has the kernel walk all pages, which slows down who is watched. None where the system does not
+    tell.
     """
 
     def __init__(self, pid: int) -> None:
@@ -37,9 +39,14 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
+        looks, twice = 0, 0
         while not self._end.wait(SECONDS):
-            found = _together(_family(self.pid))
-            if found:
+            pids = _family(self.pid)
+            if looks % LOOKS == 0:
+                twice = _shared_by_fork(pids)
+            looks += 1
+            found = _together(pids) - twice
+            if found > 0:
                 self.bytes = max(found, self.bytes or 0)
 
 
@@ -47,7 +54,7 @@ def _together(pids: list[int]) -> int:
     """What processes hold at most (bytes), as far as it is told."""
     alone, files, shared = 0, 0, 0
     for pid in pids:
-        fields = _status(pid)
+        fields = _sizes(pid, "status")
         mapped, memory = fields.get("RssFile", 0), fields.get("RssShmem", 0)
         alone += max(0, fields.get("VmHWM", 0) - mapped - memory)
         files, shared = max(files, mapped), max(shared, memory)
@@ -68,10 +75,20 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _status(pid: int) -> dict[str, int]:
-    """The sizes in a process's status (bytes); none where it has ended."""
+def _shared_by_fork(pids: list[int]) -> int:
+    """How much of the processes' own memory (bytes) is counted more than once."""
+    fields = [_sizes(pid, "smaps_rollup") for pid in pids]
+    return sum(
+        one["Anonymous"] - one["Pss_Anon"]
+        for one in fields
+        if {"Anonymous", "Pss_Anon"} <= set(one)
+    )
+
+
+def _sizes(pid: int, file: str) -> dict[str, int]:
+    """The sizes in one of the files about a process (bytes); none where it has ended."""
     try:
-        lines = (PROC / str(pid) / "status").read_text().splitlines()
+        lines = (PROC / str(pid) / file).read_text().splitlines()
     except OSError:
         return {}
     pairs = (line.split(":") for line in lines if line.endswith(" kB"))

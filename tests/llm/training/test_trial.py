@@ -113,3 +113,34 @@ def test_available_memory_is_what_psutil_tells() -> None:
     available = available_bytes()
     assert available is not None
     assert available == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+
+
+FORKED = """
+import os, sys
+data = bytearray(int(sys.argv[1]))
+data[::4096] = bytes([1]) * len(data[::4096])
+children = []
+for _ in range(2):
+    if (child := os.fork()) == 0:
+        sys.stdin.read()
+        os._exit(0)
+    children.append(child)
+print("forked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_memory_of_before_a_fork_counts_once() -> None:
+    def peak(size: int) -> int:
+        """Of a process with `size` bytes of its own, and two that it has forked."""
+        command = [sys.executable, "-c", FORKED, str(size)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe) as forker:
+            assert forker.stdout and forker.stdout.readline() == b"forked\n"
+            with PeakMemory(forker.pid) as memory:
+                time.sleep(0.5)
+            assert memory.bytes is not None
+            return memory.bytes
+
+    size = 64 << 20
+    assert size / 2 < peak(size) - peak(mmap.PAGESIZE) < 1.5 * size
