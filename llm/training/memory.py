@@ -39,12 +39,12 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
-        looks, twice = 0, 0
+        looks, twice, before = 0, 0, [0]
         while not self._end.wait(SECONDS):
             pids = _family(self.pid)
-            if looks % LOOKS == 0:
+            if looks % LOOKS == 0 or pids != before:
                 twice = _shared_by_fork(pids)
-            looks += 1
+            looks, before = looks + 1, pids
             found = _together(pids) - twice
             if found > 0:
                 self.bytes = max(found, self.bytes or 0)
