@@ -11,7 +11,6 @@ import gc
 import os
 import sys
 import time
-from importlib import import_module
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -20,12 +19,10 @@ from torch.distributed.run import config_from_args, parse_args
 from torch.distributed.run import main as torchrun
 
 from llm.models.kernels import availability
-from llm.training import ranks
+from llm.training import baseline, finetune, pretrain, ranks
 from llm.training.guard import AGAIN, AGENT, PEER_LOST, SIGNALLED, STOPPED, die_with_parent
 
-# What every rank imports, mostly where it first needs it.
-SHARED = ("llm.models.folder", "llm.models.growth", "llm.training.devices", "llm.training.loop")
-KERNELS = "llm.models.kernels.operations"
+TRAINERS = {one.__name__: one.train for one in (baseline, finetune, pretrain)}
 PEER_LOST_SECONDS = 5.0
 
 
@@ -37,7 +34,7 @@ def main(arguments: list[str]) -> int:
     try:
         if options.start_method == "fork":
             config, _, _ = config_from_args(options)
-            _import_what_ranks_share(options.training_script)
+            _import_what_ranks_share()
             elastic_launch(config, rank)(options.training_script, *options.training_script_args)
         else:
             torchrun(arguments[1:])
@@ -55,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 def rank(module: str, *arguments: str) -> None:
     """What a forked rank does: a module's `train`, as the module does that is run as a program."""
-    status = ranks.run(import_module(module).train, list(arguments))
+    status = ranks.run(TRAINERS[module], list(arguments))
     if status == PEER_LOST:
         # The agent asks one rank only how it ended, and ends the others: let that be the cause.
         time.sleep(PEER_LOST_SECONDS)
@@ -63,9 +60,13 @@ def rank(module: str, *arguments: str) -> None:
         sys.exit(status)
 
 
-def _import_what_ranks_share(module: str) -> None:
-    for name in (module, *SHARED, *([KERNELS] if availability.installed() else [])):
-        import_module(name)
+def _import_what_ranks_share() -> None:
+    """What ranks import where they first need it."""
+    from llm.models import folder, growth  # noqa: F401
+    from llm.training import devices, loop  # noqa: F401
+
+    if availability.installed():
+        from llm.models.kernels import operations  # noqa: F401
     gc.collect()
     gc.freeze()  # a later collection would write to what is shared, and so copy it
 

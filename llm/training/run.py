@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from llm.durable import write_json
-from llm.models.kernels import availability
 from llm.step import BadInput
 from llm.training import checkpoints
 from llm.training.accelerated import Accelerated, Optimizer
 from llm.training.compiling import as_it_was
+from llm.training.environment import environment
 from llm.training.flat_optimizer import flat_optimizer
 from llm.training.incidents import Incidents, Watch
 from llm.training.meter import Meter
@@ -52,7 +52,7 @@ class Run:
         self.state = state_for(model, plan, group)
         self.model = self.state.model if isinstance(self.state, Accelerated) else model
         self.compute_type: torch.dtype = getattr(model, "compute_dtype", torch.float32)
-        self.environment = environment(self.device, plan, model) | self._shared_out()
+        self.environment = environment(model, plan, self.state, group)
         self.optimizer: Optimizer
         self.saved = 0  # the step of the newest checkpoint
 
@@ -303,24 +303,3 @@ class Run:
             "random": {"seed": self.plan.seed, "derived_from": ["seed", "step", "part"]},
             "layout": [[name, list(shape), at] for name, shape, at in self.state.layout.places],
         }
-
-    def _shared_out(self) -> dict[str, Any]:
-        """What bits hang on, too, where passes are compiled or ranks share nothing but gradients."""
-        found: dict[str, Any] = {}
-        if self.plan.compiles_on(self.device.type):
-            found["compiled"] = True
-        if isinstance(self.state, Accelerated):
-            found |= {"parallelism": self.state.kind, "processes": self.group.size}
-        return found
-
-
-def environment(device: torch.device, plan: Plan, model: nn.Module) -> dict[str, Any]:
-    """What bits hang on besides the recipe. Equal environments give equal bits."""
-    processor = torch.backends.cpu.get_cpu_capability()
-    return {
-        "torch": torch.__version__,
-        "device": processor if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "precision": str(getattr(model, "compute_dtype", torch.float32)).removeprefix("torch."),
-        "micro_batch": plan.micro_batch,
-        "kernels": availability.made_by() if device.type == "cpu" else "",
-    }

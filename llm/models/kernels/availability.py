@@ -38,7 +38,7 @@ def usable(x: Tensor, *parameters: Tensor | None, inside: bool = False) -> bool:
 
 @cache
 def installed() -> bool:
-    """Whether there is a numba; it is imported when a kernel is first used."""
+    """Whether there is a numba; it is imported when a kernel has to be compiled."""
     try:
         return find_spec("numba") is not None
     except ImportError:

@@ -8,14 +8,22 @@ numbers that a kernel works on (see `numbers`).
 # (numba's own types are not whole)
 
 import inspect
-from importlib import import_module
 
 import llvmlite.binding as llvm
 import numpy as np
 from numba import njit, types
 
+from llm.models.kernels import activations, attention, cross_entropy, norms, sums
 from llm.models.kernels.machine_code import machine, symbol
 
+# Imported as they are, and not by name: what makes results has to be found by who looks for it.
+MODULES = {
+    "activations": activations,
+    "attention": attention,
+    "cross_entropy": cross_entropy,
+    "norms": norms,
+    "sums": sums,
+}
 # By annotation: numba's type, and its sign in a file of code (see `machine_code.TYPES`).
 ARGUMENTS = {
     inspect.Parameter.empty: (types.int64, "q"),
@@ -32,7 +40,7 @@ def compiled(name: str, dtype: str) -> bytes:
     call with the same shapes, and so is the result.
     """
     module, function = name.split(".")
-    source = getattr(import_module(f"{__package__}.{module}"), function)
+    source = getattr(MODULES[module], function)
     parameters = list(inspect.signature(source).parameters.values())
     arguments = [ARGUMENTS[one.annotation] for one in parameters[:-1]] + [NUMBERS[dtype]]
     signature = tuple(kind for kind, _ in arguments)

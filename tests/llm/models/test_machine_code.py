@@ -9,7 +9,8 @@ from importlib import import_module
 import pytest
 import torch
 
-from llm.models.kernels import machine_code, operations
+from llm.fingerprint import fingerprint
+from llm.models.kernels import compiler, machine_code, operations
 from llm.models.kernels.calls import Kernel
 
 WITHOUT_NUMBA = """
@@ -33,7 +34,6 @@ def test_code_is_compiled_where_none_is_kept(tmp_path, monkeypatch, writable):
     folder = tmp_path if writable else None
     monkeypatch.setattr(machine_code, "code_folder", lambda: folder)
     compiled = []
-    compiler = import_module("llm.models.kernels.compiler")
     monkeypatch.setattr(
         compiler,
         "compiled",
@@ -68,3 +68,9 @@ def test_kernels_are_called_from_many_threads():
     with ThreadPoolExecutor(8) as threads:
         found = torch.stack(list(threads.map(multiply, range(64))))
     assert torch.equal(found, slope * gradient)
+
+
+def test_kernels_are_part_of_what_a_trained_model_hangs_on():
+    reached = fingerprint("llm.training.pretrain").modules
+    for kernel in (*compiler.MODULES, "numbers", "compiler"):
+        assert f"llm.models.kernels.{kernel}" in reached

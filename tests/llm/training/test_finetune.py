@@ -260,4 +260,5 @@ def kill_after_steps(work: Path, steps: int) -> None:
         except OSError:
             continue  # it ended meanwhile
         if b"llm.training.agent" in command and str(work / "job.json").encode() in command:
-            os.killpg(int(process.name), signal.SIGKILL)
+            os.killpg(os.getpgid(int(process.name)), signal.SIGKILL)
+            return
