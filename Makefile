@@ -38,6 +38,7 @@ setup: .venv/.installed
 	@$(BIN)/python -m pip install --quiet --editable . --group dev
 	@$(BIN)/python -m llm.corpus.compile
 	@$(BIN)/python -m llm.tokens.compile
+	@$(BIN)/python -m llm.models.compile
 	@touch $@
 
 # The tools that benchmarks/ compare with, in an environment of their own. litgpt asks for an older

