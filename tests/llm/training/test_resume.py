@@ -14,7 +14,7 @@ from llm.training.guard import STOPPED
 from llm.training.incidents import Incidents
 from llm.training.plan import SpikeSettings
 from llm.training.schedule import ScheduleSettings
-from llm.training.work import CHECKPOINTS, MODEL, STARTED
+from llm.training.work import CHECKPOINTS, METRICS, MODEL, STARTED
 from tests.llm.training.runs import Outcome, Zygote, outcome, prepared, tiny_settings
 
 
@@ -36,6 +36,12 @@ def test_the_number_of_processes_does_not_change_a_bit(
     assert outcome(tmp_path) == undisturbed
 
 
+def steps_told(work: Path) -> int:
+    """Steps in a run's log."""
+    log = work / METRICS
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
 def kill_until_finished(zygote: Zygote, job: Path, sizes: list[int], seed: int, kills: int) -> int:
     """Kill the process group again and again at random moments, then let it end; the kills."""
     chance = random.Random(seed)
@@ -45,14 +51,18 @@ def kill_until_finished(zygote: Zygote, job: Path, sizes: list[int], seed: int, 
             break
 
         def disturb(group: int) -> None:
+            until = time.monotonic() + 5
             if chance.random() < 0.5:  # while a checkpoint is being written, half of the time
                 torn = set((work / CHECKPOINTS).glob(".step-*.tmp"))
-                until = time.monotonic() + 5
                 while time.monotonic() < until and not (work / MODEL).exists():
                     if set((work / CHECKPOINTS).glob(".step-*.tmp")) - torn:
                         break
-            else:
-                time.sleep(chance.uniform(0.05, 0.6))
+            else:  # some steps on, wherever that is in one; how long steps take is the machine's
+                wanted = steps_told(work) + chance.randint(0, 3)
+                while time.monotonic() < until and not (work / MODEL).exists():
+                    if steps_told(work) >= wanted:
+                        break
+                time.sleep(chance.uniform(0, 0.02))
             try:
                 os.killpg(group, signal.SIGKILL)
             except ProcessLookupError:
