@@ -108,6 +108,26 @@ def test_an_interrupted_step_checkpoints_and_its_retry_ends_as_if_nothing_had_be
     }
 
 
+def test_ranks_end_in_the_same_bytes_forked_or_started_as_programs(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On GPUs they are programs, here they are forked."""
+    made = []
+    for method in ("fork", "spawn"):
+        monkeypatch.setattr(launch, "start_method", lambda _job, method=method: method)
+        (tmp_path / method).mkdir()
+        context = step_context(tmp_path / method, Listener())
+        pretrain(tiny_settings(), inputs, context)
+        made.append((context.out / "model" / "model.safetensors").read_bytes())
+    assert made[0] == made[1]
+
+
+def test_on_a_gpu_ranks_are_not_forked() -> None:
+    assert launch.start_method({"device": "cuda"}) == "spawn"
+    if sys.platform == "linux":
+        assert launch.start_method({"device": "cpu"}) == "fork"
+
+
 def test_killing_the_parent_ends_every_process_within_seconds(
     inputs: Inputs, tmp_path: Path
 ) -> None:
