@@ -9,7 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 
 SIGNS = (b"@inner", b"@intrinsic", b"@compiled", b"carray")  # of a file that has compiled functions
-MAKERS = ("compiled", "compiler", "characters")  # files without one that code hangs on
+MAKERS = (
+    "compiled",
+    "compiler",
+    "machine_code",
+    "characters",
+)  # files without one that code hangs on
 
 
 @lru_cache(maxsize=1)

@@ -165,7 +165,9 @@ class _SummedLoss(SumWithGradients):
             slopes = memory[: rows.stop - rows.start]  # products to begin with
             torch.mm(x[rows], low.T, out=slopes)
             if fused:
-                total += _fused_slopes(
+                from llm.models.kernels import operations
+
+                total += operations.cross_entropy(
                     slopes, targets[rows], ignore, bias, z_loss, factors[rows], bias_sum
                 )
             for sweep in () if fused else slices(len(slopes), len(weight), sweep_elements):
@@ -186,32 +188,6 @@ class _SummedLoss(SumWithGradients):
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
         ctx.added = grad_weight is None or (bias is not None and grad_bias is None)
         return total
-
-
-def _fused_slopes(
-    products: Tensor,
-    targets: Tensor,
-    ignore: int,
-    bias: Tensor | None,
-    z_loss: float,
-    factors: Tensor,
-    bias_sum: Tensor | None,
-) -> Tensor:
-    """`_to_slopes` in one sweep, for logits without a soft-cap.
-
-    Raises IndexError for a target that is no word: the kernel would write to where it points.
-    """
-    from llm.models.kernels import operations
-
-    targets = targets.long().contiguous()
-    lowest, highest = targets.aminmax()
-    if lowest < 0 or highest >= products.shape[1]:
-        strange = (targets != ignore) & ((targets < 0) | (targets >= products.shape[1]))
-        if strange.any():
-            raise IndexError(
-                f"target {int(targets[strange][0])} is no word of a vocabulary of {products.shape[1]}"
-            )
-    return operations.cross_entropy(products, targets, ignore, bias, z_loss, factors, bias_sum)
 
 
 def _to_slopes(

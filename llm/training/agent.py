@@ -3,8 +3,7 @@
 `python -m llm.training.agent PARENT_PID [torchrun arguments] --module MODULE JOB`
 
 With --start-method=fork ranks are forked from this process when it has imported what they need, and
-share that memory: on a CPU each takes some 150 MB less, and starts a second earlier. A GPU's driver
-must not be forked, so there torchrun starts them as programs.
+share that memory. A GPU's driver must not be forked, so there torchrun starts them as programs.
 """
 
 import gc

@@ -69,7 +69,7 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], note: Mapping[str, A
 def _explained(
     error: Exception, folder: Path, tensors: Mapping[str, torch.Tensor]
 ) -> OSError | RuntimeError:
-    """The error of a failed checkpoint, with what to do; safetensors tells ENOSPC as text only."""
+    """The error of a failed checkpoint, with what to do."""
     size = sum(tensor.nbytes for tensor in tensors.values())
     full = isinstance(error, OSError) and error.errno in FULL
     if not full:

@@ -100,7 +100,7 @@ def run(module: str, job: Mapping[str, Any], context: Context, processes: int, s
         while status == AGAIN:
             for name in (STARTED, FAILURE):
                 (work / name).unlink(missing_ok=True)
-            with guarded(module, work, processes, log.fileno(), start_method(job)) as agent:
+            with guarded(module, job, work, processes, log.fileno()) as agent:
                 watch(agent, work, report, steps)
             status = agent.returncode
             if status == AGAIN:
@@ -120,16 +120,16 @@ def start_method(job: Mapping[str, Any]) -> str:
 
 @contextmanager
 def guarded(
-    module: str, work: Path, processes: int, log: int, method: str
+    module: str, job: Mapping[str, Any], work: Path, processes: int, log: int
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """torchrun in a session of its own, gone (after SIGTERM, then SIGKILL) when the block is left.
 
-    method: see `start_method`.
+    job: what `work` has in its job file.
     """
     command = [sys.executable, "-m", "llm.training.agent", str(os.getpid())]
     command += ["--nnodes=1", f"--nproc-per-node={processes}", "--rdzv-backend=c10d"]
     command += ["--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--max-restarts=0"]
-    command += [f"--start-method={method}", "--module", module, str(work / JOB)]
+    command += [f"--start-method={start_method(job)}", "--module", module, str(work / JOB)]
     checkout = str(Path(__file__).resolve().parents[2])
     paths = os.environ.get("PYTHONPATH")
     environment = {

@@ -114,12 +114,11 @@ def measure(values: PretrainSettings, vocabulary: int, machine: Machine, folder:
     inputs = _made_up(folder, vocabulary, tried)
     job = pretrain.prepare(tried, inputs, context)
     write_json(work / JOB, job)
-    method = launch.start_method(job)
     processes = launch.processes_for(machine, tried.data_parallel)
     began = time.time()
     with (
         (work / LOG).open("wb") as log,
-        launch.guarded(pretrain.__name__, work, processes, log.fileno(), method) as agent,
+        launch.guarded(pretrain.__name__, job, work, processes, log.fileno()) as agent,
         PeakMemory(agent.pid) as memory,
     ):
         while agent.poll() is None and not _is_enough(work, time.time() - began):

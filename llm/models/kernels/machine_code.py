@@ -1,7 +1,7 @@
 """Kernels as machine code: compiled by numba at first use, kept on disk, and loaded without it.
 
-numba and what it compiles with would take 150 MB in every process that trains, and a second of its
-start. What it has compiled is an object file, which LLVM's loader alone makes callable.
+numba and what it compiles with take more memory than all else that a process imports beside PyTorch.
+What it has compiled is an object file, which LLVM's loader alone makes callable.
 """
 
 import ctypes

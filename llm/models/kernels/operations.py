@@ -209,9 +209,18 @@ def cross_entropy(
 ) -> Tensor:
     """Logits (n, V) become their slopes but for a factor of each row, in place; the loss, float64.
 
-    targets (n,) int64: words, or `ignore`; another number writes to where it points. factors (n, 1)
-    float32 are written, and what the bias (V,) changes by is added to bias_sum.
+    targets (n,): words, or `ignore`. factors (n, 1) float32 are written, and what the bias (V,) changes
+    by is added to bias_sum. Raises IndexError for a target that is no word: the kernel would write to
+    where it points.
     """
+    targets = targets.long().contiguous()
+    lowest, highest = targets.aminmax()
+    if lowest < 0 or highest >= products.shape[1]:
+        strange = (targets != ignore) & ((targets < 0) | (targets >= products.shape[1]))
+        if strange.any():
+            raise IndexError(
+                f"target {int(targets[strange][0])} is no word of a vocabulary of {products.shape[1]}"
+            )
     loss = products.new_zeros((), dtype=torch.float64)
     CROSS_ENTROPY(
         products.dtype, address(products), address(bias), address(targets), address(factors),
