@@ -18,7 +18,7 @@ from rich.table import Table
 from flows import cli_corpus, cli_ladder, cli_models, cli_store, cli_takedown
 from flows.command import shown, split
 from flows.environment import HOME
-from flows.server import ServerError
+from flows.service.server import ServerError
 from llm.step import BadInput, PrintReporter
 
 app = typer.Typer(
@@ -183,7 +183,7 @@ def ui(
     workers: int = typer.Option(2, help="Runs at the same time (count)."),
 ) -> None:
     """Start the Prefect server, a worker and the deployments; Ctrl-C stops them."""
-    from flows.ui import serve
+    from flows.service.ui import serve
 
     serve(HOME, port, workers, console)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.environment import HOME
-from flows.server import announced
+from flows.service.server import announced
 from llm.runs import RunRecord, collect, find_garbage
 from llm.step import BadInput
 from llm.store import Artifact, Reference
@@ -33,7 +33,7 @@ def status(
     address = announced(HOME)
     if address and not given:
         os.environ["PREFECT_API_URL"] = f"{address}/api"
-    from flows.watch import close_crashed
+    from flows.service.watch import close_crashed
 
     close_crashed(HOME, with_api=bool(given or address))
     runs = HOME.runs.all()[:count]

@@ -8,7 +8,7 @@ from types import FrameType
 from rich.console import Console
 
 from flows.environment import HOME
-from flows.server import prefect_api
+from flows.service.server import prefect_api
 
 
 def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -25,7 +25,7 @@ def shown(console: Console, check: Callable[[], None]) -> Iterator[None]:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     with prefect_api(HOME, check) as address:
-        from flows.watch import close_crashed
+        from flows.service.watch import close_crashed
         from tasks import reporting
 
         close_crashed(HOME, with_api=True)

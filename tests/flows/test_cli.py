@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.server import Server, free_port
+from flows.service.server import Server, free_port
 from llm.step import Reporter
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from flows.server import Server, ServerError, announce, announced, die_with_parent, stop_group
+from flows.service.server import Server, ServerError, announce, announced, die_with_parent, stop_group
 from llm.step import BadInput
 from tasks.home import PROJECT, Home
 
@@ -74,7 +74,7 @@ def serve(home: Home, port: int, workers: int, console: Console) -> None:
 
 
 def _watch(home: Home, server: Server, worker: subprocess.Popen[bytes]) -> NoReturn:
-    from flows.watch import close_crashed
+    from flows.service.watch import close_crashed
 
     while True:
         for process, name in ((server.process, "server"), (worker, "worker")):
