@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows import cli_corpus, cli_ladder, cli_models, cli_store, cli_takedown
-from flows.command import shown, split
+from flows.cli import corpus, ladder, models, store, takedown
+from flows.cli.shared import shown, split
 from flows.environment import HOME
 from flows.service.server import ServerError
 from llm.step import BadInput, PrintReporter
@@ -188,11 +188,11 @@ def ui(
     serve(HOME, port, workers, console)
 
 
-cli_store.register(app)
-cli_models.register(app)
-cli_corpus.register(app)
-cli_takedown.register(app)
-cli_ladder.register(app)
+store.register(app)
+models.register(app)
+corpus.register(app)
+takedown.register(app)
+ladder.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -232,7 +232,3 @@ def _explain(error: BaseException, debug: bool) -> int:
     if not clear and not debug:
         console.print("(--debug shows the traceback)", highlight=False)
     return WRONG if isinstance(error, BadInput) else FAILED
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.command import shown, split
+from flows.cli.shared import shown, split
 from flows.environment import HOME
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from llm.step import Reporter
 from tasks.home import Home
 from tasks.local import run_locally
-from tests.flows.test_cli import penstock
+from tests.flows.cli.test_app import penstock
 
 
 @pytest.fixture(scope="module")
