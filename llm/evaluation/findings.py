@@ -251,11 +251,12 @@ def _describe(folder: Path) -> dict[str, str]:
     """What a model folder holds: shape, and digests of weights and tokenizer."""
     if not folder.is_dir():
         return {}
-    config = _json(folder / "config.json")
+    from llm.models.folder import read_config  # imports torch
+
+    config = read_config(folder)
     shape = (
-        f"{config['model_type']}, {config['num_hidden_layers']} layers, width "
-        f"{config['hidden_size']}, {config['num_attention_heads']} heads, vocabulary "
-        f"{config['vocab_size']}, context {config['max_position_embeddings']} tokens"
+        f"{_kind(folder)}, {config.layers} layers, width {config.d_model}, {config.heads} heads, "
+        f"vocabulary {config.vocabulary}, context {config.context_length} tokens"
     )
     weights = {
         f"weights ({path.name})": file_digest(path)[:16]
@@ -266,3 +267,8 @@ def _describe(folder: Path) -> dict[str, str]:
         **weights,
         "tokenizer (tokenizer.json)": file_digest(folder / "tokenizer.json")[:16],
     }
+
+
+def _kind(folder: Path) -> str:
+    """The name of the folder's layout: qwen3, gpt2, or penstock for our own."""
+    return str(_json(folder / "config.json")["model_type"])

@@ -129,7 +129,9 @@ def _continue(
     model: Decoder, tokenizer: Tokenizer, ids: list[int], settings: SampleSettings, seed: int
 ) -> dict[str, Any]:
     """The text after `ids`, how many tokens it has, and whether the model ended it."""
-    stops = [_id(tokenizer, token) for token in (END_OF_TEXT, MESSAGE_START, MESSAGE_END)]
+    ends = (END_OF_TEXT, MESSAGE_START, MESSAGE_END)
+    # A vocabulary that reserves no tokens for chat has the first alone.
+    stops = [number for token in ends if (number := tokenizer.token_to_id(token)) is not None]
     new = list(
         generate_ids(
             model,

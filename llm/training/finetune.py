@@ -136,10 +136,10 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
 
 
 def _context_length(folder: Path) -> int:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise BadInput(f"{folder} is not a model folder: it has no config.json")
-    return int(json.loads(path.read_bytes())["max_position_embeddings"])
+    """Positions of the model, whatever layout its folder has."""
+    from llm.models.folder import read_config  # imports torch
+
+    return read_config(folder).context_length
 
 
 def _rows_per_step(values: FinetuneSettings, context_length: int) -> int:

@@ -11,9 +11,12 @@ import pytest
 
 from llm.evaluation.plots import running_mean
 from llm.evaluation.report import ReportValues, write
+from llm.models import folder as model_folder
+from llm.models.config import ModelSettings
+from llm.models.decoder import Decoder
 from llm.step import BadInput, Context
 from llm.tokens.shards import ShardColumns, write_shard
-from tests.llm.evaluation.models import write_model
+from tests.llm.evaluation.models import write_model, write_tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -299,3 +302,23 @@ def test_baselines_of_several_steps_stand_together_if_they_are_over_the_same_byt
     assert "how bigram is made. how kneser_ney is made" in page
     with pytest.raises(BadInput, match="on 99 and on 100 bytes"):
         write(ReportValues(title="x"), {"baselines": [*folders, measured("hmm", 99)]}, context)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ({"preset": "qwen3"}, "qwen3, 3 layers, width 32, 2 heads, vocabulary 300, context 48"),
+        ({"preset": "gpt2"}, "gpt2, 3 layers, width 32, 2 heads, vocabulary 300, context 48"),
+        ({"preset": "gpt2", "feed_forward": "relu2", "logit_soft_cap": 30.0}, "penstock, 3 layers"),
+        ({"preset": "llama", "window": 16}, "mistral, 3 layers, width 32"),
+    ],
+)
+def test_a_model_of_any_layout_is_described(
+    shape: dict, said: str, tmp_path: Path, context: Context
+) -> None:
+    sizes = {"layers": 3, "d_model": 32, "heads": 2, "context_length": 48}
+    model = Decoder(ModelSettings(**shape, **sizes).resolve(300))
+    tokenizer = write_tokenizer(tmp_path / "tokenizer.json")
+    model_folder.save(model, tmp_path / "base" / "model", tokenizer)
+    write(ReportValues(title="x"), {"pretrain": [tmp_path / "base"]}, context)
+    assert said in (context.out / "report.html").read_text()

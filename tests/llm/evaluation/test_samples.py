@@ -67,3 +67,11 @@ def test_held_out_questions_are_asked_with_the_right_answer_beside(tmp_path: Pat
     assert found == [("Why?", None), *PAIRS[:2]]
     assert all(sample["model"] == "tuned 1" for sample in result["samples"])
     assert all(sample["tokens"] <= 5 for sample in result["samples"])
+
+
+def test_a_vocabulary_without_tokens_for_chat_is_sampled_from(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    path = tmp_path / "model" / "model" / "tokenizer.json"
+    path.write_text(path.read_text().replace("<|im_", "<|no_"))
+    result = written(tmp_path / "a", {"model": [tmp_path / "model"]}, max_new_tokens=3)
+    assert [sample["prompt"] for sample in result["samples"]] == ["Return ", "The ", "If "]

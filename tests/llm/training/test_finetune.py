@@ -262,3 +262,25 @@ def kill_after_steps(work: Path, steps: int) -> None:
         if b"llm.training.agent" in command and str(work / "job.json").encode() in command:
             os.killpg(os.getpgid(int(process.name)), signal.SIGKILL)
             return
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"preset": "nanogpt-tiny"},
+        {"preset": "qwen3", "logit_soft_cap": 30.0, "feed_forward": "relu2"},
+    ],
+    ids=lambda shape: "-".join(map(str, shape.values())),
+)
+def test_a_base_model_of_any_layout_is_tuned(
+    shape: dict[str, Any], inputs: Inputs, tmp_path: Path
+) -> None:
+    sizes = {"layers": 1, "d_model": 32, "heads": 2, "hidden": 64, "context_length": CONTEXT}
+    tokenizer = byte_tokenizer()
+    model = Decoder(ModelSettings(**shape, **sizes).resolve(tokenizer.get_vocab_size()))
+    model.initialise(seed=0)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    folder.save(model, tmp_path / "base" / "model", tmp_path / "tokenizer.json")
+    made = at(tmp_path / "made")
+    finetune(settings(steps=1), {**inputs, "model": [tmp_path / "base"]}, made)
+    assert folder.read_config(made.out / "model") == folder.read_config(tmp_path / "base" / "model")
