@@ -1,8 +1,13 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The releases that the tests passed with. CONSTRAINTS= takes the newest that pyproject.toml admits.
+CONSTRAINTS ?= constraints.txt
+PIP = $(BIN)/python -m pip --quiet
+HELD = $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test setup ui lint test-slow docs clean bench-setup
+.PHONY: demo test setup ui lint test-slow docs clean bench-setup refresh wheels
 
 demo: setup
 	@$(BIN)/penstock run demo
@@ -25,21 +30,44 @@ lint: setup
 docs: setup
 	@$(BIN)/penstock schema --markdown > docs/recipe.md
 
-setup: .venv/.installed
+setup: $(VENV)/.installed
 
 # Where pip would fetch gigabytes of CUDA that the machine cannot use: set TORCH_INDEX to the address
 # of the index that has the CPU builds of torch.
-.venv/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit("Penstock needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing into .venv (some minutes the first time) ..."
-	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	@test -z "$(TORCH_INDEX)" || $(BIN)/python -m pip install --quiet "torch>=2.11,<2.14" --index-url "$(TORCH_INDEX)"
-	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (some minutes the first time) ..."
+	@$(PIP) install --upgrade $(HELD) "pip>=25.3" setuptools
+	@test -z "$(TORCH_INDEX)" || $(PIP) install $(HELD) "torch>=2.11,<2.14" --index-url "$(TORCH_INDEX)"
+	@$(PIP) install $(HELD) $(subst --,--build-,$(HELD)) --editable . --group dev
 	@$(BIN)/python -m llm.corpus.compile
 	@$(BIN)/python -m llm.tokens.compile
 	@$(BIN)/python -m llm.models.compile
 	@touch $@
+
+# Take the newest releases that pyproject.toml admits, run the tests with them in an environment of
+# its own, and write them down if the tests pass.
+refresh:
+	@rm -rf .venv-next
+	@$(MAKE) test VENV=.venv-next CONSTRAINTS=
+	@{ echo "# The releases that the tests passed with. Made by \`make refresh\` on $$(date +%F) with $$(.venv-next/bin/python --version)."; \
+	   .venv-next/bin/python -m pip freeze --all --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
+	@mv constraints.new constraints.txt
+	@rm -rf .venv-next
+	@$(MAKE) wheels
+
+# Every dependency must have wheels for each Python that we support: resolves, installs nothing. Torch
+# is looked up only: pip would download it.
+wheels: setup
+	@for version in 3.11 3.12 3.13; do \
+	   wanted="--python-version $$version --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64"; \
+	   grep -v '^torch==' constraints.txt | $(PIP) install --dry-run --no-deps --ignore-installed \
+	     --only-binary=:all: $$wanted --target $(VENV)/none --requirement /dev/stdin || exit 1; \
+	   $(BIN)/python -m pip index versions torch --only-binary=:all: $$wanted | tr ' ,' '\n\n' \
+	     | grep -qxF "$$(sed -n 's/^torch==//p' constraints.txt)" || { echo "no wheel of torch for Python $$version"; exit 1; }; \
+	   echo "wheels for Python $$version: all there"; \
+	 done
 
 # The tools that benchmarks/ compare with, in an environment of their own. litgpt asks for an older
 # huggingface-hub than datatrove does; its model needs none.
@@ -55,4 +83,4 @@ bench-setup: .venv-bench/.installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-bench .penstock
+	rm -rf .venv .venv-bench .venv-next .penstock
