@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from llm.corpus.documents import EXTRACTED, document_id, write_table
 from llm.corpus.extract import extract_text
-from llm.corpus.near.minhash import BANDS, ROWS, chance, jaccard, shingles
+from llm.corpus.near.bands import BANDS, ROWS, chance
+from llm.corpus.near.minhash import jaccard, shingles
 from llm.corpus.near.planted import FEWEST_WORDS, MOST_WORDS, edit_to, split_up
 from llm.corpus.near.recall import EDGES
 from llm.corpus.site import render

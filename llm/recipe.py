@@ -15,13 +15,13 @@ from ruamel.yaml.error import YAMLError
 from llm.corpus.clean import CleanSettings
 from llm.corpus.crawl import CrawlSettings
 from llm.evaluation.evaluate import EvaluateSettings
-from llm.evaluation.promotion import PromoteSettings
+from llm.evaluation.promotion_settings import PromoteSettings
 from llm.recipe_fields import Field, explain, fields_of
 from llm.settings import section, setting
 from llm.step import BadInput, Machine
-from llm.tokens.encode import TokenizeSettings
-from llm.tokens.train import TokenizerSettings
-from llm.training.finetune import FinetuneSettings
+from llm.tokens.encode_settings import TokenizeSettings
+from llm.tokens.train_settings import TokenizerSettings
+from llm.training.finetune_settings import FinetuneSettings
 from llm.training.pretrain_settings import PretrainSettings
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"

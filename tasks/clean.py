@@ -7,12 +7,12 @@ import json
 from collections.abc import Sequence
 
 from llm.corpus import decide, dedup, extract, repeats, signals, write
-from llm.corpus.decide import DecideAll
-from llm.corpus.extract import ExtractShard
+from llm.corpus.decide_settings import DecideAll
+from llm.corpus.extract_settings import ExtractShard
 from llm.corpus.near import planted, signatures
-from llm.corpus.near.planted import PlantSettings
-from llm.corpus.repeats import RepeatedAll
-from llm.corpus.write import WriteShard
+from llm.corpus.near.planted_settings import PlantSettings
+from llm.corpus.repeats_settings import RepeatedAll
+from llm.corpus.write_settings import WriteShard
 from llm.fingerprint import plain
 from llm.runs import Outputs
 from llm.store import Reference

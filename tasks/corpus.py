@@ -10,9 +10,9 @@ from typing import Any
 
 import pydantic
 
-from llm.corpus.decide import DecideAll
-from llm.corpus.filters import FilterSettings
-from llm.corpus.hooks import HookSettings
+from llm.corpus.decide_settings import DecideAll
+from llm.corpus.filters_settings import FilterSettings
+from llm.corpus.hooks_settings import HookSettings
 from llm.corpus.inspection.browse import Night
 from llm.recipe import Recipe, load_recipe
 from llm.runs import RunRecord

@@ -9,7 +9,7 @@ import pydantic
 
 from llm.corpus.erasure.takedown import Takedowns, erased_in
 from llm.corpus.erasure.tombstones import documents_at, documents_in, outdated
-from llm.corpus.write import WriteShard
+from llm.corpus.write_settings import WriteShard
 from llm.runs import Outputs
 from llm.store import Reference
 from tasks.nights import Night, source_of

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from llm.evaluation import answers, baselines, counted, perplexity, report, samples, trained
-from llm.evaluation.answers import MeasureAnswers
-from llm.evaluation.baselines import MeasureBaselines
-from llm.evaluation.counted import MeasureHMM, MeasureKneserNey
-from llm.evaluation.perplexity import MeasurePerplexity
-from llm.evaluation.report import ReportValues
-from llm.evaluation.trained import MeasureTrained
+from llm.evaluation.answers_settings import MeasureAnswers
+from llm.evaluation.baselines_settings import MeasureBaselines
+from llm.evaluation.counted_settings import MeasureHMM, MeasureKneserNey
+from llm.evaluation.perplexity_settings import MeasurePerplexity
+from llm.evaluation.report_settings import ReportValues
+from llm.evaluation.trained_settings import MeasureTrained
 from llm.runs import Outputs
 from llm.store import Reference
 from llm.training import baseline as baseline_training

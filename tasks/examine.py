@@ -6,7 +6,7 @@ from llm.corpus import hooks
 from llm.corpus import passages as repeated
 from llm.corpus.contamination import search
 from llm.corpus.contamination.sets import evaluation_files
-from llm.corpus.hooks import ApplyHooks
+from llm.corpus.hooks_settings import ApplyHooks
 from llm.store import Reference
 from tasks.run import Run
 from tasks.sources import hook_identity

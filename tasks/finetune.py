@@ -1,11 +1,11 @@
 """Finetune: the base model and conversations → a model that answers, one for each task."""
 
 from llm.corpus import questions
-from llm.corpus.questions import QuestionSettings
+from llm.corpus.questions_settings import QuestionSettings
 from llm.corpus.sources.files import expand
 from llm.runs import Outputs
 from llm.training import finetune as training
-from llm.training.finetune import FinetuneSettings
+from llm.training.finetune_settings import FinetuneSettings
 from tasks.run import Run, Stages
 from tasks.step import Call, Outside, Step
 

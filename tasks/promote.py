@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from llm.evaluation import perplexity, promotion
-from llm.evaluation.perplexity import MeasurePerplexity
+from llm.evaluation.perplexity_settings import MeasurePerplexity
 from llm.runs import Outputs
 from llm.store import Reference
 from tasks.run import Run, Stages

@@ -3,10 +3,10 @@
 from llm.corpus import hooks
 from llm.corpus.crawl import Source
 from llm.corpus.sources import files, hook, hub, warc
-from llm.corpus.sources.files import FilesSource
-from llm.corpus.sources.hook import HookSource
-from llm.corpus.sources.hub import HubSource
-from llm.corpus.sources.warc import WarcSource
+from llm.corpus.sources.files_settings import FilesSource
+from llm.corpus.sources.hook_settings import HookSource
+from llm.corpus.sources.hub_settings import HubSource
+from llm.corpus.sources.warc_settings import WarcSource
 from llm.fingerprint import digest_values, fingerprint, library_version
 from llm.step import BadInput
 from tasks.step import Call, Outside, Step

@@ -6,7 +6,7 @@ from llm.runs import Outputs
 from llm.store import Reference
 from llm.tokens import imports
 from llm.tokens import train as training
-from llm.tokens.train import TrainTokenizer
+from llm.tokens.train_settings import TrainTokenizer
 from tasks.run import Run, Stages
 from tasks.step import Call, Outside, Step
 from tasks.verdict import as_of_today

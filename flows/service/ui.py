@@ -10,7 +10,14 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from flows.service.server import Server, ServerError, announce, announced, die_with_parent, stop_group
+from flows.service.server import (
+    Server,
+    ServerError,
+    announce,
+    announced,
+    die_with_parent,
+    stop_group,
+)
 from llm.step import BadInput
 from tasks.home import PROJECT, Home
 

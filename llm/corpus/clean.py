@@ -7,19 +7,16 @@ decide (all at once), write (a shard); where they are asked for hooks, contamina
 
 from typing import Literal
 
-from llm.corpus.consent import ConsentSettings
-from llm.corpus.contamination.sets import DecontaminateSettings
-from llm.corpus.dedup import DedupSettings
-from llm.corpus.extract import ExtractSettings
-from llm.corpus.filters import FilterSettings
-from llm.corpus.funnel import funnel_rows
-from llm.corpus.hooks import HookSettings
-from llm.corpus.passages import PassageSettings
-from llm.corpus.pii import Kind
-from llm.corpus.signals import SignalSettings
+from llm.corpus.consent_settings import ConsentSettings
+from llm.corpus.contamination.sets_settings import DecontaminateSettings
+from llm.corpus.dedup_settings import DedupSettings
+from llm.corpus.extract_settings import ExtractSettings
+from llm.corpus.filters_settings import FilterSettings
+from llm.corpus.hooks_settings import HookSettings
+from llm.corpus.passages_settings import PassageSettings
+from llm.corpus.pii_settings import Kind
+from llm.corpus.signals_settings import SignalSettings
 from llm.settings import section, setting
-
-__all__ = ["CleanSettings", "funnel_rows"]
 
 
 @section

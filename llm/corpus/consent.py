@@ -6,25 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llm.settings import section, setting
+from llm.corpus.consent_settings import ConsentSettings
 
 OPT_OUT, LICENCE = "opt_out", "licence"
-
-
-@section
-class ConsentSettings:
-    """Whose wishes count. What pages say is kept with each document whatever is set here."""
-
-    respect: tuple[str, ...] = setting(
-        default=("noai", "tdm"),
-        description="Opt-out words that drop a page: noai, noimageai, tdm, noarchive and what else "
-        "robots meta tags and headers hold; empty: none.",
-    )
-    licences: tuple[str, ...] = setting(
-        default=(),
-        description="Licences to keep, as patterns such as *creativecommons.org/licenses/by/*; empty: "
-        "all, those without one too.",
-    )
 
 
 def refusals(

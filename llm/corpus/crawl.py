@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from llm.corpus.sources.files import FilesSource
-from llm.corpus.sources.hook import HookSource
-from llm.corpus.sources.hub import HubSource
-from llm.corpus.sources.warc import WarcSource
-from llm.corpus.web.crawler import WebSource
+from llm.corpus.sources.files_settings import FilesSource
+from llm.corpus.sources.hook_settings import HookSource
+from llm.corpus.sources.hub_settings import HubSource
+from llm.corpus.sources.warc_settings import WarcSource
+from llm.corpus.web.websource import WebSource
 from llm.settings import section, setting
 
 Source = Annotated[

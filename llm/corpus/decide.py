@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llm.corpus.consent import ConsentSettings, refusals
+from llm.corpus.consent import refusals
+from llm.corpus.decide_settings import DecideAll
 from llm.corpus.documents import (
     DECISIONS,
     DOCUMENTS,
@@ -26,36 +27,17 @@ from llm.corpus.documents import (
 )
 from llm.corpus.filters import FilterSettings, failures
 from llm.corpus.funnel import KEPT, funnel_rows
-from llm.corpus.hooks import HookSettings, schema
+from llm.corpus.hooks import schema
+from llm.corpus.hooks_settings import HookSettings
 from llm.corpus.settle import settle
 from llm.corpus.signals import SCHEMA as SIGNALS
 from llm.durable import write_json
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("numpy",)
 
 CONTAMINATED = "contaminated"
 OF_SHARDS = ("documents", "signals", "hooks", "contamination")
-
-
-@section
-class DecideAll:
-    """All shards of a night and the rules."""
-
-    shards: tuple[str, ...] = setting(description="Names of the shards, in the inputs' order.")
-    filters: FilterSettings = setting(
-        default=FilterSettings, description="Which documents are kept."
-    )
-    consent: ConsentSettings = setting(
-        default=ConsentSettings, description="Whose wishes are respected."
-    )
-    hooks: dict[str, HookSettings] = setting(
-        default=dict, description="The user's own filters, by name."
-    )
-    may_be_empty: bool = setting(
-        default=False, description="Whether no document at all may be left, on a later night."
-    )
 
 
 @dataclass

@@ -6,80 +6,29 @@ signatures. Of those alike, an earlier night's stays; within a night, the longes
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm.corpus.dedup_settings import DedupSettings, NearSettings
 from llm.corpus.documents import CLUSTERS, GROUP_ROWS, PAIRS, content_digest, identity_column
+from llm.corpus.near.bands import banding
 from llm.corpus.near.clusters import Clusters, Sets, cluster, pairs, shared_slots
 from llm.corpus.near.gathering import Gathered
-from llm.corpus.near.minhash import MOST_BANDS, band_keys, banding, chance, shingle_sets
+from llm.corpus.near.minhash import band_keys, shingle_sets
 from llm.corpus.near.recall import write_recall
-from llm.corpus.near.signatures import WORDS, SignatureSettings, Spill
+from llm.corpus.near.signatures import SignatureSettings, Spill
+from llm.corpus.near.signatures_settings import WORDS
 from llm.corpus.score import told
 from llm.durable import replacing
-from llm.settings import section, setting
 from llm.step import Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("numpy", "numba")
 
 KINDS = ("none", "seen", "exact", "url", "near")
 _NONE, _SEEN, _EXACT, _URL, _NEAR = range(5)
-
-
-@section
-class NearSettings:
-    """What a near-duplicate is."""
-
-    similarity: float = setting(
-        default=0.8, description="Least Jaccard similarity of word n-grams (0 to 1).", gt=0, le=1
-    )
-    words: int = setting(default=WORDS, description="Words in an n-gram (count).", ge=1, le=20)
-    bands: int | None = setting(
-        default=None,
-        description="MinHash bands (count): more find more candidates. null: as many as `similarity` "
-        "needs for nearly all such pairs to be found (16 of 7 rows at 0.8).",
-        ge=1,
-        le=MOST_BANDS,
-    )
-    rows: int | None = setting(
-        default=None,
-        description="MinHash values a band (count): more find fewer candidates. null: chosen as `bands`.",
-        ge=1,
-        le=50,
-    )
-
-    def __post_init__(self) -> None:
-        bands, rows = self.banding()
-        found = chance(self.similarity, bands, rows)
-        if found < 0.5 and (self.bands or self.rows):
-            raise ValueError(
-                f"bands: {bands} with rows: {rows} would find {found:.0%} of the pairs of "
-                f"similarity {self.similarity}: leave both out to have them chosen, or give more "
-                "bands or fewer rows"
-            )
-
-    def banding(self) -> tuple[int, int]:
-        """Bands and rows: those given, else chosen for the similarity."""
-        return banding(self.similarity, self.bands, self.rows)
-
-
-@section
-class DedupSettings:
-    """Which duplicates are looked for."""
-
-    exact: Literal["document", "none"] = setting(
-        default="document", description="Exact duplicates: by the whole document's text, or none."
-    )
-    url: bool = setting(
-        default=False,
-        description="Whether one document an address is enough: an earlier night's, or tonight's longest.",
-    )
-    near: NearSettings | None = setting(
-        default=NearSettings, description="Near-duplicates; null: not looked for."
-    )
 
 
 class Duplicate(NamedTuple):

@@ -22,11 +22,11 @@ from llm.corpus.documents import (
     document_id,
     write_table,
 )
+from llm.corpus.extract_settings import ExtractSettings, ExtractShard
 from llm.corpus.reading.guard import Failed, Guards, Limits
 from llm.corpus.reading.html import Engine, decode, read_html
 from llm.corpus.reading.rights import HEADERS
 from llm.corpus.reading.worker import Page, PageText, Refused
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 
 LIBRARIES = (
@@ -46,41 +46,6 @@ from llm.corpus.reading.guard import serve
 from llm.corpus.reading.worker import read_page, warm_up
 serve(read_page, warm_up)
 """
-
-
-@section
-class ExtractSettings:
-    """How the text of a page is read."""
-
-    engine: Engine = setting(
-        default="auto",
-        description="Extractor: blocks (fast), resiliparse (fastest, keeps more trimmings), trafilatura "
-        "(thorough), or auto (blocks, and trafilatura where the fast one doubts itself).",
-    )
-    min_characters: int = setting(
-        default=1, description="Shortest text that is a document (characters).", ge=1
-    )
-    max_page_bytes: int = setting(
-        default=10_000_000,
-        description="Larger pages are dropped unread (bytes of the payload).",
-        gt=0,
-    )
-    page_seconds: float = setting(
-        default=10.0,
-        description="Pages that take longer to read are dropped (seconds of processor time).",
-        gt=0,
-    )
-
-
-@section
-class ExtractShard:
-    """One shard of one source's crawl."""
-
-    source: str = setting(description="Name of the source in the recipe.")
-    part: str = setting(
-        description="Name of the shard, such as 00000.", pattern=r"^[0-9A-Za-z_-]+$"
-    )
-    settings: ExtractSettings = setting(default=ExtractSettings, description="How text is read.")
 
 
 class Origin(NamedTuple):

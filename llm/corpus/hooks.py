@@ -10,7 +10,6 @@ import functools
 import importlib
 import importlib.metadata
 import math
-import re
 import sys
 import sysconfig
 import threading
@@ -24,53 +23,12 @@ import numpy as np
 import pyarrow as pa
 
 from llm.corpus.documents import DOC_ID, EXTRACTED, batches, by_identity, content_digest, write_rows
-from llm.settings import section, setting
+from llm.corpus.hooks_settings import ApplyHooks, check_name
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
-_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _lock = threading.RLock()
 _loaded: dict[str, tuple[str, Any]] = {}
 _imported: set[str] = set()  # here, so that nobody else holds them
-
-
-@section
-class HookSettings:
-    """A filter of the user's own: what it says of a document, and what is kept."""
-
-    function: str = setting(
-        description="module:function; it is given lists of texts and addresses and returns a number "
-        "(or true and false) for each."
-    )
-    min: float | None = setting(
-        default=0.5, description="Documents with a lower number are dropped; none: no limit."
-    )
-    max: float | None = setting(
-        default=None, description="Documents with a higher number are dropped; none: no limit."
-    )
-
-    def __post_init__(self) -> None:
-        check_name(self.function)
-
-    def keeps(self, scores: np.ndarray) -> np.ndarray:
-        """Which documents stay: scores (N,) → bool (N,). What is no number (NaN) does not."""
-        kept = ~np.isnan(scores)
-        if self.min is not None:
-            kept &= scores >= self.min
-        if self.max is not None:
-            kept &= scores <= self.max
-        return kept
-
-
-@section
-class ApplyHooks:
-    """What a shard's hooks are: function by name. Limits are not here: they re-read no text."""
-
-    functions: dict[str, str] = setting(description="module:function of each hook, by its name.")
-
-    def __post_init__(self) -> None:
-        for name in self.functions:
-            if name == "doc_id" or not re.fullmatch(r"[\w-]+", name):
-                raise ValueError(f"the hook's name {name!r} may hold letters, digits, - and _ only")
 
 
 @dataclass(frozen=True)
@@ -91,12 +49,6 @@ class Reach:
     def path(self, module: str) -> Path:
         """A module's file."""
         return self.root.joinpath(*module.split(".")).with_suffix(".py")
-
-
-def check_name(name: str) -> None:
-    """Raises ValueError for what is no `module:function`."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no hook: write module:function, such as my_filters:is_good")
 
 
 def source_of(name: str) -> Path:

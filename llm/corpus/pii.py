@@ -5,16 +5,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from string import hexdigits
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 from llm.corpus.personal.numbers import cards, ibans, may_hold, phones
 from llm.corpus.personal.secrets import secrets
+from llm.corpus.pii_settings import KINDS, Kind
 
 # Telephone numbers are checked against the plans of all countries, which change by the month.
 LIBRARIES = ("phonenumbers",)
 
-Kind = Literal["email", "ip", "phone", "credit_card", "iban", "secret"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Looked for from the @ outwards: a pattern that starts with the name would be tried at each letter.
 _DOMAIN = re.compile(

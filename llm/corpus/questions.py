@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 from llm.corpus import documents
 from llm.corpus.conversations import Messages, read_conversations
+from llm.corpus.questions_settings import BUILTIN, QuestionSettings
 from llm.corpus.site import documentation
 from llm.corpus.site.documentation import Class, Function, Module, Parameter
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 
 LIBRARIES = ("python", "zstandard")  # the documentation is that of the interpreter
 
-BUILTIN = "builtin:python-questions"
 FEWEST_WORDS = 3  # fewer are a heading (`Constructor.`), no explanation
 
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?]['\")\]]))\s+(?=[A-Z`'\"(*])")
@@ -32,27 +31,6 @@ _LIST = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _UNFINISHED = (":", ",", "e.g.", "i.e.")
-
-
-@section
-class QuestionSettings:
-    """Which conversations to learn from and which to hold out."""
-
-    data: str = setting(
-        default=BUILTIN,
-        description=f"{BUILTIN}, or JSONL files of conversations (a path, * allowed).",
-    )
-    validation_fraction: float = setting(
-        default=0.05,
-        description="Share of the pages, or of the questions, held out (0 to 1).",
-        ge=0,
-        lt=1,
-    )
-    answer_characters: int = setting(
-        default=400,
-        description="Longest derived answer (characters); longer ones end with a sentence.",
-        ge=40,
-    )
 
 
 @dataclass(frozen=True)

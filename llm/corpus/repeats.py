@@ -21,9 +21,9 @@ from llm.corpus.documents import (
     write_rows,
     write_table,
 )
-from llm.corpus.passages import PASSAGES, PassageSettings
+from llm.corpus.passages import PASSAGES
+from llm.corpus.repeats_settings import RepeatedAll
 from llm.durable import replacing
-from llm.settings import section, setting
 from llm.step import Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("numpy",)
@@ -49,19 +49,6 @@ _RECORD = np.dtype(
         ("shard", "<i4"),  # -1: a passage of an earlier night
     ]
 )
-
-
-@section
-class RepeatedAll:
-    """All shards of a night and what counts as repeated."""
-
-    shards: tuple[str, ...] = setting(description="Names of the shards, in the inputs' order.")
-    settings: PassageSettings = setting(
-        default=PassageSettings, description="Which repeated passages are cut."
-    )
-    erased: tuple[str, ...] = setting(
-        default=(), description="Ids (hex) of documents that are left out, and so have no passage."
-    )
 
 
 def find_repeated(values: RepeatedAll, inputs: Inputs, context: Context) -> StepResult:

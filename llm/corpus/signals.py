@@ -23,10 +23,10 @@ from llm.corpus.documents import (
     content_digest,
     write_table,
 )
+from llm.corpus.signals_settings import SignalSettings
 from llm.corpus.text.characters import classes
 from llm.corpus.text.stopwords import STOP_WORDS, WITHOUT_SPACES
 from llm.corpus.text.words import mix, text_bytes
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("numpy", "python")
@@ -80,23 +80,6 @@ SIGNALS = {
     "perplexity": "perplexity of a byte (1 to 256) by the n-gram model; NaN without one",
 }
 SCHEMA = pa.schema([("doc_id", DOC_ID), *((name, pa.float64()) for name in SIGNALS)])
-
-
-@section
-class SignalSettings:
-    """Models of the user's own; every other signal is measured for every document."""
-
-    quality_model: str = setting(
-        default="", description="fastText classifier (.bin, .ftz) for the signal quality (path)."
-    )
-    quality_label: str = setting(
-        default="__label__hq", description="Label of that model for good text."
-    )
-    perplexity_model: str = setting(
-        default="",
-        description="n-gram model of good text (.npz, made by llm.corpus.text.perplexity.train) for the "
-        "signal perplexity (path).",
-    )
 
 
 def identity(values: SignalSettings) -> dict[str, str]:

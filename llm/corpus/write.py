@@ -20,10 +20,9 @@ from llm.corpus.documents import (
     write_table,
 )
 from llm.corpus.passages import cut
-from llm.corpus.pii import KINDS, mask
-from llm.corpus.presets import C4
+from llm.corpus.pii import mask
 from llm.corpus.text.c4 import c4_lines
-from llm.settings import section, setting
+from llm.corpus.write_settings import WriteShard
 from llm.step import BadInput, Context, Inputs, StepResult
 
 LIBRARIES = ("python",)
@@ -32,30 +31,6 @@ LIBRARIES = ("python",)
 SPANS = pa.schema([("doc_id", DOC_ID), ("start", pa.int64()), ("end", pa.int64())])
 
 Spans = Mapping[bytes, list[tuple[int, int]]]
-
-
-@section
-class WriteShard:
-    """One shard of the cleaned corpus."""
-
-    shard: str = setting(description="Name of the shard in the table of decisions.")
-    pii: tuple[str, ...] = setting(
-        default=("email", "ip"), description="Personal data to mask, by kind."
-    )
-    lines: C4 | None = setting(
-        default=None, description="Rules of the preset c4 on lines; null: every line stays."
-    )
-    erased: tuple[str, ...] = setting(
-        default=(), description="Ids (hex) of documents that were taken down."
-    )
-    outdated: tuple[str, ...] = setting(
-        default=(), description="Ids (hex) of documents whose page has changed or gone since."
-    )
-
-    def __post_init__(self) -> None:
-        unknown = sorted({*self.pii} - {*KINDS})
-        if unknown:
-            raise ValueError(f"unknown kind of personal data {unknown}: choose from {list(KINDS)}")
 
 
 def write(values: WriteShard, inputs: Inputs, context: Context) -> StepResult:

@@ -9,42 +9,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from llm.durable import write_json
+from llm.evaluation.answers_settings import MeasureAnswers
 from llm.evaluation.perplexity import PRECISIONS
 from llm.evaluation.scoring import score
 from llm.models import folder as model_folder
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
 from llm.training import devices
 
 LIBRARIES = ("torch", "tokenizers")
-
-
-@section
-class AnswerSettings:
-    """How held-out answers are scored."""
-
-    questions: int = setting(
-        default=1_000, description="Held-out conversations, at most (count): the first ones.", ge=1
-    )
-    precision: Literal["fp32", "bf16"] = setting(
-        default="fp32", description="Number format of the activations."
-    )
-
-
-@section
-class MeasureAnswers:
-    """What the step is given."""
-
-    settings: AnswerSettings = setting(
-        default=AnswerSettings, description="How held-out answers are scored."
-    )
 
 
 @dataclass(frozen=True)

@@ -8,46 +8,19 @@ validation text adds to the `xz -9e` of the training text before it.
 import lzma
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
 
 from llm.durable import write_json
+from llm.evaluation.baselines_settings import MeasureBaselines
 from llm.evaluation.ngram import WittenBell
 from llm.evaluation.texts import HeldOut, held_out, training_texts
-from llm.settings import section, setting
 from llm.step import Context, Inputs, StepResult
 
 LIBRARIES = ("numpy",)
 
-Baseline = Literal["uniform", "bigram", "ngram5", "xz", "xz_primed"]
-ALL_BASELINES: tuple[Baseline, ...] = ("uniform", "bigram", "ngram5", "xz", "xz_primed")
 ORDERS = {"bigram": 2, "ngram5": 5}
 MEBIBYTE = 1 << 20
 # liblzma's largest dictionary.
 LARGEST_DICTIONARY = 1536 * MEBIBYTE
-
-
-@section
-class MeasureBaselines:
-    """Which simple methods stand beside the model, and on what."""
-
-    baselines: tuple[Baseline, ...] = setting(
-        default=ALL_BASELINES,
-        description="Methods measured on the bytes that the model is measured on.",
-    )
-    validation_fraction: float = setting(
-        description="Share of documents that are held out (0 to 1).", gt=0, le=1
-    )
-    documents_limit_bytes: int | None = setting(
-        default=None,
-        description="Validation text that is scored, at most (bytes); none: all of it.",
-        gt=0,
-    )
-    primed_bytes: int = setting(
-        default=128_000_000,
-        description="Training text that xz_primed is given, at most (bytes): the last of it counts. "
-        "Compressing takes about a second and 11 MB of memory per MB.",
-        gt=0,
-    )
 
 
 def measure(values: MeasureBaselines, inputs: Inputs, context: Context) -> StepResult:

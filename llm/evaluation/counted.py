@@ -6,42 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from llm.evaluation.counted_settings import MeasureHMM, MeasureKneserNey
 from llm.evaluation.held_tokens import held_tokens, vocabulary_of
-from llm.models.baselines.config import HMMSettings, KneserNeySettings
 from llm.models.baselines.kneser_ney import KneserNey
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.shards import Shard
 
 LIBRARIES = ("torch", "numpy", "tokenizers")
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@section
-class MeasureKneserNey:
-    """What the step is given: the settings, and how much is scored."""
-
-    settings: KneserNeySettings = setting(
-        default=KneserNeySettings, description="How the n-grams are made."
-    )
-    documents_limit_bytes: int | None = setting(
-        default=None,
-        description="Validation text that is scored, at most (bytes); none: all of it.",
-        gt=0,
-    )
-
-
-@section
-class MeasureHMM:
-    """What the step is given: the settings, and how much is scored."""
-
-    settings: HMMSettings = setting(default=HMMSettings, description="How the model is fitted.")
-    documents_limit_bytes: int | None = setting(
-        default=None,
-        description="Validation text that is scored, at most (bytes); none: all of it.",
-        gt=0,
-    )
 
 
 def kneser_ney(values: MeasureKneserNey, inputs: Inputs, context: Context) -> StepResult:

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from llm.evaluation.answers import AnswerSettings
-from llm.evaluation.baselines import ALL_BASELINES, Baseline
-from llm.evaluation.perplexity import PerplexitySettings
-from llm.evaluation.samples import SampleSettings
+from llm.evaluation.answers_settings import AnswerSettings
+from llm.evaluation.baselines_settings import ALL_BASELINES, Baseline
+from llm.evaluation.perplexity_settings import PerplexitySettings
+from llm.evaluation.samples_settings import SampleSettings
 from llm.models.baselines.config import HMMSettings, KneserNeySettings
 from llm.settings import section, setting
-from llm.training.baseline import CNNBaseline, LSTMBaseline
+from llm.training.baseline_settings import CNNBaseline, LSTMBaseline
 
 Suite = Literal["perplexity", "answers", "samples"]
 TokenBaseline = Literal["kneser_ney", "hmm", "lstm", "cnn"]

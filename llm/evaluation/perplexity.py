@@ -8,7 +8,7 @@ special tokens that stand in the text are read as plain characters, so every byt
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,11 @@ from tokenizers import Tokenizer
 from llm.corpus.documents import by_identity, content_digest, write_table
 from llm.durable import write_json
 from llm.evaluation.measured import MEASURED, by_source, totals
+from llm.evaluation.perplexity_settings import MeasurePerplexity, PerplexitySettings
 from llm.evaluation.scoring import score
 from llm.evaluation.texts import HeldOut, held_out
 from llm.models import folder as model_folder
 from llm.models.decoder import Decoder
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.special import END_OF_TEXT, read_special_tokens_as_text
 from llm.training import devices
@@ -30,49 +30,6 @@ from llm.training import devices
 LIBRARIES = ("torch", "tokenizers")
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-@section
-class PerplexitySettings:
-    """How validation text is scored. Every field is part of the metric's protocol."""
-
-    context_length: int | None = setting(
-        default=None,
-        description="Tokens that the model sees at once (count); none: its own context length.",
-        ge=2,
-    )
-    stride: int | None = setting(
-        default=None,
-        description="Tokens between the starts of windows (count); none: half the context.",
-        ge=1,
-    )
-    documents_limit_bytes: int | None = setting(
-        default=None,
-        description="Validation text that is scored, at most (bytes); none: all of it.",
-        gt=0,
-    )
-    precision: Literal["fp32", "bf16"] = setting(
-        default="fp32", description="Number format of the activations."
-    )
-
-    def __post_init__(self) -> None:
-        if self.stride and self.context_length and self.stride > self.context_length:
-            raise ValueError(
-                f"stride {self.stride} is more than context_length {self.context_length}: tokens "
-                f"between two windows would not be scored"
-            )
-
-
-@section
-class MeasurePerplexity:
-    """What the step is given: the settings, and how the split was made."""
-
-    settings: PerplexitySettings = setting(
-        default=PerplexitySettings, description="How text is scored."
-    )
-    validation_fraction: float = setting(
-        description="Share of documents that are held out (0 to 1).", gt=0, le=1
-    )
 
 
 def measure(values: MeasurePerplexity, inputs: Inputs, context: Context) -> StepResult:

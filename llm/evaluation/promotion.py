@@ -19,7 +19,7 @@ import pyarrow as pa
 from llm.corpus.documents import read_table
 from llm.durable import write_json
 from llm.evaluation.measured import MEASURED, bits_per_byte, of_source
-from llm.settings import section, setting
+from llm.evaluation.promotion_settings import PromoteSettings
 from llm.step import BadInput, Context, Inputs, StepResult
 
 LIBRARIES = ("numpy",)
@@ -30,24 +30,6 @@ SEED = 20_240_501
 # More documents than this are drawn in groups: the bound hardly changes, the time does.
 MOST_UNITS = 2_048
 FEWEST_DOCUMENTS = 5
-
-
-@section
-class PromoteSettings:
-    """When the champion pointer moves."""
-
-    metric: str = setting(
-        default="perplexity.bits_per_byte",
-        description="What must be lower: perplexity.bits_per_byte, or perplexity.SOURCE.bits_per_byte for the "
-        "documents of one source (bits per byte).",
-        pattern=r"^perplexity\.(.+\.)?bits_per_byte$",
-    )
-    confidence: float = setting(
-        default=0.95,
-        description="How sure it must be that the candidate is better (0.5 to 1).",
-        ge=0.5,
-        lt=1,
-    )
 
 
 def decide(values: PromoteSettings, inputs: Inputs, context: Context) -> StepResult:

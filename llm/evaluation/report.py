@@ -3,20 +3,10 @@
 from llm.durable import write_bytes, write_json
 from llm.evaluation.findings import flat_metrics, gather
 from llm.evaluation.page import render
-from llm.settings import section, setting
+from llm.evaluation.report_settings import ReportValues
 from llm.step import Context, Inputs, StepResult
 
 LIBRARIES = ("matplotlib",)
-
-
-@section
-class ReportValues:
-    """What the step is given besides the artifacts."""
-
-    title: str = setting(description="Name of the recipe, the page's title.")
-    finetuned: tuple[str, ...] = setting(
-        default=(), description="Names of the fine-tuned models, in the inputs' order."
-    )
 
 
 def write(values: ReportValues, inputs: Inputs, context: Context) -> StepResult:

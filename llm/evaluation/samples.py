@@ -8,10 +8,10 @@ from tokenizers import Tokenizer
 
 from llm.durable import write_json
 from llm.evaluation.answers import read_messages
+from llm.evaluation.samples_settings import SampleSettings
 from llm.models import folder as model_folder
 from llm.models.decoder import Decoder
 from llm.models.generation import generate as generate_ids
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
 from llm.tokens.special import (
@@ -23,38 +23,6 @@ from llm.tokens.special import (
 from llm.training import devices
 
 LIBRARIES = ("torch", "tokenizers")
-
-
-@section
-class SampleSettings:
-    """What models are asked to write for the report, and how it is drawn."""
-
-    prompts: tuple[str, ...] = setting(
-        default=("Return ", "The ", "If "),
-        description="Beginnings that the base model goes on with.",
-    )
-    questions: tuple[str, ...] = setting(
-        default=(), description="Questions asked of each fine-tuned model."
-    )
-    held_out_questions: int = setting(
-        default=4,
-        description="Held-out questions asked of each fine-tuned model (count): the first ones.",
-        ge=0,
-    )
-    max_new_tokens: int = setting(
-        default=80, description="Length of a sample, at most (tokens).", ge=1
-    )
-    temperature: float = setting(
-        default=0.7,
-        description="Randomness (no unit): 0 always takes the likeliest token, 1 the model's odds.",
-        ge=0,
-    )
-    top_k: int | None = setting(
-        default=50,
-        description="Only so many likeliest tokens are drawn from (count); none: all.",
-        ge=1,
-    )
-    seed: int = setting(default=0, description="Seed of the draws.", ge=0)
 
 
 def generate(values: SampleSettings, inputs: Inputs, context: Context) -> StepResult:

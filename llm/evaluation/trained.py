@@ -1,12 +1,10 @@
 """The trained baselines, LSTM and CNN, scored on the validation shards in windows as models are."""
 
-from typing import Literal
-
 from llm.evaluation.held_tokens import held_tokens, vocabulary_of
-from llm.evaluation.perplexity import PRECISIONS, PerplexitySettings
+from llm.evaluation.perplexity import PRECISIONS
 from llm.evaluation.scoring import score
+from llm.evaluation.trained_settings import MeasureTrained
 from llm.models.baselines import folder as baseline_folder
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.training import devices
 from llm.training.work import MODEL
@@ -14,17 +12,6 @@ from llm.training.work import MODEL
 LIBRARIES = ("torch", "tokenizers")
 
 NAMES = {"lstm": "LSTM", "cnn": "causal CNN"}
-
-
-@section
-class MeasureTrained:
-    """What the step is given: which baseline it is, and how text is scored."""
-
-    baseline: Literal["lstm", "cnn"] = setting(description="Which baseline it is.")
-    context_length: int = setting(description="Row that it was trained on (tokens).", ge=2)
-    settings: PerplexitySettings = setting(
-        default=PerplexitySettings, description="How text is scored."
-    )
 
 
 def measure(values: MeasureTrained, inputs: Inputs, context: Context) -> StepResult:

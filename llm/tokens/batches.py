@@ -20,18 +20,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow.compute as pc
 
 from llm.step import BadInput
+from llm.tokens.batches_settings import Packing
 from llm.tokens.order import Integers, dealt, in_epochs, seed_of
 from llm.tokens.rows import Batch, BestFitRows, ConcatRows, Rows, Stream
 from llm.tokens.shards import Shard
 
 BLOCK = 1 << 14  # places of the order that are worked out at once
-Packing = Literal["concat", "best_fit"]
 
 
 class NoRow(BadInput):

@@ -12,11 +12,9 @@ from tokenizers import AddedToken, Tokenizer, models
 from llm.tokens.merges import Ties, learn_merges
 from llm.tokens.patterns import PATTERNS, bytes_shown, cut_into_bytes
 from llm.tokens.pieces import Texts, count_pieces
-from llm.tokens.special import SPECIAL_TOKENS
+from llm.tokens.special import ALPHABET, SPECIAL_TOKENS
 
 LIBRARIES = ("tokenizers",)
-
-ALPHABET = 256  # one token a byte
 
 
 def train_bpe(

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm.corpus import documents
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens import arrow
+from llm.tokens.encode_settings import TokenizeSettings
 from llm.tokens.encoders import CheckedEncoder, Prepared, prepare
 from llm.tokens.shards import ShardColumns, Tokens, token_type, write_shard
 from llm.tokens.special import END_OF_TEXT, special_ids
@@ -28,28 +28,6 @@ CHUNK_BYTES = 1_000_000
 READ_ROWS = 512
 READ_AHEAD = 8  # chunks that are read while a tokenizer is loaded, or the chunks before are encoded
 COLUMNS = ("doc_id", "source", "split_key", "text")
-
-
-@section
-class ValidationSettings:
-    """Which documents are held out from the tokenizer and from training."""
-
-    fraction: float = setting(
-        default=0.05,
-        description="Share of the URLs held out for validation (0 to 1); a page and its duplicates stay "
-        "together, and on their side when documents are added or edited.",
-        ge=0,
-        lt=1,
-    )
-
-
-@section
-class TokenizeSettings:
-    """How documents are encoded and split."""
-
-    validation: ValidationSettings = setting(
-        default=ValidationSettings, description="What is held out."
-    )
 
 
 @dataclass(frozen=True)

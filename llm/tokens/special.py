@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+ALPHABET = 256  # tokens that stand for one byte each
 END_OF_TEXT = "<|endoftext|>"
 MESSAGE_START = "<|im_start|>"
 MESSAGE_END = "<|im_end|>"

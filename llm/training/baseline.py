@@ -6,17 +6,17 @@ As in pretrain, torchrun has every rank call this module's `train`, and only ran
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
 from llm.durable import file_digest
-from llm.models.baselines.config import ARCHITECTURES, CNNSettings, LSTMConfig, LSTMSettings
-from llm.settings import section, setting
+from llm.models.baselines.config import ARCHITECTURES, LSTMConfig
 from llm.step import Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Batches
 from llm.tokens.special import id_count
 from llm.training import launch
+from llm.training.baseline_settings import PARTS, BudgetSettings, CNNBaseline, LSTMBaseline
 from llm.training.data import Windows
 from llm.training.optimizer import OptimizerSettings
 from llm.training.schedule import ScheduleSettings, learning_rate
@@ -27,63 +27,8 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "numpy", "numba", "safetensors")
 
-PARTS = 2  # partial gradients of a step
 WARMUP_FRACTION = 0.05
 DECAY_FRACTION = 0.5
-
-
-@section
-class BudgetSettings:
-    """How much a baseline is trained. Modest by default: minutes on two cores."""
-
-    tokens: int = setting(
-        default=2_000_000,
-        description="How much to train on, repeating the corpus as needed (tokens, rounded up to whole steps).",
-        gt=0,
-    )
-    context_length: int = setting(
-        default=256, description="Row that is trained on at once (tokens).", ge=2
-    )
-    batch_rows: int = setting(
-        default=16, description="Rows of one optimizer step (count).", ge=PARTS
-    )
-    peak_lr: float = setting(default=0.004, description="Highest learning rate (no unit).", gt=0)
-    weight_decay: float = setting(
-        default=0.1, description="Decoupled decay of matrices, times the learning rate.", ge=0
-    )
-    precision: Literal["auto", "bf16", "fp32"] = setting(
-        default="auto",
-        description="Type of activations; auto: bf16 where the hardware multiplies it, else fp32.",
-    )
-    seed: int = setting(
-        default=1, description="Seed of the first weights and of the order of rows.", ge=0
-    )
-
-    @property
-    def batch_tokens(self) -> int:
-        """Tokens of one step."""
-        return self.batch_rows * self.context_length
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole run."""
-        return -(-self.tokens // self.batch_tokens)
-
-
-@section
-class LSTMBaseline:
-    """The LSTM that stands beside the model."""
-
-    model: LSTMSettings = setting(default=LSTMSettings, description="Its shape.")
-    training: BudgetSettings = setting(default=BudgetSettings, description="How it is trained.")
-
-
-@section
-class CNNBaseline:
-    """The causal CNN that stands beside the model."""
-
-    model: CNNSettings = setting(default=CNNSettings, description="Its shape.")
-    training: BudgetSettings = setting(default=BudgetSettings, description="How it is trained.")
 
 
 def train_baseline(

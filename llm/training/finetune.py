@@ -9,16 +9,16 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
 from llm.durable import file_digest, replacing, write_json
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.chat import CHAT_TEMPLATE
 from llm.training import launch
 from llm.training.conversations import Conversations, Packed, pack, padding_id, read
+from llm.training.finetune_settings import FinetuneSettings
 from llm.training.incidents import Incidents
 from llm.training.optimizer import OptimizerSettings
 from llm.training.plan import Plan
@@ -31,70 +31,6 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "numpy", "numba", "safetensors", "tokenizers")
 SPLITS = ("train", "validation")
 MEASURED = {"before": "validation-before.json", "after": "validation-after.json"}
-
-
-@section
-class FinetuneSettings:
-    """How a base model is taught a task."""
-
-    name: str = setting(
-        description="Name of the tuned model, unlike the others': lowercase letters, digits, dashes.",
-        pattern=r"^[a-z0-9][a-z0-9-]*$",
-    )
-    task: Literal["instruct"] = setting(
-        default="instruct", description="Kind of task: instruct learns to answer."
-    )
-    data: str = setting(
-        description="Conversations: builtin:python-questions, or JSONL files (a path, * allowed) of "
-        "messages, prompt and response, or instruction, input and output."
-    )
-    epochs: float = setting(
-        default=1.0, description="How often every conversation is seen (count).", gt=0
-    )
-    steps: int | None = setting(
-        default=None,
-        description="Optimizer steps (count) instead of what epochs come to; none: by epochs.",
-        ge=1,
-    )
-    batch_tokens: int = setting(
-        default=4096,
-        description="Positions of one optimizer step (tokens, padding included).",
-        gt=0,
-    )
-    peak_lr: float = setting(default=0.001, description="Highest learning rate (no unit).", gt=0)
-    warmup_fraction: float = setting(
-        default=0.1,
-        description="Share of the steps with rising rate (fraction); then it falls to zero.",
-        ge=0,
-        le=1,
-    )
-    optimizer: OptimizerSettings = setting(
-        default=lambda: OptimizerSettings(betas=(0.9, 0.95), epsilon=1e-8, weight_decay=0.01),
-        description="The optimizer and its constants.",
-    )
-    clip: float | None = setting(
-        default=1.0,
-        description="Largest norm of the gradient (no unit); longer ones are scaled. none: no limit.",
-        gt=0,
-    )
-    precision: Literal["auto", "bf16", "fp32"] = setting(
-        default="auto",
-        description="Type of activations; auto: bf16 where the hardware multiplies it, else fp32.",
-    )
-    data_parallel: int = setting(
-        default=2,
-        description="Partial gradients of a step (count): the most processes that can share the work.",
-        ge=1,
-    )
-    validation_rows: int = setting(
-        default=64,
-        description="Rows of held-out conversations on which the loss is measured (count).",
-        ge=0,
-    )
-    seed: int = setting(default=1, description="Seed of the order of rows.", ge=0)
-    checkpoint_every: int = setting(
-        default=200, description="A checkpoint after every so many steps (steps).", ge=1
-    )
 
 
 def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> StepResult:

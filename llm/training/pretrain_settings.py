@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from llm.models.config import ModelSettings
 from llm.settings import section, setting
-from llm.tokens.batches import Packing
-from llm.training.continual import ContinualSettings
+from llm.tokens.batches_settings import Packing
+from llm.training.continual_settings import ContinualSettings
 from llm.training.objectives.settings import ObjectiveSettings, check_pairing
 from llm.training.optimizer import OptimizerSettings
 from llm.training.plan import SpikeSettings

@@ -11,43 +11,12 @@ from typing import Any
 
 import httpx
 
+from llm.corpus.archive.remote_settings import RemoteSettings
 from llm.corpus.web.fetch import RETRIED, retry_after
-from llm.settings import section, setting
 
 # A try counts as new once this much more has come: a server may break off often, not for ever.
 _GAIN = 1 << 20
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-
-
-@section
-class RemoteSettings:
-    """How files on web servers are read."""
-
-    max_bytes: int = setting(
-        default=20_000_000_000, description="A file is read up to here (bytes).", gt=0
-    )
-    delay_seconds: float = setting(
-        default=0.5, description="Pause between two requests (seconds).", ge=0
-    )
-    timeout_seconds: float = setting(
-        default=60.0, description="Longest silence of a server (seconds).", gt=0
-    )
-    retries: int = setting(
-        default=5,
-        description="Tries after a broken connection, 429 or 5xx, without progress (count).",
-        ge=0,
-    )
-    backoff_seconds: float = setting(
-        default=2.0,
-        description="Pause before the first new try, doubled for each one after (seconds).",
-        ge=0,
-    )
-    max_wait_seconds: float = setting(
-        default=300.0, description="Longest pause that a server may ask for (seconds).", ge=0
-    )
-    user_agent: str = setting(
-        default="Penstock/0.1", description="How the reader names itself.", min_length=1
-    )
 
 
 class Refused(Exception):

@@ -5,21 +5,12 @@ to meet a foreign one of another text by chance, and the similarity is off by no
 millionth for a page of some thousand words, two in a thousand for ten million.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from llm.corpus.text.words import mix, word_hashes
-
-# 16 bands of 7 rows: a pair of similarity 0.8 is a candidate with 98 %, of 0.85 with 99.8 %. As much work
-# as FineWeb's 14 bands of 8 (92 % at 0.8); the more candidates cost little, as each is compared in truth.
-BANDS, ROWS = 16, 7
-# What is less alike needs more bands; past so many, fewer rows cost less than still more of them.
-_MANY_BANDS, MOST_BANDS = 64, 200
-# Of pairs right at the similarity that is asked for, the share that may be no candidates.
-_MISSED = 0.01
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -66,37 +57,6 @@ def band_keys(flat: np.ndarray, bounds: np.ndarray, bands: int, rows: int) -> np
 
     factors, shifts = _permutations(bands * rows)
     return kernels.band_keys(flat, bounds, factors, shifts, bands, rows)
-
-
-def chance(similarity: float, bands: int, rows: int) -> float:
-    """The probability that two sets of this similarity share a key: 1 - (1 - s^rows)^bands."""
-    return 1 - (1 - similarity**rows) ** bands
-
-
-def banding(
-    similarity: float, bands: int | None = None, rows: int | None = None
-) -> tuple[int, int]:
-    """Bands and rows that make candidates of nearly all pairs of this similarity; what is given stays.
-
-    From 0.8 on, BANDS of ROWS. Below it `chance` is at least 0.99, with as many rows (up to ROWS) as
-    _MANY_BANDS allow: each row more spares comparisons with what is not alike. MOST_BANDS of one
-    row, the most there are, fall short of that below 0.023.
-    """
-    if bands is None and rows is None and similarity >= 0.8:
-        return BANDS, ROWS
-    if rows is None:
-        most = bands or _MANY_BANDS
-        fitting = (size for size in range(ROWS, 0, -1) if _needed(similarity, size) <= most)
-        rows = next(fitting, 1)
-    if bands is None:
-        bands = min(max(BANDS, _needed(similarity, rows)), MOST_BANDS)
-    return bands, rows
-
-
-def _needed(similarity: float, rows: int) -> int:
-    """Bands of so many rows that all but _MISSED of such pairs meet in."""
-    meets = max(similarity**rows, 1e-9)
-    return 1 if meets == 1 else math.ceil(math.log(_MISSED) / math.log1p(-meets))
 
 
 def _permutations(count: int) -> tuple[np.ndarray, np.ndarray]:

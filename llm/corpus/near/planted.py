@@ -22,9 +22,9 @@ from llm.corpus.documents import (
     write_rows,
 )
 from llm.corpus.near.minhash import jaccard, shingles
+from llm.corpus.near.planted_settings import PlantSettings
 from llm.corpus.near.recall import EDGES, TRUTH
-from llm.corpus.near.signatures import WORDS
-from llm.settings import section, setting
+from llm.corpus.near.signatures_settings import WORDS
 from llm.step import Context, Inputs, StepResult
 
 LIBRARIES = ("numpy", "numba", "python")
@@ -39,19 +39,6 @@ _LOOKED_AT = 256
 _TOKEN = re.compile(
     r"[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+"
 )
-
-
-@section
-class PlantSettings:
-    """How many near-duplicates are planted."""
-
-    documents: int = setting(
-        default=64,
-        description="Documents that are edited (count): each once for each range of similarity.",
-        ge=0,
-        le=10_000,
-    )
-    words: int = setting(default=WORDS, description="Words in an n-gram (count).", ge=1, le=20)
 
 
 class Origin(NamedTuple):

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from llm.corpus.documents import DOC_ID, identities, read_table
+from llm.corpus.near.bands import chance
 from llm.corpus.near.gathering import Gathered
-from llm.corpus.near.minhash import chance, jaccard
+from llm.corpus.near.minhash import jaccard
 from llm.durable import write_json
 from llm.step import BadInput, Inputs
 

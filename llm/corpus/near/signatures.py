@@ -26,9 +26,9 @@ from llm.corpus.documents import (
     open_table,
     write_rows,
 )
-from llm.corpus.near.minhash import BANDS, MOST_BANDS, ROWS, band_keys, shingle_sets
+from llm.corpus.near.minhash import band_keys, shingle_sets
+from llm.corpus.near.signatures_settings import SignatureSettings
 from llm.corpus.text.words import text_bytes
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("numpy", "numba", "python")
@@ -44,21 +44,9 @@ SIGNATURES = pa.schema(
     ]
 )
 
-WORDS = 5
 
 # Text that is hashed at a time: its words and shingles stay in the processor's cache.
 _CHUNK_BYTES = 1 << 20
-
-
-@section
-class SignatureSettings:
-    """How documents are signed."""
-
-    words: int = setting(default=WORDS, description="Words in an n-gram (count).", ge=1, le=20)
-    bands: int = setting(
-        default=BANDS, description="MinHash bands (count); 0: only digests.", ge=0, le=MOST_BANDS
-    )
-    rows: int = setting(default=ROWS, description="MinHash values a band (count).", ge=1, le=50)
 
 
 def sign(values: SignatureSettings, inputs: Inputs, context: Context) -> StepResult:

@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from typing import Literal
 
 import trafilatura
 from resiliparse.extract.html2text import extract_plain_text
@@ -10,9 +9,8 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
 from llm.corpus.reading.article import read_article
+from llm.corpus.reading.engine import Engine
 from llm.corpus.reading.mojibake import repair
-
-Engine = Literal["auto", "blocks", "resiliparse", "trafilatura"]
 
 # Where the fast reader doubts itself, trafilatura is believed unless it finds so much less.
 MUCH_LESS = 0.5

@@ -1,89 +1,27 @@
 """The step that reads a data set of the Hugging Face hub, or a folder laid out like one, streaming."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 
 from llm.corpus.archive.pages import Page
 from llm.corpus.archive.warc import write_pages
 from llm.corpus.sources.files import field_of, file_url, web_address
+from llm.corpus.sources.hub_settings import HubSource
 from llm.corpus.sources.progress import PieceStore
-from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
 
 LIBRARIES = ("datasets",)
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_LOCAL = ("/", "./", "../", "~")
 _BATCH = 500
 _ROWS = "rows"
 # What `datasets` and Arrow raise for what is not there or cannot be read.
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, httpx.TransportError)
 _CUTS = ("batch_idx", "num_chunks_since_previous_state", "cropped_chunk_length")
-
-
-@section
-class HubSource:
-    """A data set of the Hugging Face hub, or a folder laid out like one."""
-
-    type: Literal["hub"] = setting(default="hub", description="Kind of source: hub.")
-    dataset: str = setting(
-        description="Name on the hub (owner/name), or a folder that begins with /, ./, ../ or ~.",
-        min_length=1,
-    )
-    config: str | None = setting(
-        default=None, description="Configuration of the data set; none: its default."
-    )
-    split: str = setting(default="train", description="Split that is read.", min_length=1)
-    revision: str | None = setting(
-        default=None,
-        description="Commit of the data set (40 hexadecimal digits); needed for the hub's.",
-    )
-    text: str | tuple[str, ...] = setting(
-        default="text",
-        description="Column with the text, dots leading into nested ones; several are joined by an "
-        "empty line.",
-    )
-    url: str | None = setting(
-        default=None,
-        description="Column with the document's address; none: data set and row number.",
-    )
-    max_documents: int | None = setting(
-        default=None, description="Rows that are read (count); none: all.", gt=0
-    )
-    max_document_bytes: int = setting(
-        default=50_000_000, description="Larger documents are left out (bytes).", gt=0
-    )
-    shard_bytes: int = setting(
-        default=32_000_000,
-        description="Mean size of a shard of the result (bytes of text, uncompressed).",
-        gt=0,
-    )
-
-    def __post_init__(self) -> None:
-        if not self.columns:
-            raise ValueError("text names no column")
-        if not self.is_local and not _COMMIT.fullmatch(self.revision or ""):
-            raise ValueError(
-                f"pin the revision of {self.dataset}: the 40 digits of a commit from "
-                f"https://huggingface.co/datasets/{self.dataset}/commits/main (a folder begins "
-                "with ./ or /)"
-            )
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is a folder."""
-        return self.dataset.startswith(_LOCAL)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns with text."""
-        return (self.text,) if isinstance(self.text, str) else self.text
 
 
 def local_folder(values: HubSource) -> Path | None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
 
 from llm.corpus.archive.packed import BROKEN, lines
+from llm.corpus.sources.addresses import is_address
 from llm.step import BadInput
 
 # Longer lines are no paths.
@@ -25,11 +25,6 @@ class Entry:
     name: str
     offset: int = 0
     length: int | None = None
-
-
-def is_address(place: str) -> bool:
-    """Whether a file lies on a web server."""
-    return urlsplit(place).scheme.lower() in ("http", "https")
 
 
 def read_list(stream: BinaryIO, name: str, base: str) -> Iterator[Entry]:

@@ -13,6 +13,7 @@ from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 
+from llm.corpus.web.limits import Limits
 from llm.corpus.web.login import NO_LOGIN, Login
 from llm.corpus.web.pace import Pace
 from llm.corpus.web.urls import origin
@@ -33,18 +34,6 @@ _GZIP = b"\x1f\x8b"  # what each member of a gzip file begins with
 
 # Names that never resolve, whatever a resolver says (RFC 6761).
 _RESERVED = (".invalid", ".test", ".example")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How patient and how greedy a fetcher is."""
-
-    timeout_seconds: float
-    max_bytes: int
-    retries: int
-    backoff_seconds: float
-    max_wait_seconds: float
-    connections: int
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Literal
 
-from llm.corpus.web.fetch import Limits
+from llm.corpus.web.limits import Limits
 from llm.corpus.web.login import check_headers
 from llm.corpus.web.urls import bare, host, host_name, normalise
 from llm.settings import section, setting

@@ -8,8 +8,9 @@ import pytest
 from llm.corpus.decide import DecideAll, decide
 from llm.corpus.dedup import DedupSettings
 from llm.corpus.documents import DROPPED, document_id, hash64, read_table, validation
-from llm.corpus.filters import FilterSettings, GopherQuality
+from llm.corpus.filters import FilterSettings
 from llm.corpus.funnel import funnel_rows
+from llm.corpus.presets import GopherQuality
 from llm.step import BadInput
 from tests.llm.corpus.cleaning import ANYTHING, Cleaned, Texts, clean, extract_all
 

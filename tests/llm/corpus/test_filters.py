@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from llm.corpus.filters import (
-    FilterSettings,
-    GopherQuality,
-    GopherRepetition,
-    failures,
-    rules,
-)
+from llm.corpus.filters import FilterSettings, failures, rules
 from llm.corpus.language import identify
-from llm.corpus.presets import C4, FineWeb, FineWeb2, Preset
+from llm.corpus.presets import C4, FineWeb, FineWeb2, GopherQuality, GopherRepetition, Preset
 from llm.corpus.signals import SIGNALS, signals
 
 # Rae et al. 2021, A.1.1 and table A1.

@@ -8,7 +8,8 @@ import pytest
 
 from llm.corpus import hooks
 from llm.corpus.extract import ExtractSettings, ExtractShard, extract
-from llm.corpus.hooks import ApplyHooks, HookSettings, reach, resolve, source_of
+from llm.corpus.hooks import ApplyHooks, reach, resolve, source_of
+from llm.corpus.hooks_settings import HookSettings
 from llm.step import BadInput, Context
 from tasks.sources import hook_identity
 from tests.llm.corpus.crawls import make_texts

@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 from llm.corpus import hooks
 from llm.corpus.crawl import CrawlSettings
 from llm.corpus.extract import ExtractSettings, ExtractShard, extract
-from llm.corpus.hooks import ApplyHooks, HookSettings
+from llm.corpus.hooks import ApplyHooks
+from llm.corpus.hooks_settings import HookSettings
 from llm.corpus.sources import hook
 from llm.corpus.sources.hook import HookSource
 from llm.step import Context

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from llm.evaluation.answers import AnswerSettings, MeasureAnswers, measure, read
+from llm.evaluation.answers import MeasureAnswers, measure, read
+from llm.evaluation.answers_settings import AnswerSettings
 from llm.models import folder as model_folder
 from llm.step import BadInput, Context
 from llm.training.conversations import pack

@@ -19,7 +19,8 @@ from llm.evaluation.trained import MeasureTrained
 from llm.models.baselines.config import CNNSettings, HMMSettings, LSTMSettings
 from llm.models.baselines.folder import load
 from llm.step import BadInput, Context, Inputs, Machine
-from llm.tokens.encode import TokenizeSettings, ValidationSettings, tokenize
+from llm.tokens.encode import TokenizeSettings, tokenize
+from llm.tokens.encode_settings import ValidationSettings
 from llm.training import baseline
 from llm.training.baseline import BudgetSettings, CNNBaseline, LSTMBaseline
 from llm.training.ranks import Group

@@ -13,7 +13,8 @@ from llm.corpus import documents
 from llm.durable import file_digest
 from llm.step import BadInput
 from llm.tokens import encode
-from llm.tokens.encode import TokenizeSettings, ValidationSettings, tokenize
+from llm.tokens.encode import TokenizeSettings, tokenize
+from llm.tokens.encode_settings import ValidationSettings
 from llm.tokens.shards import Shard
 
 

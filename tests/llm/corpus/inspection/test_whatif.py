@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from llm.corpus.decide import DecideAll, decide
-from llm.corpus.filters import FilterSettings, GopherQuality
+from llm.corpus.filters import FilterSettings
 from llm.corpus.inspection.whatif import by_rule, whatif
+from llm.corpus.presets import GopherQuality
 from llm.step import Context
 from tests.llm.corpus.cleaning import Cleaned, clean
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm.corpus.near.minhash import band_keys, banding, chance, jaccard, shingles
+from llm.corpus.near.bands import banding, chance
+from llm.corpus.near.minhash import band_keys, jaccard, shingles
 
 
 def shingle_set(text: str, n: int) -> set[tuple[str, ...]]:
