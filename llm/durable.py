@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     On an error the half-written file is removed and the error goes on; `path` stays as it was.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two threads may be replacing the same file.
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         yield aside
         handle = os.open(aside, os.O_RDONLY)
@@ -92,3 +94,8 @@ def file_digest(path: Path) -> str:
 def bytes_digest(data: bytes) -> str:
     """`file_digest` of a file with these bytes."""
     return hashlib.blake2b(data, digest_size=32).hexdigest()
+
+
+def stamp(stat: os.stat_result) -> str:
+    """What changes with a file that is only ever replaced as a whole."""
+    return f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_size}"

@@ -66,7 +66,7 @@ def make(
     a killed try left in the work folder is handed to the step.
     """
     work_key = call.base if call.step.resumes_across_code else call.key
-    with store.work(call.step.name, work_key) as folder:
+    with store.work(call.step.name, work_key) as folder, store.borrowing():
         found = None if forced else store.find(call.step.name, call.key)
         if found is not None:
             _clear(folder)

@@ -56,7 +56,7 @@ def purge(home: Home) -> Purged:
             "a run is going on and may be reading what is to go: wait for it, or stop it"
         )
     now = datetime.datetime.now(datetime.UTC).timestamp()
-    store.finish_rewriting()
+    store.clear()
     takedowns = Takedowns.load(path)
     found = find(store, takedowns)
     # Told before anything is deleted: who has seen it cannot be found out afterwards.

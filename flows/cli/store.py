@@ -143,10 +143,9 @@ def verify(
     )
     damaged = []
     for item in found:
-        problems = store.verify(item)
+        problems = store.verify(item, set_aside=True)
         if problems:
             ref = item.reference
-            store.set_aside(ref.step, ref.key, "; ".join(problems))
             damaged.append({"artifact": f"{ref.step}/{ref.key}", "problems": problems})
     if as_json:
         print(json.dumps({"checked": len(found), "damaged": damaged}, indent=1))

@@ -21,6 +21,7 @@ from llm.corpus.erasure.takedown import Takedowns, change_list
 from llm.runs import RunRecord
 from llm.step import BadInput, Reporter
 from llm.store import Store
+from llm.store.rewriting import Rewriting
 from llm.tokens.shards import Shard
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally
@@ -292,7 +293,7 @@ def test_a_purge_killed_anywhere_is_finished_by_the_next(
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "remove", dying(Store.remove))
-        patch.setattr(Store, "_finish_rewriting", dying(Store._finish_rewriting))
+        patch.setattr(Rewriting, "finish", dying(Rewriting.finish))
         with pytest.raises(Killed):
             purge(home)
     assert is_sound(home.store)

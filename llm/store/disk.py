@@ -1,0 +1,129 @@
+"""A store on a local disk: whole folders come and go by one rename."""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from llm import durable
+from llm.store.names import MANIFEST, Name
+
+GOING = "going"
+
+
+class Disk:
+    """Files below a folder. See `llm.store.backend.Backend`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, *parts: str) -> str:
+        return str(self.root.joinpath(*parts))
+
+    def read(self, *parts: str) -> bytes | None:
+        try:
+            return self.root.joinpath(*parts).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, data: bytes, *parts: str) -> None:
+        durable.write_bytes(self.root.joinpath(*parts), data)
+
+    def sizes(self, *folder: str) -> dict[str, int]:
+        base = self.root.joinpath(*folder)
+        found: dict[str, int] = {}
+        waiting = [(str(base), "")]
+        while waiting:
+            path, prefix = waiting.pop()
+            # A folder may be moved away while it is listed.
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, f"{prefix}{entry.name}/"))
+                    else:
+                        found[prefix + entry.name] = entry.stat().st_size
+        return found
+
+    def manifests(self, step: str | None = None) -> dict[Name, str]:
+        found = {}
+        for name in self.folders("artifacts", step):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                stat = self.root.joinpath("artifacts", *name, MANIFEST).stat()
+                found[name] = durable.stamp(stat)
+        return found
+
+    def folders(self, top: str, step: str | None = None) -> list[Name]:
+        steps = [step] if step is not None else _children(self.root / top)
+        return [(one, key) for one in steps for key in _children(self.root / top / one)]
+
+    def digest(self, *parts: str) -> str:
+        return durable.file_digest(self.root.joinpath(*parts))
+
+    def put(self, source: Path, names: Iterable[str], *folder: str) -> None:
+        try:
+            durable.commit_folder(source, self.root.joinpath(*folder))
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise FileExistsError(error.errno, error.strerror, self.path(*folder)) from None
+            raise
+
+    def move_file(self, source: tuple[str, ...], target: tuple[str, ...]) -> None:
+        place = self.root.joinpath(*target)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self.root.joinpath(*source).replace(place)
+        durable.sync_folder(place.parent)
+
+    def remove_file(self, *parts: str) -> None:
+        path = self.root.joinpath(*parts)
+        with suppress(FileNotFoundError):
+            path.unlink()
+            durable.sync_folder(path.parent)
+
+    def remove(self, *folder: str) -> None:
+        going = self.root / GOING / f"{'-'.join(folder[1:])}-{uuid.uuid4().hex[:8]}"
+        place = self.root.joinpath(*folder)
+        if not place.exists():
+            return
+        self._rename(place, going)
+        shutil.rmtree(going)
+        if folder[0] == "rewriting":
+            with suppress(OSError):
+                place.parent.rmdir()  # the step's, where it was the last of it
+
+    def move(self, source: tuple[str, ...], target: tuple[str, ...]) -> None:
+        self._rename(self.root.joinpath(*source), self.root.joinpath(*target))
+
+    def _rename(self, source: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+        durable.sync_folder(target.parent)
+        durable.sync_folder(source.parent)
+
+    def clear(self, top: str) -> bool:
+        names = _children(self.root / top, hidden=True)
+        for name in names:
+            path = self.root / top / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        return bool(names)
+
+    def fetch(self, target: Path, *parts: str) -> None:
+        shutil.copyfile(self.root.joinpath(*parts), target)
+
+
+def _children(folder: Path, *, hidden: bool = False) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(one.name for one in entries if hidden or not one.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(Disk(folder).sizes().values())

@@ -1,0 +1,366 @@
+"""Artifacts: immutable, content-addressed folders on a local disk or an object store.
+
+    artifacts/<step>/<key>/   the files and manifest.json; no manifest, no artifact
+    alike/<base>              the newest key with the same step, values and inputs, whatever the code
+    work/<step>/<key>/        unfinished state, under a lock that kill -9 frees
+    rewriting/<step>/<key>/   files that are about to replace those of an artifact
+    going/                    what is being deleted (on a disk)
+    aside/                    damaged artifacts, kept for a look until `penstock gc`
+    cache/<step>/<key>/       local copies of an object store's artifacts
+
+On a disk an artifact is committed by one rename; on an object store, which has none, its files
+are uploaded first and the manifest goes last.
+"""
+
+import contextvars
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from llm import durable
+from llm.derived import Derived
+from llm.step import digest_of
+from llm.store.backend import Backend
+from llm.store.cache import Arrived, Cache
+from llm.store.disk import Disk
+from llm.store.locks import Lock
+from llm.store.manifest import described, parsed
+from llm.store.names import MANIFEST, Artifact, Name, Reference, Summary
+from llm.store.objects import Objects
+from llm.store.rewriting import Rewriting
+from llm.store.work import work_folder
+
+log = logging.getLogger(__name__)
+
+_borrowed: contextvars.ContextVar[list[Name] | None] = contextvars.ContextVar(
+    "borrowed", default=None
+)
+
+
+class Store:
+    """A store at a path or an fsspec URL (`s3://bucket/penstock`, `memory://x`).
+
+    scratch: where work folders and local copies live; on a local store, the store itself.
+    """
+
+    def __init__(
+        self, url: str | Path, scratch: Path | None = None, cache_bytes: int = 100_000_000_000
+    ) -> None:
+        # A listing that is kept would deny what another machine has written since.
+        options = {"use_listings_cache": False} if "://" in str(url) else {}
+        self.fs, self.root = fsspec.core.url_to_fs(str(url), **options)
+        protocols = self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
+        self.is_local = "file" in protocols
+        if not self.is_local and scratch is None:
+            raise ValueError(f"a store at {url} needs a local scratch folder")
+        # An artifact is committed by a rename, which needs its work folder on the same disk.
+        self.scratch = Path(self.root) if self.is_local or scratch is None else scratch
+        self.backend: Backend = (
+            Disk(Path(self.root)) if self.is_local else Objects(self.fs, self.root)
+        )
+        self.cache = Cache(self.scratch / "cache", cache_bytes)
+        self.changing = Lock(self.scratch / "rewriting.lock")
+        self._rewriting = Rewriting(self.backend, self.changing, self._forget_copy)
+
+    def _path(self, *parts: str) -> str:
+        return self.backend.path(*parts)
+
+    # Reading
+
+    def read(self, step: str, key: str) -> Artifact | None:
+        """The artifact as its manifest tells, unchecked; None without a manifest.
+
+        A manifest that cannot be read counts as damage: the artifact is set aside.
+        """
+        try:
+            manifest = self._manifest(step, key)
+            if manifest is None and self._rewriting.finish(step, key):
+                manifest = self._manifest(step, key)
+        except ValueError:
+            return self._judge(step, key)
+        return None if manifest is None else Artifact(manifest)
+
+    def _manifest(self, step: str, key: str) -> dict[str, Any] | None:
+        return parsed(self.backend.read("artifacts", step, key, MANIFEST))
+
+    def find(self, step: str, key: str) -> Artifact | None:
+        """The artifact, if every file is there with its size; a damaged one is set aside.
+
+        One listing, no file is read: `verify` compares digests.
+        """
+        artifact = self.read(step, key)
+        if artifact is None or not self._missing(artifact):
+            return artifact
+        return self._judge(step, key)
+
+    def _missing(self, artifact: Artifact) -> list[str]:
+        sizes = self.backend.sizes("artifacts", *artifact.name)
+        problems = []
+        for name, expected in artifact.manifest["files"].items():
+            if name not in sizes:
+                problems.append(f"{name} is missing")
+            elif sizes[name] != expected["bytes"]:
+                problems.append(f"{name} has {sizes[name]} bytes instead of {expected['bytes']}")
+        return problems
+
+    def _differing(self, artifact: Artifact) -> list[str]:
+        """What `_missing` tells, or else the files with other bytes than the manifest says."""
+        problems = self._missing(artifact)
+        for name, expected in artifact.manifest["files"].items() if not problems else ():
+            try:
+                if self.backend.digest("artifacts", *artifact.name, name) != expected["digest"]:
+                    problems.append(f"{name} does not match its digest")
+            except FileNotFoundError:
+                problems.append(f"{name} is missing")
+        return problems
+
+    def _judge(self, step: str, key: str) -> Artifact | None:
+        """Look again at an artifact that seems damaged, while nobody changes it.
+
+        A purge or a forced run may have replaced it between two looks. Damaged, it is set aside.
+        """
+        with self.changing.exclusive():
+            self._rewriting.finish(step, key)
+            try:
+                manifest = self._manifest(step, key)
+                problems = [] if manifest is None else self._missing(Artifact(manifest))
+            except ValueError as error:
+                manifest, problems = None, [f"its manifest is unreadable ({error})"]
+            if problems:
+                self.set_aside(step, key, "; ".join(problems[:3]))
+                return None
+            return None if manifest is None else Artifact(manifest)
+
+    def verify(self, artifact: Artifact, *, set_aside: bool = False) -> list[str]:
+        """Compare every file with its digest; a list of what is wrong, empty when intact.
+
+        Read where the artifact lies, not in a local copy. What was removed or replaced meanwhile
+        is not wrong. set_aside: take a damaged artifact out of use.
+        """
+        if not self._differing(artifact):
+            return []
+        with self.changing.exclusive():
+            step, key = artifact.name
+            self._rewriting.finish(step, key)
+            try:
+                manifest = self._manifest(step, key)
+                problems = [] if manifest is None else self._differing(Artifact(manifest))
+            except ValueError as error:
+                problems = [f"its manifest is unreadable ({error})"]
+            if problems and set_aside:
+                self.set_aside(step, key, "; ".join(problems[:3]))
+            return problems
+
+    def names(self, step: str | None = None) -> list[Name]:
+        """Step and key of every artifact (of a step), sorted: a listing alone, nothing is read."""
+        return sorted(self.backend.manifests(step))
+
+    def summaries(self) -> dict[Name, Summary]:
+        """Every artifact's size and inputs; a manifest is read once, and again if it changed."""
+        stamps = {"/".join(name): stamp for name, stamp in self.backend.manifests().items()}
+
+        def derive(name: str) -> Any:
+            step, _, key = name.partition("/")
+            artifact = self.read(step, key)
+            return None if artifact is None else [artifact.bytes, artifact.made_of]
+
+        found = Derived(self.scratch / "manifests.sqlite", version=1).of(stamps, derive)
+        told = {}
+        for joined, (size, made_of) in found.items():
+            step, _, key = joined.partition("/")
+            told[step, key] = Summary((step, key), size, tuple((one, of) for one, of in made_of))
+        return told
+
+    def artifacts(self, step: str | None = None) -> Iterator[Artifact]:
+        """Every artifact (of a step), by step and key."""
+        for name in self.names(step):
+            artifact = self.read(*name)
+            if artifact is not None:
+                yield artifact
+
+    def alike(self, base: str) -> Artifact | None:
+        """The newest intact artifact with the same step, values and inputs, whatever the code."""
+        found = self.backend.read("alike", base)
+        if found is None:
+            return None
+        step, key = json.loads(found)
+        return self.find(step, key)
+
+    # Folders to read from
+
+    @contextmanager
+    def borrowing(self) -> Iterator[None]:
+        """Within it, in this thread, whatever `local` hands over stays where it is."""
+        names: list[Name] = []
+        token = _borrowed.set(names)
+        try:
+            yield
+        finally:
+            _borrowed.reset(token)
+            for name in names:
+                self.cache.unpin(name)
+
+    def local(self, reference: Reference) -> Path:
+        """A local folder with the artifact's files: itself, or a verified copy.
+
+        Outside `borrowing` a copy may be dropped as soon as another needs its room. Raises
+        FileNotFoundError when the artifact is gone, or damaged and set aside.
+        """
+        step, key = reference.step, reference.key
+        gone = f"the artifact {step}/{key} is gone: run again to make it again"
+        if self.is_local:
+            folder = Path(self._path("artifacts", step, key))
+            if not (folder / MANIFEST).is_file() and self.read(step, key) is None:
+                raise FileNotFoundError(gone)
+            return folder
+        for last in (False, True):
+            artifact = self.read(step, key)
+            if artifact is None:
+                raise FileNotFoundError(gone)
+            names = _borrowed.get()
+            try:
+                copy = self.cache.get(artifact, self._fetcher(artifact), pin=names is not None)
+            except (Arrived, FileNotFoundError):
+                # Replaced on the way, damaged where it lies, or spoilt on the way.
+                if self.verify(artifact, set_aside=True):
+                    raise FileNotFoundError(
+                        f"the artifact {step}/{key} was damaged and is set aside: run again to "
+                        "make it again"
+                    ) from None
+                if last:
+                    raise
+                continue
+            if names is not None:
+                names.append((step, key))
+            return copy
+        raise AssertionError("the last try returns or raises")
+
+    def _fetcher(self, artifact: Artifact) -> Callable[[str, Path], None]:
+        return lambda name, target: self.backend.fetch(target, "artifacts", *artifact.name, name)
+
+    def _forget_copy(self, name: Name) -> None:
+        if not self.is_local:
+            self.cache.drop(name)
+
+    # Writing
+
+    @contextmanager
+    def work(
+        self, step: str, key: str, wanted_by: Mapping[str, Any] | None = None
+    ) -> Iterator[Path]:
+        """Hold the work folder of a key: state left by a killed try is still in it.
+
+        Waits while another process holds it. The lock is the operating system's: kill -9 frees it.
+        wanted_by: who makes it, told to garbage collection while it is unfinished.
+        """
+        with work_folder(self.scratch / "work" / step / key, wanted_by) as folder:
+            yield folder
+
+    def commit(self, source: Path, manifest: Mapping[str, Any], base: str) -> Artifact:
+        """Make the folder `source` the artifact that `manifest` names; all or nothing.
+
+        `manifest` has step, key, content (None: computed from the files) and what else is known.
+        An artifact of the same key (a forced run) is replaced, unless its content is the same.
+        Raises OSError, such as no space left on the device, with nothing changed.
+        """
+        files = described(source)
+        content = manifest["content"] or digest_of(
+            item for name in files for item in (name, str(files[name]["digest"]))
+        )
+        whole = {**manifest, "content": content, "files": files}
+        step, key = whole["step"], whole["key"]
+        before = self.find(step, key)
+        if before is not None and before.manifest["content"] == content:
+            shutil.rmtree(source)
+            return before
+        durable.write_json(source / MANIFEST, whole)
+        self._rewriting.put(source, step, key, whole)
+        self.backend.write(json.dumps([step, key]).encode(), "alike", base)
+        return Artifact(whole)
+
+    def rewrite(
+        self, reference: Reference, change: Callable[[Path, Path], Mapping[str, Any] | None]
+    ) -> Artifact | None:
+        """Replace files of an artifact: the one exception to "never changed", for erasure.
+
+        change(folder, out): reads the artifact in `folder`, writes the files that take the place
+        of those of the same names (or are new) into `out`, an empty folder, and returns what
+        changes in the manifest; None: nothing is to change. Key, content and parts stay, so that
+        no later step runs again because of it.
+
+        All or nothing: a kill leaves the artifact as it was, or staged whole in `rewriting/`, and
+        then whoever reads it next puts the files in place. Not for while a run reads it.
+        Returns the artifact as it is now; None where it is gone.
+        """
+        step, key = reference.step, reference.key
+        with self.changing.exclusive(), self.borrowing():
+            self._rewriting.finish(step, key)
+            before = self._manifest(step, key)
+            if before is None:
+                return None
+            self._rewriting.forget(step, key)
+            out = durable.empty_folder(self.scratch / "rewriting" / step / key)
+            fields = change(self.local(reference), out)
+            if fields is None:
+                shutil.rmtree(out)
+                self._rewriting.forget(step, key)
+                return Artifact(before)
+            files = described(out)
+            whole = {**before, **fields, "files": {**before["files"], **files}}
+            self._rewriting.stage(out, step, key, whole, files)
+            self._rewriting.finish(step, key)
+            return Artifact(whole)
+
+    # Removing
+
+    def set_aside(self, step: str, key: str, why: str) -> None:
+        """Take a damaged artifact out of use, with a warning; the step will make it again."""
+        aside = ("aside", f"{step}-{key}-{time.time_ns()}")
+        log.warning(
+            "the artifact %s/%s is damaged: %s. It is set aside at %s",
+            step,
+            key[:12],
+            why,
+            self._path(*aside),
+        )
+        with self.changing.exclusive():
+            self.backend.move(("artifacts", step, key), aside)
+            self._forget_copy((step, key))
+
+    def remove(self, artifact: Artifact) -> None:
+        """Delete an artifact for good, and its local copy."""
+        self.remove_named(artifact.name)
+
+    def remove_named(self, name: Name) -> None:
+        """Delete what lies at a step and key, for good, and its local copy."""
+        with self.changing.exclusive():
+            self._rewriting.forget(*name)
+            self.backend.remove("artifacts", *name)
+            self._forget_copy(name)
+
+    def clear(self) -> list[str]:
+        """Finish or delete what killed commits, rewritings and removals left; returns the paths.
+
+        Not for while a run makes artifacts: on an object store those that are on their way have no
+        manifest yet.
+        """
+        with self.changing.exclusive():
+            self._rewriting.finish_all()
+            cleared = [self._path("going")] if self.backend.clear("going") else []
+            whole = self.backend.manifests()
+            for name in self.backend.folders("artifacts"):
+                if name not in whole:
+                    self.backend.remove("artifacts", *name)
+                    cleared.append(self._path("artifacts", *name))
+            return cleared
+
+    def clear_aside(self) -> list[str]:
+        """Delete the damaged artifacts that were set aside; returns where they were."""
+        return [self._path("aside")] if self.backend.clear("aside") else []
