@@ -6,12 +6,12 @@ Tonight's pages are cleaned; what earlier nights made of theirs stays as it is.
 import json
 from collections.abc import Sequence
 
-from llm.corpus import decide, dedup, extract, repeats, signals, write
 from llm.corpus.decide_settings import DecideAll
+from llm.corpus.dedup_settings import signature_settings
 from llm.corpus.extract_settings import ExtractShard
-from llm.corpus.near import planted, signatures
 from llm.corpus.near.planted_settings import PlantSettings
 from llm.corpus.repeats_settings import RepeatedAll
+from llm.corpus.signals_settings import identity as signals_identity
 from llm.corpus.write_settings import WriteShard
 from llm.fingerprint import plain
 from llm.runs import Outputs
@@ -22,14 +22,14 @@ from tasks.nights import Night, Shard, nights, shards, source_of
 from tasks.run import Run, Stages
 from tasks.step import Call, Step
 
-EXTRACT = Step("extract", extract.extract)
-SIGNALS = Step("signals", signals.measure)
-SIGN = Step("signatures", signatures.sign)
-PLANT = Step("plant", planted.plant)
-DUPLICATES = Step("duplicates", dedup.find_duplicates)
-DECIDE = Step("decide", decide.decide)
-REPEATS = Step("repeats", repeats.find_repeated)
-WRITE = Step("write", write.write)
+EXTRACT = Step("extract", "llm.corpus.extract:extract")
+SIGNALS = Step("signals", "llm.corpus.signals:measure")
+SIGN = Step("signatures", "llm.corpus.near.signatures:sign")
+PLANT = Step("plant", "llm.corpus.near.planted:plant")
+DUPLICATES = Step("duplicates", "llm.corpus.dedup:find_duplicates")
+DECIDE = Step("decide", "llm.corpus.decide:decide")
+REPEATS = Step("repeats", "llm.corpus.repeats:find_repeated")
+WRITE = Step("write", "llm.corpus.write:write")
 
 OF_SHARDS = ("documents", "extracted", "signals", "signatures", "pages")
 OF_NIGHTS = ("decisions", "repeats")
@@ -96,14 +96,14 @@ def _clean(
         ]
     )
     each = list(zip(labels, documents, strict=True))
-    measuring = signals.identity(settings.signals)
+    measuring = signals_identity(settings.signals)
     measured = run.map(
         [
             Call(SIGNALS, settings.signals, {"documents": [document]}, label, measuring)
             for label, document in each
         ]
     )
-    signing = dedup.signature_settings(settings.dedup)
+    signing = signature_settings(settings.dedup)
     signed = run.map(
         [Call(SIGN, signing, {"documents": [document]}, label) for label, document in each]
     )
@@ -170,7 +170,7 @@ def _duplicates(
     if number and settings.near is not None:
         how = PlantSettings(documents=number, words=settings.near.words)
         plant = run.step(Call(PLANT, how, {"documents": list(documents)}))
-        signing = dedup.signature_settings(settings)
+        signing = signature_settings(settings)
         inputs["planted"] = [run.step(Call(SIGN, signing, {"documents": [plant]}, "planted"))]
         inputs["truth"] = [plant]
     duplicates = run.step(Call(DUPLICATES, settings, inputs))
@@ -184,7 +184,7 @@ def _duplicates(
 
 def _earlier_signatures(run: Run, done: Outputs) -> list[Reference]:
     """The signatures of earlier nights, made anew where they were made with other settings."""
-    how = dedup.signature_settings(run.recipe.clean.dedup)
+    how = signature_settings(run.recipe.clean.dedup)
     calls = {}
     for label, reference in done["signatures"].items():
         artifact = run.store.read(reference.step, reference.key)

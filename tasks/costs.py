@@ -13,9 +13,10 @@ from llm.store import Reference
 from llm.tokens.imports import add_missing, read_tokenizer, tokenizer_files
 from llm.tokens.special import id_count, reserved
 from llm.training import launch, trial
-from llm.training.continual import course, nights_of
+from llm.training.continual import course
 from llm.training.cost import UTILISATION, cost, seconds_at_peak
 from llm.training.memory import available_bytes
+from llm.training.nights import nights_of
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.trial import Trial
 from llm.training.work import CHECKPOINTS

@@ -1,15 +1,15 @@
 """Crawl: every source of the recipe → its pages, as WARC."""
 
-from llm.corpus.sources import builtin, web
-from llm.corpus.sources.web import WebSource
+from llm.corpus.sources import builtin_identity
+from llm.corpus.web.websource import WebSource
 from llm.runs import Outputs
 from tasks.nights import earlier_crawls, night_before
 from tasks.run import Run, Stages
 from tasks.sources import source_call
 from tasks.step import Call, Step
 
-WEB = Step("crawl", web.crawl, retries=3, resumes_across_code=True)
-BUILTIN = Step("crawl", builtin.crawl, retries=3, resumes_across_code=True)
+WEB = Step("crawl", "llm.corpus.sources.web:crawl", retries=3, resumes_across_code=True)
+BUILTIN = Step("crawl", "llm.corpus.sources.builtin:crawl", retries=3, resumes_across_code=True)
 
 
 def crawl(run: Run, stages: Stages) -> Outputs:
@@ -22,7 +22,9 @@ def crawl(run: Run, stages: Stages) -> Outputs:
             inputs = {"before": before} if before else {}
             if any(seed.startswith("builtin:") for seed in source.seeds):
                 calls.append(
-                    Call(BUILTIN, source, inputs, name, identity | builtin.identity(source))
+                    Call(
+                        BUILTIN, source, inputs, name, identity | builtin_identity.identity(source)
+                    )
                 )
             else:
                 calls.append(Call(WEB, source, inputs, name, identity))

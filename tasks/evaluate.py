@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from llm.evaluation import answers, baselines, counted, perplexity, report, samples, trained
 from llm.evaluation.answers_settings import MeasureAnswers
 from llm.evaluation.baselines_settings import MeasureBaselines
 from llm.evaluation.counted_settings import MeasureHMM, MeasureKneserNey
@@ -12,19 +11,18 @@ from llm.evaluation.report_settings import ReportValues
 from llm.evaluation.trained_settings import MeasureTrained
 from llm.runs import Outputs
 from llm.store import Reference
-from llm.training import baseline as baseline_training
 from tasks.run import Run, Stages
 from tasks.step import Call, Step
 
-PERPLEXITY = Step("perplexity", perplexity.measure)
-BASELINES = Step("baselines", baselines.measure)
-KNESER_NEY = Step("baseline", counted.kneser_ney)
-HMM = Step("baseline", counted.hmm)
-TRAIN_BASELINE = Step("train-baseline", baseline_training.train_baseline, own_processes=True)
-TRAINED = Step("baseline", trained.measure)
-ANSWERS = Step("answers", answers.measure)
-SAMPLES = Step("samples", samples.generate)
-REPORT = Step("report", report.write)
+PERPLEXITY = Step("perplexity", "llm.evaluation.perplexity:measure")
+BASELINES = Step("baselines", "llm.evaluation.baselines:measure")
+KNESER_NEY = Step("baseline", "llm.evaluation.counted:kneser_ney")
+HMM = Step("baseline", "llm.evaluation.counted:hmm")
+TRAIN_BASELINE = Step("train-baseline", "llm.training.baseline:train_baseline", own_processes=True)
+TRAINED = Step("baseline", "llm.evaluation.trained:measure")
+ANSWERS = Step("answers", "llm.evaluation.answers:measure")
+SAMPLES = Step("samples", "llm.evaluation.samples:generate")
+REPORT = Step("report", "llm.evaluation.report:write")
 
 
 def evaluate(run: Run, stages: Stages) -> Outputs:

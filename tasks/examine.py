@@ -2,20 +2,16 @@
 
 from collections.abc import Sequence
 
-from llm.corpus import hooks
-from llm.corpus import passages as repeated
-from llm.corpus.contamination import search
-from llm.corpus.contamination.sets import evaluation_files
 from llm.corpus.hooks_settings import ApplyHooks
 from llm.store import Reference
 from tasks.run import Run
 from tasks.sources import hook_identity
 from tasks.step import Call, Outside, Step
 
-HOOKS = Step("hooks", hooks.apply)
-INDEX = Step("evaluation-index", search.index)
-CONTAMINATION = Step("contamination", search.find_contaminated)
-PASSAGES = Step("passages", repeated.hash_passages)
+HOOKS = Step("hooks", "llm.corpus.hooks:apply")
+INDEX = Step("evaluation-index", "llm.corpus.contamination.search:index")
+CONTAMINATION = Step("contamination", "llm.corpus.contamination.search:find_contaminated")
+PASSAGES = Step("passages", "llm.corpus.passages:hash_passages")
 
 Shards = Sequence[tuple[str, Reference]]
 
@@ -32,6 +28,8 @@ def hooked(run: Run, shards: Shards) -> list[Reference]:
 
 def contamination(run: Run, shards: Shards) -> list[Reference]:
     """Where each shard's documents hold items of the recipe's evaluation sets."""
+    from llm.corpus.contamination.sets import evaluation_files
+
     settings = run.recipe.clean.decontaminate
     files = [Outside.files(evaluation_files(settings))]
     index = run.step(Call(INDEX, settings, {"files": files}))

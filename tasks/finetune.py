@@ -1,17 +1,14 @@
 """Finetune: the base model and conversations → a model that answers, one for each task."""
 
-from llm.corpus import questions
 from llm.corpus.questions_settings import QuestionSettings
-from llm.corpus.sources.files import expand
 from llm.runs import Outputs
-from llm.training import finetune as training
 from llm.training.finetune_settings import FinetuneSettings
 from tasks.run import Run, Stages
 from tasks.step import Call, Outside, Step
 
-DERIVE = Step("questions", questions.derive)
-READ = Step("questions", questions.read)
-FINETUNE = Step("finetune", training.finetune, own_processes=True)
+DERIVE = Step("questions", "llm.corpus.questions:derive")
+READ = Step("questions", "llm.corpus.questions:read")
+FINETUNE = Step("finetune", "llm.training.finetune:finetune", own_processes=True)
 
 
 def finetune(run: Run, stages: Stages) -> Outputs:
@@ -33,4 +30,6 @@ def _data(run: Run, task: FinetuneSettings) -> Call:
     )
     if task.data.startswith("builtin:"):
         return Call(DERIVE, values, {}, task.name)
+    from llm.corpus.sources.files import expand
+
     return Call(READ, values, {"files": [Outside.files(expand(task.data))]}, task.name)

@@ -5,15 +5,14 @@ from pathlib import Path
 from llm.runs import Outputs
 from llm.step import BadInput
 from llm.store import Reference
-from llm.training import continual
-from llm.training import pretrain as training
+from llm.training.nights import inputs_of
 from llm.training.pretrain_settings import PretrainSettings
 from tasks.nights import by_night
 from tasks.run import Run, Stages
 from tasks.step import Call, Outside, Step
 from tasks.trunk import going_on, point
 
-PRETRAIN = Step("pretrain", training.pretrain, own_processes=True)
+PRETRAIN = Step("pretrain", "llm.training.pretrain:pretrain", own_processes=True)
 
 
 def pretrain(run: Run, stages: Stages) -> Outputs:
@@ -30,7 +29,7 @@ def call_of(run: Run, stages: Stages, settings: PretrainSettings, label: str = "
     tokens = stages["tokenize"]["tokens"]
     nights = [list(tokens.values())] if settings.continual is None else by_night(tokens) or [[]]
     inputs: dict[str, list[Reference | Outside]] = {
-        **continual.inputs_of(nights),
+        **inputs_of(nights),
         "tokenizer": list(stages["tokenizer"]["tokenizer"].values()),
     }
     if settings.init is not None:

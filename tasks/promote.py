@@ -3,15 +3,14 @@
 import json
 from typing import Any
 
-from llm.evaluation import perplexity, promotion
 from llm.evaluation.perplexity_settings import MeasurePerplexity
 from llm.runs import Outputs
 from llm.store import Reference
 from tasks.run import Run, Stages
 from tasks.step import Call, Step
 
-MEASURE = Step("perplexity", perplexity.measure)
-DECIDE = Step("promote", promotion.decide)
+MEASURE = Step("perplexity", "llm.evaluation.perplexity:measure")
+DECIDE = Step("promote", "llm.evaluation.promotion:decide")
 TRIES = 3
 
 

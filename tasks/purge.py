@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm.corpus.erasure.erase import erase_entries, erase_records, erase_rows
+from llm.corpus.erasure.erased import ERASED
 from llm.corpus.erasure.exclusions import Exclusions
-from llm.corpus.erasure.takedown import ERASED, Takedowns, change_list, exclusions
+from llm.corpus.erasure.takedown import Takedowns, change_list, exclusions
 from llm.step import BadInput
 from llm.store import Artifact, Store
 from tasks.home import Home

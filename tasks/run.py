@@ -8,9 +8,9 @@ plan (`tasks/plan.py`).
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from llm.corpus.erasure.takedown import Takedowns, exclusions
 from llm.recipe import Recipe
 from llm.runs import Outputs, Runs, outputs_from_json, outputs_to_json
 from llm.step import Machine
@@ -63,7 +63,7 @@ class Run:
     ) -> None:
         self.stage, self.recipe, self.snapshot = stage, recipe, snapshot
         self.store, self.runs, self.options = store, runs, options
-        takedown = exclusions(Takedowns.load(runs.folder / "takedown.json"))
+        takedown = _taken_down(runs.folder / "takedown.json")
         folder = machine.sinks_folder or str(runs.folder / "sinks")
         self.machine = dataclasses.replace(machine, takedown=takedown, sinks_folder=folder)
         self.done: list[Done] = []
@@ -120,6 +120,14 @@ class Run:
                 artifact = self.store.read(reference.step, reference.key)
                 return None if artifact is None else artifact.manifest
         return None
+
+
+def _taken_down(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        return ()
+    from llm.corpus.erasure.takedown import Takedowns, exclusions
+
+    return exclusions(Takedowns.load(path))
 
 
 Stages = Mapping[str, Outputs]

@@ -1,8 +1,6 @@
 """The calls that read each kind of source that is no web site, and what names their results."""
 
-from llm.corpus import hooks
 from llm.corpus.crawl import Source
-from llm.corpus.sources import files, hook, hub, warc
 from llm.corpus.sources.files_settings import FilesSource
 from llm.corpus.sources.hook_settings import HookSource
 from llm.corpus.sources.hub_settings import HubSource
@@ -11,10 +9,10 @@ from llm.fingerprint import digest_values, fingerprint, library_version
 from llm.step import BadInput
 from tasks.step import Call, Outside, Step
 
-FILES = Step("crawl", files.read)
-WARC = Step("crawl", warc.read, retries=3)
-HUB = Step("crawl", hub.read, retries=3)
-HOOK = Step("crawl", hook.read)
+FILES = Step("crawl", "llm.corpus.sources.files:read")
+WARC = Step("crawl", "llm.corpus.sources.warc:read", retries=3)
+HUB = Step("crawl", "llm.corpus.sources.hub:read", retries=3)
+HOOK = Step("crawl", "llm.corpus.sources.hook:read")
 
 
 def source_call(name: str, source: Source, snapshot: str) -> Call:
@@ -23,16 +21,24 @@ def source_call(name: str, source: Source, snapshot: str) -> Call:
     Nothing here asks the network: an address or a pinned revision stands for its content.
     """
     if isinstance(source, FilesSource):
+        from llm.corpus.sources import files
+
         return Call(FILES, source, {"files": [Outside.files(files.expand(source.path))]}, name)
     if isinstance(source, WarcSource):
+        from llm.corpus.sources import warc
+
         here = warc.local_files(source)
         inputs = {"files": [Outside.files(here)]} if here else {}
         return Call(WARC, source, inputs, name, warc.identity(source, snapshot))
     if isinstance(source, HubSource):
+        from llm.corpus.sources import hub
+
         folder = hub.local_folder(source)
         inputs = {"files": [Outside.folder(folder)]} if folder else {}
         return Call(HUB, source, inputs, name)
     if isinstance(source, HookSource):
+        from llm.corpus.sources import hook
+
         here = hook.local_files(source)
         inputs = {"files": [Outside.files(here)]} if here else {}
         identity = hook.identity(source, snapshot) | {"hook": hook_identity(source.function)}
@@ -45,6 +51,8 @@ def hook_identity(name: str) -> str:
 
     Raises BadInput for a hook that is not there.
     """
+    from llm.corpus import hooks
+
     made_of = hooks.reach(name)
     try:
         parts = [fingerprint(module, made_of.root) for module in made_of.modules]

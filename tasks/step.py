@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm.corpus.sources.files import short_names
+from llm.corpus.sources.names import short_names
 from llm.durable import file_digest
 from llm.fingerprint import Fingerprint, digest_values, fingerprint, plain
 from llm.step import Step as StepFunction
@@ -18,12 +19,14 @@ from llm.store import Reference
 class Step:
     """One function of `llm` as a unit of retry and caching.
 
+    place: "module:function", imported when the step is carried out: what only asks whether it has
+    been done needs none of the libraries that do it.
     resumes_across_code: its unfinished work stays valid when the code changes (a crawl's frontier).
     own_processes: it starts and guards processes itself, so it is called from the main thread.
     """
 
     name: str
-    function: StepFunction
+    place: str
     retries: int = 2
     resumes_across_code: bool = False
     own_processes: bool = False
@@ -31,7 +34,15 @@ class Step:
     @property
     def module(self) -> str:
         """The module whose reach is the step's code."""
-        return self.function.__module__
+        return self.place.partition(":")[0]
+
+    @functools.cached_property
+    def function(self) -> StepFunction:
+        """The function, imported now."""
+        found: StepFunction = getattr(
+            importlib.import_module(self.module), self.place.partition(":")[2]
+        )
+        return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm.corpus.documents import DOC_ID
+from llm.corpus.erasure.erased import ERASED
 from llm.corpus.erasure.exclusions import Exclusions
-from llm.corpus.erasure.takedown import ERASED, Takedown, Takedowns, change_list, exclusions
+from llm.corpus.erasure.takedown import Takedown, Takedowns, change_list, exclusions
 from llm.runs import Runs
 from llm.store import Artifact, Store
 from llm.tokens.shards import Shard
-from llm.training.continual import nights_of
+from llm.training.nights import nights_of
 from tasks.home import Home
 from tasks.search import pieces
 

@@ -1,11 +1,10 @@
 """Tokenize: each shard of documents → Arrow token shards for training and validation."""
 
 from llm.runs import Outputs
-from llm.tokens import encode
 from tasks.run import Run, Stages
 from tasks.step import Call, Step
 
-ENCODE = Step("tokenize", encode.tokenize)
+ENCODE = Step("tokenize", "llm.tokens.encode:tokenize")
 
 
 def tokenize(run: Run, stages: Stages) -> Outputs:

@@ -4,15 +4,13 @@ from pathlib import Path
 
 from llm.runs import Outputs
 from llm.store import Reference
-from llm.tokens import imports
-from llm.tokens import train as training
 from llm.tokens.train_settings import TrainTokenizer
 from tasks.run import Run, Stages
 from tasks.step import Call, Outside, Step
 from tasks.verdict import as_of_today
 
-TRAIN = Step("tokenizer", training.train)
-IMPORT = Step("tokenizer", imports.import_tokenizer)
+TRAIN = Step("tokenizer", "llm.tokens.train:train")
+IMPORT = Step("tokenizer", "llm.tokens.imports:import_tokenizer")
 
 
 def tokenizer(run: Run, stages: Stages) -> Outputs:
@@ -31,8 +29,10 @@ def tokenizer(run: Run, stages: Stages) -> Outputs:
         return {"tokenizer": {"all": pinned}}
     step = TRAIN
     if settings.imported is not None:
+        from llm.tokens.imports import tokenizer_files
+
         step = IMPORT
-        inputs["imported"] = [Outside.files(imports.tokenizer_files(Path(settings.imported)))]
+        inputs["imported"] = [Outside.files(tokenizer_files(Path(settings.imported)))]
     return {"tokenizer": {"all": run.step(Call(step, values, inputs))}}
 
 

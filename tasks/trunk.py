@@ -11,7 +11,7 @@ from typing import Any
 
 from llm.fingerprint import plain
 from llm.store import Artifact, Reference
-from llm.training.continual import nights_of
+from llm.training.nights import nights_of
 from llm.training.pretrain_settings import HOW, PretrainSettings
 from tasks.run import Run
 from tasks.step import Call

@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm.corpus.dedup_settings import DedupSettings, NearSettings
+from llm.corpus.dedup_settings import DedupSettings, NearSettings, signature_settings
 from llm.corpus.documents import CLUSTERS, GROUP_ROWS, PAIRS, content_digest, identity_column
 from llm.corpus.near.bands import banding
 from llm.corpus.near.clusters import Clusters, Sets, cluster, pairs, shared_slots
 from llm.corpus.near.gathering import Gathered
 from llm.corpus.near.minhash import band_keys, shingle_sets
 from llm.corpus.near.recall import write_recall
-from llm.corpus.near.signatures import SignatureSettings, Spill
+from llm.corpus.near.signatures import Spill
 from llm.corpus.near.signatures_settings import WORDS
 from llm.corpus.score import told
 from llm.durable import replacing
@@ -72,14 +72,6 @@ def near_duplicates(texts: Iterable[str], threshold: float = 0.8) -> list[Duplic
         if first.setdefault(texts[index], index) != index:
             named.append(Duplicate(index, first[texts[index]], 1.0))
     return sorted(named)
-
-
-def signature_settings(values: DedupSettings) -> SignatureSettings:
-    """How documents must be signed for these duplicates to be found."""
-    if values.near is None:
-        return SignatureSettings(bands=0)
-    bands, rows = values.near.banding()
-    return SignatureSettings(words=values.near.words, bands=bands, rows=rows)
 
 
 def find_duplicates(values: DedupSettings, inputs: Inputs, context: Context) -> StepResult:

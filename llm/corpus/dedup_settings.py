@@ -3,7 +3,7 @@
 from typing import Literal
 
 from llm.corpus.near.bands import MOST_BANDS, banding, chance
-from llm.corpus.near.signatures_settings import WORDS
+from llm.corpus.near.signatures_settings import WORDS, SignatureSettings
 from llm.settings import section, setting
 
 
@@ -58,3 +58,11 @@ class DedupSettings:
     near: NearSettings | None = setting(
         default=NearSettings, description="Near-duplicates; null: not looked for."
     )
+
+
+def signature_settings(values: DedupSettings) -> SignatureSettings:
+    """How documents must be signed for these duplicates to be found."""
+    if values.near is None:
+        return SignatureSettings(bands=0)
+    bands, rows = values.near.banding()
+    return SignatureSettings(words=values.near.words, bands=bands, rows=rows)

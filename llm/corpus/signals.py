@@ -9,7 +9,6 @@ what those filters' tools count: punctuation marks are tokens of their own, and 
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +26,7 @@ from llm.corpus.signals_settings import SignalSettings
 from llm.corpus.text.characters import classes
 from llm.corpus.text.stopwords import STOP_WORDS, WITHOUT_SPACES
 from llm.corpus.text.words import mix, text_bytes
-from llm.step import BadInput, Context, Inputs, StepResult, digest_of
+from llm.step import Context, Inputs, StepResult
 
 LIBRARIES = ("numpy", "python")
 
@@ -80,15 +79,6 @@ SIGNALS = {
     "perplexity": "perplexity of a byte (1 to 256) by the n-gram model; NaN without one",
 }
 SCHEMA = pa.schema([("doc_id", DOC_ID), *((name, pa.float64()) for name in SIGNALS)])
-
-
-def identity(values: SignalSettings) -> dict[str, str]:
-    """What else names the result: the content of the files in the settings."""
-    models = {
-        "quality_model": values.quality_model,
-        "perplexity_model": values.perplexity_model,
-    }
-    return {name: digest_of([_read(path)]) for name, path in models.items() if path}
 
 
 def signals(
@@ -160,13 +150,6 @@ def _column(texts: Sequence[str]) -> pa.Array:
         return pa.array(texts, pa.large_string())
     except UnicodeEncodeError:  # lone surrogates, which have no UTF-8
         return pa.array([text.encode("utf-8", "replace") for text in texts], pa.large_string())
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot read {path} ({error.strerror}): check clean.signals") from error
 
 
 @lru_cache(maxsize=1024)

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from llm.durable import file_digest, write_bytes
 from llm.step import Reporter, digest_of
@@ -37,9 +37,6 @@ from llm.training.schedule import decay_start
 
 if TYPE_CHECKING:
     from llm.training.pretrain_settings import PretrainSettings
-
-T = TypeVar("T")
-TOKENS = "tokens"
 
 
 @dataclass(frozen=True)
@@ -63,17 +60,6 @@ class Course:
     def begins(self) -> list[int]:
         """The steps at which a trunk may have ended."""
         return [*(phase.from_step for phase in self.phases[1:]), self.trunk_at]
-
-
-def inputs_of(nights: Sequence[Sequence[T]]) -> dict[str, list[T]]:
-    """The step's inputs with the shards of nights: `tokens`, `tokens-0002`, `tokens-0003` ..."""
-    names = [TOKENS, *(f"{TOKENS}-{number:04d}" for number in range(2, len(nights) + 1))]
-    return {name: list(night) for name, night in zip(names, nights, strict=False)}
-
-
-def nights_of(inputs: Mapping[str, Sequence[T]]) -> list[list[T]]:
-    """The inverse of `inputs_of`; other inputs are left out."""
-    return [list(inputs[name]) for name in sorted(inputs) if name.partition("-")[0] == TOKENS]
 
 
 def course(values: "PretrainSettings", nights: Sequence[Sequence[Path]]) -> Course:

@@ -20,6 +20,7 @@ from llm.tokens.special import id_count
 from llm.training import continual, launch, trunk
 from llm.training.data import check_rows, read_data, rows_of, validation_slice
 from llm.training.incidents import Incidents
+from llm.training.nights import nights_of
 from llm.training.plan import Plan, identity_at
 from llm.training.pretrain_settings import HOW, PretrainSettings, settings_from
 from llm.training.schedule import learning_rate
@@ -85,7 +86,7 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
 def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[str, Any]:
     """The job for the ranks, JSON; everything that can be wrong with the input is found here."""
     tokenizer = inputs["tokenizer"][0] / "tokenizer.json"
-    nights = continual.nights_of(inputs)
+    nights = nights_of(inputs)
     shards = [[(folder / "train.arrow").resolve() for folder in night] for night in nights]
     init = inputs["init"][0] if inputs.get("init") else None
     length = values.model.context_length

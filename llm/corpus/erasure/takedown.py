@@ -15,12 +15,10 @@ from urllib.parse import urlsplit
 
 from llm import durable
 from llm.corpus.documents import EXTRACTED, identities, read_table
+from llm.corpus.erasure.erased import ERASED
 from llm.corpus.erasure.exclusions import Exclusions, web_address
 from llm.corpus.web.urls import normalise
 from llm.step import BadInput, digest_of
-
-ERASED = "erased.json"
-"""In an extracted shard: ids (hex) of the documents that a purge took out of it, sorted."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,26 +6,16 @@ from llm.corpus.site.content import HOST, Site
 from llm.corpus.site.documentation import (
     SITE,
     installed_packages,
-    installed_versions,
     standard_library,
     topics,
 )
 from llm.corpus.site.server import serve
 from llm.corpus.sources import web
+from llm.corpus.sources.builtin_identity import STANDARD_LIBRARY, WITH_PACKAGES
 from llm.corpus.web.websource import WebSource
-from llm.step import BadInput, Context, Inputs, StepResult, digest_of
+from llm.step import BadInput, Context, Inputs, StepResult
 
 LIBRARIES = ("python",)
-
-STANDARD_LIBRARY = "builtin:python-docs"
-WITH_PACKAGES = "builtin:python-docs+packages"
-
-
-def identity(values: WebSource) -> dict[str, str]:
-    """What else names the result of a crawl: the packages that are installed, where they matter."""
-    if WITH_PACKAGES not in values.seeds:
-        return {}
-    return {"packages": digest_of(installed_versions())}
 
 
 def crawl(values: WebSource, inputs: Inputs, context: Context) -> StepResult:

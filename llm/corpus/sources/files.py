@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +18,7 @@ from llm.corpus.archive.packed import BROKEN, Bomb, inner_name, lines, unpacked
 from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.archive.warc import write_pages
 from llm.corpus.sources.files_settings import FilesSource
+from llm.corpus.sources.names import short_names
 from llm.corpus.sources.progress import PieceStore
 from llm.corpus.sources.wikipedia import NoDump, read_dump
 from llm.step import BadInput, Context, Inputs, StepResult
@@ -106,17 +107,6 @@ def read(values: FilesSource, inputs: Inputs, context: Context) -> StepResult:
         return write_pages(store, context, values.shard_bytes, {"files": len(paths), **skipped})
     finally:
         store.close()
-
-
-def short_names(paths: Sequence[Path]) -> list[str]:
-    """The files' names below the folder that they share, so that no two are the same."""
-    folders = [path.resolve().parent.parts for path in paths]
-    shared = 0
-    for level in zip(*folders, strict=False):
-        if len(set(level)) > 1:
-            break
-        shared += 1
-    return [Path(*path.resolve().parts[shared:]).as_posix() for path in paths]
 
 
 def _is_known(path: Path) -> bool:

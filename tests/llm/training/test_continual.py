@@ -19,8 +19,9 @@ from llm.tokens.batches import NoRow
 from llm.tokens.phases import Phase, Phases
 from llm.tokens.shards import ShardColumns, write_shard
 from llm.training import checkpoints
-from llm.training.continual import course, inputs_of, nights_of
+from llm.training.continual import course
 from llm.training.continual_settings import ContinualSettings
+from llm.training.nights import inputs_of, nights_of
 from llm.training.plan import identity_at
 from llm.training.pretrain import prepare
 from llm.training.pretrain_settings import PretrainSettings

@@ -12,7 +12,8 @@ import pytest
 from llm.corpus.documents import EXTRACTED, document_id, read_table, write_table
 from llm.corpus.filters import FilterSettings, failures
 from llm.corpus.presets import Models
-from llm.corpus.signals import SCHEMA, SIGNALS, SignalSettings, identity, measure
+from llm.corpus.signals import SCHEMA, SIGNALS, measure
+from llm.corpus.signals_settings import SignalSettings, identity
 from llm.corpus.text import perplexity
 from llm.step import BadInput, Context
 
