@@ -3,9 +3,11 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from llm.runs import Runs
-from llm.store import Store
+if TYPE_CHECKING:
+    from llm.runs import Runs
+    from llm.store import Store
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -25,16 +27,20 @@ class Home:
         return cls(Path(os.environ.get("PENSTOCK_HOME", PROJECT / ".penstock")).absolute())
 
     @property
-    def store(self) -> Store:
+    def store(self) -> "Store":
         """The artifacts."""
+        from llm.store import Store
+
         scratch = self.folder / "store"
         url = os.environ.get("PENSTOCK_STORE")
         scratch.mkdir(parents=True, exist_ok=True)
         return Store(url, scratch=scratch) if url else Store(scratch)
 
     @property
-    def runs(self) -> Runs:
+    def runs(self) -> "Runs":
         """Run records and pointers."""
+        from llm.runs import Runs
+
         return Runs(self.folder)
 
     @property

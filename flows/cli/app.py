@@ -4,22 +4,24 @@ Exit codes: 0 done, 1 the run failed, 2 the recipe or the arguments are wrong, 3
 damage, 130 interrupted.
 """
 
+import functools
 import json
 import os
 import sys
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from flows.cli import corpus, ladder, models, store, takedown
 from flows.cli.shared import shown, split
 from flows.environment import HOME
-from flows.service.server import ServerError
 from llm.step import BadInput, PrintReporter
+
+if TYPE_CHECKING:
+    from tasks.costs import Costs
+    from tasks.plan import Estimate
 
 app = typer.Typer(
     name="penstock",
@@ -109,12 +111,14 @@ def plan(
     as_json: bool = JSON,
 ) -> None:
     """Tell what a run would do, why, and what pretraining takes, without doing any of it."""
+    from rich.markup import escape
+    from rich.table import Table
+
     from flows.costs import print_costs
     from flows.planning import make_plan
-    from tasks.costs import Costs
 
     values, machine = split(overrides)
-    costs = Costs(HOME, trial, PrintReporter())
+    costs = _costs(trial)
     planned = make_plan(
         HOME, recipe, values, snapshot, from_stage, until, only, force, keep, machine, costs
     )
@@ -129,6 +133,18 @@ def plan(
         table.add_row(item.stage, item.call, item.action, took, escape("; ".join(item.why)))
     Console().print(table)
     print_costs(planned, Console())
+
+
+def _costs(trial: bool) -> "Estimate":
+    """What a call takes; what tells it is imported for the first call that may run."""
+
+    @functools.cache
+    def made() -> "Costs":
+        from tasks.costs import Costs
+
+        return Costs(HOME, trial, PrintReporter())
+
+    return lambda run, call: made()(run, call)
 
 
 @app.command()
@@ -158,6 +174,8 @@ def schema(
     markdown: bool = typer.Option(False, "--markdown", help="Print docs/recipe.md."),
 ) -> None:
     """List every field of a recipe with its type, default, unit and meaning."""
+    from rich.markup import escape
+
     from flows.reference import recipe_reference
     from llm.recipe import Recipe, fields
 
@@ -226,6 +244,8 @@ def _explain(error: BaseException, debug: bool) -> int:
     if isinstance(error, click.exceptions.ClickException):
         error.show()
         return WRONG
+    from flows.service.server import ServerError
+
     clear = isinstance(error, BadInput | ServerError)
     message = str(error) if clear else f"{type(error).__name__}: {error}"
     console.print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)

@@ -10,8 +10,6 @@ from rich.console import Console
 
 from flows.environment import HOME
 from llm.step import BadInput
-from llm.store import Reference
-from tasks.promote import champion_pointer
 
 MODEL = typer.Option(None, help="A model folder; default: the champion of the recipe.")
 RECIPE = typer.Option(None, help="Name of the recipe whose champion it is; default: the last run.")
@@ -109,6 +107,9 @@ def find_model(kind: str, given: Path | None, recipe: str | None) -> Path:
         if not (given / "config.json").is_file():
             raise BadInput(f"{given} is no model folder: it has no config.json")
         return given
+    from llm.store import Reference
+    from tasks.promote import champion_pointer
+
     stage = "pretrain" if kind == "base" else "finetune"
     for record in HOME.runs.all():
         if recipe not in (None, record.recipe):

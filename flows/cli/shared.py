@@ -8,7 +8,6 @@ from types import FrameType
 from rich.console import Console
 
 from flows.environment import HOME
-from flows.service.server import prefect_api
 
 
 def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -23,8 +22,11 @@ def shown(console: Console, check: Callable[[], None]) -> Iterator[None]:
 
     check: what is wrong with the input, told before a server is waited for.
     """
+    check()
+    from flows.service.server import prefect_api
+
     signal.signal(signal.SIGTERM, _interrupt)
-    with prefect_api(HOME, check) as address:
+    with prefect_api(HOME, _import_prefect) as address:
         from flows.service.watch import close_crashed
         from tasks import reporting
 
@@ -36,6 +38,11 @@ def shown(console: Console, check: Callable[[], None]) -> Iterator[None]:
             yield
         finally:
             reporting.terminal.close()
+
+
+def _import_prefect() -> None:
+    """Takes seconds, in which a server starts."""
+    import tasks.orchestrate  # noqa: F401
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -3,17 +3,18 @@
 import datetime
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from flows.environment import HOME
-from flows.service.server import announced
-from llm.runs import RunRecord, collect, find_garbage
 from llm.step import BadInput
-from llm.store import Artifact, Reference
+
+if TYPE_CHECKING:
+    from llm.runs import RunRecord
+    from llm.store import Artifact
 
 JSON = typer.Option(False, "--json", help="Print JSON instead of tables.")
 DAMAGED = 3
@@ -29,13 +30,15 @@ def status(
     count: int = typer.Option(10, help="How many runs (count)."), as_json: bool = JSON
 ) -> None:
     """Show the newest runs: what came of them, and which stages finished."""
+    from flows.service.server import announced
+
     given = os.environ.get("PREFECT_API_URL")
     address = announced(HOME)
-    if address and not given:
-        os.environ["PREFECT_API_URL"] = f"{address}/api"
-    from flows.service.watch import close_crashed
-
-    close_crashed(HOME, with_api=bool(given or address))
+    if given or address:
+        os.environ["PREFECT_API_URL"] = given or f"{address}/api"
+        _close_crashed()
+    else:
+        HOME.runs.close_crashed()
     runs = HOME.runs.all()[:count]
     if as_json:
         rows = [_row(run) for run in runs]
@@ -65,7 +68,17 @@ def status(
             console.print(f"{run.id}: {run.message}", highlight=False, markup=False)
 
 
-def _row(run: RunRecord) -> dict[str, Any]:
+def _close_crashed() -> None:
+    """Mark runs that died as crashed, in Prefect too where one of them ran there."""
+    if HOME.runs.left_signs():
+        from flows.service.watch import close_crashed
+
+        close_crashed(HOME, with_api=True)
+    else:
+        HOME.runs.close_crashed()
+
+
+def _row(run: "RunRecord") -> dict[str, Any]:
     started = datetime.datetime.fromtimestamp(run.started_at, datetime.UTC)
     return {
         "id": run.id,
@@ -79,11 +92,13 @@ def _row(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def resolve(name: str) -> list[Artifact]:
+def resolve(name: str) -> "list[Artifact]":
     """Artifacts by STEP/KEY (a key's first letters suffice), or a stage's, of its newest run.
 
     Raises BadInput.
     """
+    from llm.store import Reference
+
     store = HOME.store
     step, _, prefix = name.partition("/")
     if prefix:
@@ -171,6 +186,8 @@ def gc(
     as_json: bool = JSON,
 ) -> None:
     """Remove artifacts that no kept run and no pointer refers to; says how much first."""
+    from llm.runs import collect, find_garbage
+
     store, runs = HOME.store, HOME.runs
     runs.close_crashed()
     garbage = find_garbage(store, runs, keep_runs)

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx
-
 from llm import durable
 from tasks.home import PROJECT, Home
 
@@ -44,6 +42,8 @@ def free_port() -> int:
 
 def is_up(address: str) -> bool:
     """Whether a Prefect server answers at an address such as http://127.0.0.1:4200."""
+    import httpx  # takes a tenth of a second, and most commands ask no server
+
     try:
         return httpx.get(f"{address}/api/health", timeout=2.0).status_code == 200
     except httpx.HTTPError:

@@ -20,11 +20,10 @@ from llm.corpus.signals import (
     SCHEMA,
     SIGNALS,
     TOP_N,
-    SignalSettings,
-    identity,
     measure,
     signals,
 )
+from llm.corpus.signals_settings import SignalSettings, identity
 from llm.corpus.text.measuring import FIGURES
 from llm.corpus.text.stopwords import STOP_WORDS
 from llm.step import BadInput, Context
