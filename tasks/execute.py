@@ -6,8 +6,9 @@ import platform
 import shutil
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from llm import durable
 from llm.step import BadInput, Context, Machine, Reporter
@@ -49,7 +50,15 @@ def fulfil(
     else:
         report.info(f"{call.name} runs: {why}")
         started = time.monotonic()
-        artifact, made = make(run.store, call, run.machine, report, forced=forced)
+        wanted_by = {
+            "recipe": run.recipe.name,
+            "stage": run.stage,
+            "label": call.name,
+            "order": run.runs.order(),
+        }
+        artifact, made = make(
+            run.store, call, run.machine, report, forced=forced, wanted_by=wanted_by
+        )
         action, seconds = "run" if made else "cached", time.monotonic() - started
     summary = artifact.manifest["summary"]
     done = Done(call.name, call.step.name, action, round(seconds, 2), summary, artifact.reference)
@@ -58,15 +67,21 @@ def fulfil(
 
 
 def make(
-    store: Store, call: Call, machine: Machine, report: Reporter, *, forced: bool = False
+    store: Store,
+    call: Call,
+    machine: Machine,
+    report: Reporter,
+    *,
+    forced: bool = False,
+    wanted_by: Mapping[str, Any] | None = None,
 ) -> tuple[Artifact, bool]:
     """Run a call's step and commit its artifact; returns it and whether it was made here.
 
     Another process may be making the same key: this one waits for it and takes its artifact. What
-    a killed try left in the work folder is handed to the step.
+    a killed try left in the work folder is handed to the step. wanted_by: see `Store.work`.
     """
     work_key = call.base if call.step.resumes_across_code else call.key
-    with store.work(call.step.name, work_key) as folder, store.borrowing():
+    with store.work(call.step.name, work_key, wanted_by) as folder, store.borrowing():
         found = None if forced else store.find(call.step.name, call.key)
         if found is not None:
             _clear(folder)

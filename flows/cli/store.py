@@ -3,6 +3,8 @@
 import datetime
 import json
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,7 +15,7 @@ from flows.environment import HOME
 from llm.step import BadInput
 
 if TYPE_CHECKING:
-    from llm.runs import RunRecord
+    from llm.runs import Head
     from llm.store import Artifact
 
 JSON = typer.Option(False, "--json", help="Print JSON instead of tables.")
@@ -39,17 +41,23 @@ def status(
         _close_crashed()
     else:
         HOME.runs.close_crashed()
-    runs = HOME.runs.all()[:count]
+    runs = [head for head in HOME.runs.heads() if not head.problem][:count]
+    unreadable = HOME.runs.unreadable()
     if as_json:
-        rows = [_row(run) for run in runs]
-        print(json.dumps({"runs": rows, "pointers": HOME.runs.pointers(), "ui": address}, indent=1))
+        told = {
+            "runs": [_row(run) for run in runs],
+            "pointers": HOME.runs.pointers(),
+            "unreadable": list(unreadable.values()),
+            "ui": address,
+        }
+        print(json.dumps(told, indent=1))
         return
     table = Table(box=None, pad_edge=False)
     for column in ("run", "snapshot", "outcome", "started", "seconds", "stages"):
         table.add_column(column, overflow="fold")
     for run in runs:
         row = _row(run)
-        ran = [f"{name}*" if stage["ran"] else name for name, stage in run.stages.items()]
+        ran = [f"{name}*" if count else name for name, count in run.stages.items()]
         seconds = "" if row["seconds"] is None else f"{row['seconds']:,.0f}"
         table.add_row(run.id, run.snapshot, run.outcome, row["started"], seconds, " ".join(ran))
     console = Console()
@@ -66,6 +74,7 @@ def status(
     for run in runs:
         if run.message:
             console.print(f"{run.id}: {run.message}", highlight=False, markup=False)
+    _name_unreadable(console, unreadable)
 
 
 def _close_crashed() -> None:
@@ -78,7 +87,17 @@ def _close_crashed() -> None:
         HOME.runs.close_crashed()
 
 
-def _row(run: "RunRecord") -> dict[str, Any]:
+def _name_unreadable(console: Console, unreadable: Mapping[Path, str]) -> None:
+    for problem in unreadable.values():
+        console.print(
+            f"passed over: {problem}. What it refers to is kept; delete the file to let it go",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _row(run: "Head") -> dict[str, Any]:
     started = datetime.datetime.fromtimestamp(run.started_at, datetime.UTC)
     return {
         "id": run.id,
@@ -88,7 +107,7 @@ def _row(run: "RunRecord") -> dict[str, Any]:
         "message": run.message,
         "started": f"{started:%Y-%m-%d %H:%M:%S} UTC",
         "seconds": None if run.ended_at is None else round(run.ended_at - run.started_at, 1),
-        "stages": {name: stage["ran"] for name, stage in run.stages.items()},
+        "stages": dict(run.stages),
     }
 
 
@@ -102,9 +121,11 @@ def resolve(name: str) -> "list[Artifact]":
     store = HOME.store
     step, _, prefix = name.partition("/")
     if prefix:
-        found = [item for item in store.artifacts(step) if item.reference.key.startswith(prefix)]
+        keys = [key for _, key in store.names(step) if key.startswith(prefix)]
+        found = [item for key in keys if (item := store.read(step, key)) is not None]
     else:
-        record = next((run for run in HOME.runs.all() if name in run.stages), None)
+        head = next((head for head in HOME.runs.heads() if name in head.stages), None)
+        record = None if head is None else HOME.runs.load(head.id)
         references = (
             []
             if record is None
@@ -196,19 +217,32 @@ def gc(
         "artifacts": len(garbage.artifacts),
         "work_folders": len(garbage.folders),
         "runs": len(garbage.records),
+        "busy": garbage.busy,
+        "unreadable": list(runs.unreadable().values()),
     }
     console = Console()
-    if not as_json:
+    if not as_json and garbage.busy:
+        console.print("a run is going on: nothing is removed until it has ended", highlight=False)
+    elif not as_json:
         console.print(
             f"{said['bytes']:,} bytes in {said['artifacts']} artifacts and {said['work_folders']} "
             f"folders that no kept run refers to; {said['runs']} old run records",
             highlight=False,
         )
-    nothing = not (garbage.artifacts or garbage.folders or garbage.records)
-    removed = not nothing and not dry_run and (yes or typer.confirm("Remove them?", default=False))
+        _name_unreadable(console, runs.unreadable())
+    removed = bool(garbage) and not dry_run
+    removed = removed and (yes or typer.confirm("Remove them?", default=False, err=as_json))
     if removed:
-        collect(store, runs, garbage)
+        # Decided again: a run may have taken some of it while the question waited.
+        gone = collect(store, runs, garbage)
+        said |= {
+            "bytes": gone.bytes,
+            "artifacts": len(gone.artifacts),
+            "work_folders": len(gone.folders),
+            "runs": len(gone.records),
+        }
     if as_json:
         print(json.dumps({**said, "removed": removed}, indent=1))
     elif removed:
-        console.print("removed")
+        kept = len(garbage.artifacts) - len(gone.artifacts)
+        console.print(f"removed{f'; {kept} artifacts are in use again and stay' if kept else ''}")

@@ -74,6 +74,11 @@ class Artifact:
 class Summary:
     """What a listing tells of an artifact without reading its manifest each time."""
 
-    name: Name
+    reference: Reference
     bytes: int
     made_of: tuple[Name, ...]
+
+    @property
+    def name(self) -> Name:
+        """Step and key."""
+        return self.reference.step, self.reference.key

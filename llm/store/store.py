@@ -69,7 +69,8 @@ class Store:
         self.changing = Lock(self.scratch / "rewriting.lock")
         self._rewriting = Rewriting(self.backend, self.changing, self._forget_copy)
 
-    def _path(self, *parts: str) -> str:
+    def path(self, *parts: str) -> str:
+        """The path of something in the store, for people."""
         return self.backend.path(*parts)
 
     # Reading
@@ -169,13 +170,18 @@ class Store:
         def derive(name: str) -> Any:
             step, _, key = name.partition("/")
             artifact = self.read(step, key)
-            return None if artifact is None else [artifact.bytes, artifact.made_of]
+            return (
+                None
+                if artifact is None
+                else [artifact.reference.content, artifact.bytes, artifact.made_of]
+            )
 
         found = Derived(self.scratch / "manifests.sqlite", version=1).of(stamps, derive)
         told = {}
-        for joined, (size, made_of) in found.items():
+        for joined, (content, size, made_of) in found.items():
             step, _, key = joined.partition("/")
-            told[step, key] = Summary((step, key), size, tuple((one, of) for one, of in made_of))
+            inputs = tuple((one, of) for one, of in made_of)
+            told[step, key] = Summary(Reference(step, key, content), size, inputs)
         return told
 
     def artifacts(self, step: str | None = None) -> Iterator[Artifact]:
@@ -216,7 +222,7 @@ class Store:
         step, key = reference.step, reference.key
         gone = f"the artifact {step}/{key} is gone: run again to make it again"
         if self.is_local:
-            folder = Path(self._path("artifacts", step, key))
+            folder = Path(self.path("artifacts", step, key))
             if not (folder / MANIFEST).is_file() and self.read(step, key) is None:
                 raise FileNotFoundError(gone)
             return folder
@@ -328,7 +334,7 @@ class Store:
             step,
             key[:12],
             why,
-            self._path(*aside),
+            self.path(*aside),
         )
         with self.changing.exclusive():
             self.backend.move(("artifacts", step, key), aside)
@@ -353,14 +359,29 @@ class Store:
         """
         with self.changing.exclusive():
             self._rewriting.finish_all()
-            cleared = [self._path("going")] if self.backend.clear("going") else []
+            cleared = [self.path("going")] if self.backend.clear("going") else []
             whole = self.backend.manifests()
             for name in self.backend.folders("artifacts"):
                 if name not in whole:
                     self.backend.remove("artifacts", *name)
-                    cleared.append(self._path("artifacts", *name))
+                    cleared.append(self.path("artifacts", *name))
             return cleared
+
+    def left_over(self) -> dict[str, int]:
+        """What `clear` and `clear_aside` would delete: path → bytes."""
+        found = {self.path(top): self.backend.sizes(top) for top in ("going", "aside")}
+        whole = self.backend.manifests()
+        staged = set(self.backend.folders("rewriting"))
+        for name in self.backend.folders("artifacts"):
+            if name not in whole and name not in staged:
+                found[self.path("artifacts", *name)] = self.backend.sizes("artifacts", *name)
+        top_level = (self.path("going"), self.path("aside"))
+        return {
+            path: sum(sizes.values())
+            for path, sizes in found.items()
+            if sizes or path not in top_level
+        }
 
     def clear_aside(self) -> list[str]:
         """Delete the damaged artifacts that were set aside; returns where they were."""
-        return [self._path("aside")] if self.backend.clear("aside") else []
+        return [self.path("aside")] if self.backend.clear("aside") else []

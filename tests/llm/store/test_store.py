@@ -254,7 +254,7 @@ def test_a_rewriting_killed_anywhere_is_undone_or_finished(
         patch.setattr(Path, "replace", count(Path.replace))
         with contextlib.suppress(Killed):
             store.rewrite(reference, _erase)
-    again = Store(store._path() if store.is_local else f"memory:/{store.root}", store.scratch)
+    again = Store(store.path() if store.is_local else f"memory:/{store.root}", store.scratch)
     found = again.find("extract", "k1")
     assert found is not None, "it is there, as it was or as it will be"
     assert again.verify(found) == []

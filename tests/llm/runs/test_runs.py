@@ -103,5 +103,5 @@ def test_nothing_is_collected_while_a_run_is_alive(tmp_path: Path) -> None:
     put(store, tmp_path, "unnamed")
     record(runs, "r1", 1.0, outcome="running")
     with runs.alive("r1"):
-        assert find_garbage(store, runs, keep_runs=1).artifacts == []
+        assert not find_garbage(store, runs, keep_runs=1).artifacts
     assert len(find_garbage(store, runs, keep_runs=1).artifacts) == 1
