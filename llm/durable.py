@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PEOPLE_READ = 1_000_000  # characters
+
 
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable (fsync of the directory)."""
@@ -61,8 +63,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
-    """Replace the file with `value` as JSON, all or nothing."""
-    text = json.dumps(value, indent=1, sort_keys=sort_keys, ensure_ascii=False)
+    """Replace the file with `value` as JSON, all or nothing; a short one in lines, for people."""
+    text = json.dumps(value, sort_keys=sort_keys, ensure_ascii=False)
+    if len(text) < PEOPLE_READ:  # lines take Python's own encoder, ten times slower
+        text = json.dumps(value, indent=1, sort_keys=sort_keys, ensure_ascii=False)
     write_bytes(path, text.encode())
 
 

@@ -12,11 +12,12 @@ import functools
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from llm.parsed import Parsed, kept
 from llm.step import digest_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,14 +110,26 @@ def _module(name: str, root: Path) -> _Module:
 
 @functools.lru_cache(maxsize=4096)
 def _read(name: str, path: Path, root: Path, mtime: int, size: int) -> _Module:
-    tree = ast.parse(path.read_text("utf8"), filename=str(path))
-    named = {"LIBRARIES": (), "DATA": ()} | dict(_constants(tree))
+    parsed = kept(path.read_bytes(), lambda source: _parse(source, path))
     return _Module(
-        code="".join(_canonical(tree)),
-        data=tuple(path.parent.joinpath(item) for item in named["DATA"]),
-        imports=tuple(sorted({found for found in _imports(tree, root) if found != name})),
-        libraries=tuple(named["LIBRARIES"]),
+        code=parsed["code"],
+        data=tuple(path.parent.joinpath(item) for item in parsed["data"]),
+        imports=tuple(
+            sorted({found for found in _there(parsed["imports"], root) if found != name})
+        ),
+        libraries=tuple(parsed["libraries"]),
     )
+
+
+def _parse(source: bytes, path: Path) -> Parsed:
+    tree = ast.parse(source, filename=str(path))
+    named = {"LIBRARIES": (), "DATA": ()} | dict(_constants(tree))
+    return {
+        "code": digest_of(["".join(_canonical(tree))]),
+        "data": list(named["DATA"]),
+        "imports": sorted(set(_imports(tree))),
+        "libraries": list(named["LIBRARIES"]),
+    }
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -127,8 +140,8 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, tuple[str, ...]]]:
                 yield target, tuple(ast.literal_eval(node.value))
 
 
-def _imports(tree: ast.Module, root: Path) -> Iterator[str]:
-    """The `llm` modules that a module imports, wherever in it the import stands."""
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """What a module imports of `llm`, wherever in it the import stands."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -136,15 +149,18 @@ def _imports(tree: ast.Module, root: Path) -> Iterator[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        for name in names:
-            if name.split(".")[0] != PACKAGE:
-                continue
-            # `from llm.corpus import signals` names a module, `from llm.corpus.signals import measure`
-            # something in one.
-            for candidate in (name, name.rpartition(".")[0]):
-                if root.joinpath(*candidate.split(".")).with_suffix(".py").is_file():
-                    yield candidate
-                    break
+        yield from (name for name in names if name.split(".")[0] == PACKAGE)
+
+
+def _there(names: Iterable[str], root: Path) -> Iterator[str]:
+    """The modules that imports name."""
+    for name in names:
+        # `from llm.corpus import signals` names a module, `from llm.corpus.signals import measure`
+        # something in one.
+        for candidate in (name, name.rpartition(".")[0]):
+            if root.joinpath(*candidate.split(".")).with_suffix(".py").is_file():
+                yield candidate
+                break
 
 
 def _canonical(node: Any) -> Iterator[str]:

@@ -35,7 +35,7 @@ def fulfil(
         run.recipe.policy,
         forced=forced,
         kept=run.stage in run.options.keep,
-        previous=run.previous(call),
+        previous=lambda: run.previous(call),
     )
     why = "; ".join(verdict.why)
     if verdict.action == "ask":
@@ -62,7 +62,7 @@ def fulfil(
         action, seconds = "run" if made else "cached", time.monotonic() - started
     summary = artifact.manifest["summary"]
     done = Done(call.name, call.step.name, action, round(seconds, 2), summary, artifact.reference)
-    run.done.append(done)
+    run.ended(done, artifact.manifest["counts"])
     return done
 
 

@@ -45,22 +45,22 @@ class PlanRun(Run):
 
     def step(self, call: Call) -> Reference:
         """What would happen to a call; the reference is unknown where it would run."""
-        previous = self.previous(call)
         verdict = judge(
             self.store,
             call,
             self.recipe.policy,
             forced=self.stage in self.options.force,
             kept=self.stage in self.options.keep,
-            previous=previous,
+            previous=lambda: self.previous(call),
         )
-        self.planned.append(self._planned(call, verdict, previous))
+        self.planned.append(self._planned(call, verdict))
         if verdict.artifact is not None:
             return verdict.artifact.reference
         return Reference(call.step.name, UNKNOWN, UNKNOWN)
 
-    def _planned(self, call: Call, verdict: Verdict, previous: Mapping[str, Any] | None) -> Planned:
-        seconds = None if previous is None else previous["seconds"]
+    def _planned(self, call: Call, verdict: Verdict) -> Planned:
+        made = self.previous(call) if verdict.artifact is None else verdict.artifact.manifest
+        seconds = None if made is None else made["seconds"]
         costs = None
         if self.estimate is not None and verdict.action not in ("cached", "kept"):
             costs = self.estimate(self, call)

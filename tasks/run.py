@@ -6,6 +6,8 @@ plan (`tasks/plan.py`).
 """
 
 import dataclasses
+import functools
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from llm.recipe import Recipe
 from llm.runs import Outputs, Runs, outputs_from_json, outputs_to_json
 from llm.step import Machine
 from llm.store import Reference, Store
-from tasks.step import Call
+from tasks.step import Call, look_at_code_again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Run:
         runs: Runs,
         machine: Machine,
         options: Options,
+        run_id: str | None = None,
     ) -> None:
         self.stage, self.recipe, self.snapshot = stage, recipe, snapshot
         self.store, self.runs, self.options = store, runs, options
@@ -67,6 +70,10 @@ class Run:
         folder = machine.sinks_folder or str(runs.folder / "sinks")
         self.machine = dataclasses.replace(machine, takedown=takedown, sinks_folder=folder)
         self.done: list[Done] = []
+        self.totals: dict[str, dict[str, Any]] = {}  # counts of all calls together, by step
+        self.run_id = run_id
+        self.noting = threading.Lock()
+        look_at_code_again()
         self.anew = f"penstock run --force {stage}"  # what the user types to have the stage forced
         self.before = runs.newest(recipe.name, stage)
         self.night_before = runs.night_before(recipe.name, snapshot, stage)
@@ -79,9 +86,18 @@ class Run:
         """Carry out calls that do not depend on each other; results in the same order."""
         return [self.step(call) for call in calls]
 
+    def ended(self, done: Done, counts: Mapping[str, Any]) -> None:
+        """Note how a call ended: in the run's record when the stage ends, and at once in its journal."""
+        with self.noting:
+            self.done.append(done)
+            self.totals[done.step] = added(self.totals.get(done.step, {}), counts)
+        if self.run_id is not None:
+            self.runs.note(self.run_id, {"stage": self.stage, **done.to_json()})
+
     def take(self, name: str, reference: Reference, summary: str) -> None:
-        """Note that an artifact is taken as it is, without asking for it anew."""
-        self.done.append(Done(name, reference.step, "cached", 0.0, summary, reference))
+        """Note that an artifact is taken as it is, without asking for it again."""
+        done = Done(name, reference.step, "cached", 0.0, summary, reference)
+        self.ended(done, self.counts(reference))
 
     def parts(self, reference: Reference) -> dict[str, Reference]:
         """The parts of an artifact, each of which a later step may read alone."""
@@ -112,14 +128,15 @@ class Run:
 
     def previous(self, call: Call) -> Mapping[str, Any] | None:
         """The manifest of the same call in the run before, to tell what changed."""
-        if self.before is None:
-            return None
-        for item in self.before.stages[self.stage]["steps"]:
-            if item["name"] == call.name:
-                reference = Reference.from_json(item["reference"])
-                artifact = self.store.read(reference.step, reference.key)
-                return None if artifact is None else artifact.manifest
-        return None
+        reference = self._steps_before.get(call.name)
+        artifact = None if reference is None else self.store.read(reference.step, reference.key)
+        return None if artifact is None else artifact.manifest
+
+    @functools.cached_property
+    def _steps_before(self) -> dict[str, Reference]:
+        """The artifact of each call of this stage in the run before, by the call's name."""
+        steps = [] if self.before is None else self.before.stages[self.stage]["steps"]
+        return {item["name"]: Reference.from_json(item["reference"]) for item in reversed(steps)}
 
 
 def _taken_down(path: Path) -> tuple[str, ...]:
@@ -128,6 +145,20 @@ def _taken_down(path: Path) -> tuple[str, ...]:
     from llm.corpus.erasure.takedown import Takedowns, exclusions
 
     return exclusions(Takedowns.load(path))
+
+
+def added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts of several calls together: numbers add up, also within mappings; the rest is the last's."""
+    total = dict(one)
+    for name, value in other.items():
+        before = total.get(name)
+        if isinstance(value, Mapping):
+            total[name] = added(before if isinstance(before, Mapping) else {}, value)
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            total[name] = value
+        else:
+            total[name] = value + before if isinstance(before, int | float) else value
+    return total
 
 
 Stages = Mapping[str, Outputs]
@@ -139,6 +170,7 @@ Wiring = Callable[[Run, Stages], Outputs]
 
 def carry_out_stage(run: Run, wiring: Wiring, run_id: str) -> None:
     """Run a stage's wiring on what the run record has of the stages before, and record it."""
+    run.run_id = run_id
     record = run.runs.load(run_id)
     before = {name: outputs_from_json(stage["outputs"]) for name, stage in record.stages.items()}
     started = time.monotonic()
@@ -146,6 +178,7 @@ def carry_out_stage(run: Run, wiring: Wiring, run_id: str) -> None:
     record.stages[run.stage] = {
         "outputs": outputs_to_json(outputs),
         "steps": [done.to_json() for done in run.done],
+        "counts": run.totals,
         "ran": sum(done.action == "run" for done in run.done),
         "seconds": round(time.monotonic() - started, 2),
     }

@@ -78,6 +78,16 @@ def _cached_digest(path: Path, mtime: int, size: int) -> str:
     return file_digest(path)
 
 
+@functools.cache
+def _fingerprint(module: str) -> Fingerprint:
+    return fingerprint(module)
+
+
+def look_at_code_again() -> None:
+    """Let fingerprints tell of the code as it is now: they are taken once for all calls of a stage."""
+    _fingerprint.cache_clear()
+
+
 UNKNOWN = "unknown"
 """Content of an artifact that a plan foresees and nobody has made yet."""
 
@@ -108,7 +118,7 @@ class Call:
     @functools.cached_property
     def fingerprint(self) -> Fingerprint:
         """The step's code and libraries as they are now."""
-        return fingerprint(self.step.module)
+        return _fingerprint(self.step.module)
 
     @functools.cached_property
     def contents(self) -> dict[str, list[str]]:

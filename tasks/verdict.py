@@ -1,7 +1,7 @@
 """Whether a call runs, and why: the one place that decides it, for runs and for plans alike."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 import pydantic
@@ -34,12 +34,12 @@ def judge(
     *,
     forced: bool = False,
     kept: bool = False,
-    previous: Mapping[str, Any] | None = None,
+    previous: Callable[[], Mapping[str, Any] | None] = lambda: None,
 ) -> Verdict:
     """Decide about a call.
 
     forced: run although the artifact is there. kept: take an artifact of older code, if there is.
-    previous: the manifest of this call in the run before, to say what changed since.
+    previous: gives the manifest of this call in the run before, to say what changed since.
     """
     if not call.is_known:
         return Verdict("may run", ("an input is not made yet", *call.notes))
@@ -50,7 +50,7 @@ def judge(
         return Verdict("cached", (), found)
     older = store.alike(call.base)
     if older is None:
-        return Verdict("run", (*explain(store, call, previous), *call.notes))
+        return Verdict("run", (*explain(store, call, previous()), *call.notes))
     changes = tuple(call.fingerprint.changes(older.manifest["fingerprint"])) or (
         "its code changed",
     )
