@@ -10,7 +10,8 @@ from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from llm.corpus.reading.blocks import LONG, Block, Blocks, Span, blocks_of, parse
-from llm.corpus.reading.noise import CONTENT, NOISE, STRONG, WIDE, is_byline, is_trimming
+from llm.corpus.reading.names import COMMENTS, CONTENT, NOISE, STRONG, WIDE
+from llm.corpus.reading.noise import is_byline, is_trimming
 
 # A named part of the page is its main text where it has this share of the page's prose.
 ENOUGH = 0.4
@@ -19,6 +20,12 @@ TOO_MUCH = 0.5
 # Without any name, the main text is the smallest part of the page with these shares of its prose,
 # by weight and by characters.
 MOST, MUCH = 0.85, 0.75
+# An element is the only body among those of its names where it has this share of their prose.
+SOLE = 0.6
+# What lies round the main part belongs to it where this share of its characters is prose.
+PURE = 0.7
+# It is no more than this share of the main part.
+MORE = 0.6
 # The reader is sure where it keeps this share of the page's prose.
 SURE = 0.6
 # Below as many characters of prose the reader doubts itself.
@@ -63,14 +70,25 @@ def read_article(html: str) -> Reading:
 
 def drop_trimmings(page: Blocks) -> None:
     """Take away the blocks of elements that are trimmings by name, unless they are most of the page."""
-    total = page.sums()[-1]
     gone = bytearray(len(page.blocks))
     sums = page.sums()
+    total = sums[-1]
+    # Elements of the same names are one thing: comments, or the fields of an article.
+    together: dict[str, float] = {}
+    ends: dict[str, int] = {}
     for span in page.spans:
-        if span.kind in (NOISE, STRONG) and not gone[span.start]:
+        if span.kind >= NOISE and span.names and span.start >= ends.get(span.names, 0):
             inside = sums[span.end] - sums[span.start]
-            # Comments may be longer than what they are about.
-            limit = TOO_MUCH * total if span.kind == NOISE else max(TOO_MUCH * total, total - 600)
+            together[span.names] = together.get(span.names, 0.0) + inside
+            ends[span.names] = span.end
+    for span in page.spans:
+        if span.kind >= NOISE and not gone[span.start]:
+            inside = together.get(span.names, sums[span.end] - sums[span.start])
+            limit = TOO_MUCH * total
+            if span.kind == COMMENTS:  # they may be longer than what they are about
+                limit = max(limit, total - 600)
+            elif span.kind == STRONG:
+                limit = max(limit, min(0.8 * total, total - 600))
             if inside <= limit:
                 gone[span.start : span.end] = b"\1" * (span.end - span.start)
     if not any(gone):
@@ -99,30 +117,111 @@ def main_range(page: Blocks, is_article: bool) -> tuple[int, int]:
         return scores[span.end] - scores[span.start]
 
     best = Span(0, len(page.blocks), "body", 0)
+    exact = False
     for rank, test in enumerate(_NAMED):
         named = [span for span in page.spans if test(span) and weight(span) > ENOUGH * weights[-1]]
         if named:
             most = max(weight(span) for span in named)
             best = [span for span in named if weight(span) >= 0.95 * most][-1]
-            if rank < _EXACT:
-                return best.start, best.end
+            exact = rank < _EXACT
             break
-    # The innermost part with nearly all of it.
-    enough_weight, enough_score = MOST * weight(best), MUCH * score(best)
-    for span in page.spans:
-        if (
-            span.tag not in _LEAVES
-            and best.start <= span.start
-            and span.end <= best.end
-            and weight(span) >= enough_weight
-            and score(span) >= enough_score
-        ):
-            best = span
-    start = best.start
-    if not is_article:
+    if not exact:
+        # The innermost part with nearly all of it.
+        enough_weight, enough_score = MOST * weight(best), MUCH * score(best)
+        for span in page.spans:
+            if (
+                span.tag not in _LEAVES
+                and best.start <= span.start
+                and span.end <= best.end
+                and weight(span) >= enough_weight
+                and score(span) >= enough_score
+            ):
+                best = span
+    start, end = widened(page, best, weights)
+    if not is_article and not exact:
         near = range(max(0, start - 4), start)
         start = next((place for place in near if page.blocks[place].kind == "h1"), start)
-    return start, best.end
+    return start, end
+
+
+def widened(page: Blocks, best: Span, weights: list[float]) -> tuple[int, int]:
+    """The range of the main part with what belongs to it beside it.
+
+    That is: elements with the same names (an article in several bodies, the posts of a thread),
+    what lies round it where that is nearly all prose, and an introduction below the title.
+    """
+    blocks = page.blocks
+    start, end = best.start, best.end
+    if best.names.strip() and best.tag != "body":
+        like = [span for span in page.spans if span.tag == best.tag and span.names == best.names]
+        like = [span for span in like if weights[span.end] - weights[span.start] >= LONG]
+        inside = weights[end] - weights[start]
+        # Where one of them outweighs the others, those are teasers or comments of the same make.
+        if inside < SOLE * sum(weights[span.end] - weights[span.start] for span in like):
+            start, end = min(start, like[0].start), max(end, max(span.end for span in like))
+    around = [
+        span
+        for span in reversed(page.spans)
+        if span.start <= start and end <= span.end and span.tag not in (*_LEAVES, "body")
+    ]
+    around.sort(key=lambda span: span.end - span.start)
+    for span in around:
+        first, last = _without_trimmings(blocks, span, start, end)
+        more = [*blocks[first:start], *blocks[end:last]]
+        prose = weights[start] - weights[first] + weights[last] - weights[end]
+        listed = _plain_items(more)
+        if prose + listed < LONG or prose + listed < PURE * sum(
+            block.score or len(block.text) for block in more
+        ):
+            continue
+        if prose > MORE * (weights[end] - weights[start]):
+            break
+        start, end = first, last
+    return introduction(blocks, start), end
+
+
+def _without_trimmings(blocks: list[Block], span: Span, start: int, end: int) -> tuple[int, int]:
+    """What of an element round start to end is not cut off from it by a line such as "Related"."""
+    first, last = span.start, span.end
+    for place in range(start - 1, first - 1, -1):
+        if is_trimming(blocks[place].text):
+            first = place + 1
+            break
+    for place in range(end, last):
+        if is_trimming(blocks[place].text):
+            last = place
+            break
+    return first, last
+
+
+def _plain_items(blocks: list[Block]) -> int:
+    """Characters of items and cells that are no links: ingredients, facts."""
+    listed = [block for block in blocks if block.kind in ("li", "td")]
+    size = sum(len(block.text) for block in listed)
+    return (
+        size - sum(block.score for block in listed)
+        if sum(block.links for block in listed) < 0.2 * size
+        else 0
+    )
+
+
+def introduction(blocks: list[Block], start: int) -> int:
+    """Where the text starts if the first prose above it stands right below a title."""
+    between = 0
+    for place in range(start - 1, max(-1, start - 12), -1):
+        block = blocks[place]
+        if block.kind in ("h1", "li", "td") or between > LONG:
+            break
+        if block.score > 50 and block.linked < 0.3 and not _is_trimming(block):
+            title = [each.kind for each in blocks[max(0, place - 4) : place]]
+            return place if "h1" in title else start
+        if block.kind != "figure":
+            between += len(block.text)
+    return start
+
+
+def _is_trimming(block: Block) -> bool:
+    return is_trimming(block.text) or is_byline(block.text)
 
 
 # Elements that are one paragraph, not what holds them.
@@ -225,12 +324,18 @@ def cut_ends(blocks: list[Block], is_article: bool) -> list[Block]:
         if not (is_article and block.kind == "h1")
         and not (_is_loose(block) and (is_article or is_byline(block.text)))
     ]
+    second = next((i for i in range(first + 1, last) if blocks[i].score), first)
+    lead = [
+        block
+        for block in blocks[first + 1 : second]
+        if not (_is_loose(block) and is_byline(block.text))
+    ]
     tail = blocks[last + 1 :]
     if is_article:
         tail = [block for block in tail if not _is_loose(block)]
         while tail and tail[-1].kind in ("h", "h1"):
             tail.pop()
-    return [*head, *blocks[first : last + 1], *tail]
+    return [*head, blocks[first], *lead, *blocks[max(second, first + 1) : last + 1], *tail]
 
 
 def _is_loose(block: Block) -> bool:

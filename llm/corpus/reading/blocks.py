@@ -11,7 +11,7 @@ from typing import Any
 
 from lxml import etree
 
-from llm.corpus.reading.noise import NOISE, STRONG, WIDE, kind_of_names
+from llm.corpus.reading.names import COMMENTS, NOISE, STRONG, WIDE, kind_of_names
 
 # Never text of the page, whatever they hold.
 _SKIPPED = frozenset(
@@ -132,7 +132,7 @@ MAX_DEPTH = 200
 # Blocks of as much prose hardly are teasers (characters).
 LONG = 200
 # Trimmings by name with fewer characters (white space and scripts included) are not looked into.
-SHORT = {NOISE: 300, STRONG: 1500}
+SHORT = {NOISE: 300, STRONG: 600, COMMENTS: 0}
 _LENGTH = etree.XPath("string-length(.)")
 _PARSER = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
 
@@ -166,6 +166,7 @@ class Span:
     tag: str
     kind: int
     body: bool = False
+    names: str = ""
 
 
 @dataclass(slots=True)
@@ -187,10 +188,17 @@ class Blocks:
             score = block.score
             if score:
                 weights[place] = score if score > LONG else score * score / LONG
-                if before and score < 2 * LONG:
+                if score < 2 * LONG and (before or self._leads_on(place + 1)):
                     weights[place] /= 3
             before = block.linked > 0.8
         return list(accumulate(weights, initial=0.0))
+
+    def _leads_on(self, place: int) -> bool:
+        """Whether a block is a short link, as "read more" below a teaser is."""
+        if place >= len(self.blocks):
+            return False
+        block = self.blocks[place]
+        return block.linked > 0.8 and len(block.text) < 40 and block.kind in ("p", "div")
 
 
 def parse(html: str) -> Any | None:
@@ -227,10 +235,8 @@ class _Walker:
         """A block element: its own blocks, and its range where later questions ask for it."""
         self.flush()
         found = self.found
-        names = 0 if tag == "body" else _kind_of(node, tag)
-        if names < 0:
-            return
-        if names > WIDE and _LENGTH(node) < SHORT[names]:
+        says, names = (0, "") if tag == "body" else _kind_of(node, tag)
+        if says < 0 or (says > WIDE and _LENGTH(node) < SHORT[says]):
             return
         outer = self.kind, self.row
         self.kind = kind
@@ -241,7 +247,8 @@ class _Walker:
             self.row = self.rows
         elif tag == "table":
             self.row = -1
-        span = Span(len(found.blocks), 0, tag, names, node.get("itemprop") == "articleBody")
+        is_body = node.get("itemprop") == "articleBody"
+        span = Span(len(found.blocks), 0, tag, says, is_body, names)
         found.spans.append(span)
         self.children(node, tag, kind, depth)
         self.flush()
@@ -281,7 +288,7 @@ class _Walker:
                 self.add(child.tail)
 
     def inline(self, node: Any, tag: str, kind: str, depth: int) -> None:
-        if tag != "a" and _kind_of(node, tag, inline=True) < 0:
+        if tag != "a" and _kind_of(node, tag, inline=True)[0] < 0:
             return
         if tag == "a":
             self.in_link += 1
@@ -301,7 +308,7 @@ class _Walker:
     def code(self, node: Any) -> None:
         """Preformatted text as it stands."""
         self.flush()
-        if _kind_of(node, "pre") < 0:
+        if _kind_of(node, "pre")[0] < 0:
             return
         for each in node.iter("br"):
             each.tail = "\n" + (each.tail or "")
@@ -350,30 +357,38 @@ def prose(kind: str, text: str, links: int) -> int:
     return length - links
 
 
-def _kind_of(node: Any, tag: str, inline: bool = False) -> int:
-    """What an element's names say: CONTENT, NOISE, STRONG noise or 0; -1: never read."""
+# Elements that are what they are, whatever they are called.
+_OF_TEXT = ("article", "main", "body", "blockquote")
+_NEVER_BY_NAME = {NOISE: _OF_TEXT, STRONG: _OF_TEXT, COMMENTS: ("main", "body")}
+
+
+def _kind_of(node: Any, tag: str, inline: bool = False) -> tuple[int, str]:
+    """What an element's names say (CONTENT, NOISE ... or 0; -1: never read), and its names."""
     attributes = dict(node.items())
     if not attributes:
-        return NOISE if tag in ("aside", "form") else 0
+        return (NOISE if tag in ("aside", "form") else 0), ""
     get = attributes.get
     if "hidden" in attributes and get("hidden") != "until-found":
-        return -1
+        return -1, ""
     style = get("style")
     if style and _HIDDEN_STYLE.search(style):
-        return -1
+        return -1, ""
+    names = (get("class") or "") + " " + (get("id") or "")
     role = get("role")
     if role in _NOISY_ROLES and (tag not in ("body", "main", "article")):
-        return STRONG
-    names = (get("class") or "") + " " + (get("id") or "")
+        return STRONG, names
     kind = kind_of_names(names) if len(names) > 1 else 0
-    if tag == "form" and kind != STRONG:
-        return NOISE  # some systems put the whole page into one: then it is most of the prose
+    if tag == "form" and kind <= NOISE:
+        return (
+            NOISE,
+            names,
+        )  # some systems put the whole page into one: then it is most of the prose
     if inline:
-        return -1 if kind in (NOISE, STRONG) else 0
+        return (-1 if kind > WIDE else 0), names
     if kind == 0 and get("aria-hidden") == "true":
-        return STRONG
+        return STRONG, names
     if tag == "aside" and not _ASIDE_OF_TEXT.search(names):
-        return NOISE if kind != STRONG else STRONG
-    if kind == NOISE and tag in ("article", "main", "body"):
-        return 0
-    return kind
+        return max(NOISE, kind), names
+    if kind > WIDE and tag in _NEVER_BY_NAME.get(kind, ()):
+        return 0, names
+    return kind, names

@@ -9,6 +9,7 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
 from llm.corpus.reading.article import read_article
+from llm.corpus.reading.blocks import prose
 from llm.corpus.reading.engine import Engine
 from llm.corpus.reading.mojibake import repair
 
@@ -131,9 +132,18 @@ def read_html(html: str, url: str, engine: Engine) -> tuple[str, str]:
         return _found(_simple(html)), "resiliparse"
     if engine == "auto" and reading.doubtful:
         thorough = _thorough(html, url)
-        if len(thorough) > MUCH_LESS * len(text):
+        if is_better(thorough, text):
             return thorough, "trafilatura"
     return _found(text), "blocks"
+
+
+def is_better(second: str, first: str) -> bool:
+    """Whether a second opinion holds about as much prose as the first, and is no list of links."""
+    if len(second) <= MUCH_LESS * len(first):
+        return False
+    found = sum(prose("p", line, 0) for line in second.split("\n"))
+    had = sum(prose("p", line, 0) for line in first.split("\n"))
+    return found >= MUCH_LESS * had and found * len(first) >= MUCH_LESS * had * len(second)
 
 
 def tidy(text: str) -> str:
