@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,6 @@ def test_the_checks_are_run_and_counted(tmp_path: Path) -> None:
 
 
 def test_what_there_is_no_time_for_is_left_out_and_told(tmp_path: Path) -> None:
-    began = time.monotonic()
     found = result(tmp_path, "--limit", "2")
-    assert time.monotonic() - began < 60
     assert found["checks"] == found["characters"] == {"skipped": "out of time"}
     assert found["goals"] == {"checks": False, "mfu >= 0.5": None, "characters <= 1.4697": None}

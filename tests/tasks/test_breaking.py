@@ -46,7 +46,7 @@ def test_a_run_killed_in_any_stage_goes_on_and_redoes_only_that_stage(
     before = home.runs.all()[0].stages
     calls = forget(home, stage)
     environment = {"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
-    killed = subprocess.run(command(home, small), env=environment, capture_output=True, timeout=120)
+    killed = subprocess.run(command(home, small), env=environment, capture_output=True, timeout=600)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     crashed = home.runs.close_crashed()
     assert [record.outcome for record in crashed] == ["crashed"]

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from llm.training.pretrain import prepare
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.work import CHECKPOINTS, METRICS, MODEL
 from tests.llm.training.runs import Zygote, figures, outcome, prepared, tiny_settings
+from tests.waiting import wait_for
 
 CLIPPED: dict[str, Any] = {"clip": 0.5, "keep_last": 9}  # every step's gradient is longer
 
@@ -141,9 +141,7 @@ def test_a_request_to_stop_ends_in_a_checkpoint_of_all_ranks(
     job = prepared(settings(checkpoint_every=1000), inputs, tmp_path, on("fsdp"))
 
     def disturb(group: int) -> None:
-        until = time.monotonic() + 20
-        while not (tmp_path / METRICS).exists() and time.monotonic() < until:
-            time.sleep(0.001)
+        wait_for((tmp_path / METRICS).exists, 0.001)
         os.killpg(group, signal.SIGTERM)
 
     assert zygote.run(2, job, disturb) == [STOPPED, STOPPED]

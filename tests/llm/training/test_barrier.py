@@ -1,6 +1,7 @@
 """The barrier in shared memory: nobody passes early, and a death is noticed."""
 
 import os
+import signal
 import time
 from multiprocessing import get_context
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from llm.training.barrier import Barrier, PeerLost, is_supported
+from tests.waiting import PATIENCE
 
 RANKS, ROUNDS = 3, 300
 FORK = get_context("fork")
@@ -49,7 +51,7 @@ def test_nobody_passes_before_all_have_come(tmp_path: Path) -> None:
     for process in ranks:
         process.start()
     for process in ranks:
-        process.join(60)
+        process.join(PATIENCE)
     assert [process.exitcode for process in ranks] == [0] * RANKS
 
 
@@ -61,16 +63,14 @@ def test_a_killed_rank_is_noticed_and_one_that_came_before_it_died_is_not(tmp_pa
         other = Barrier(mapped(tmp_path, Barrier.size(2)), 1, 2)
         ready.set()
         other.wait()
-        time.sleep(60)
+        signal.pause()
 
     process = FORK.Process(target=come_once)
     process.start()
-    assert ready.wait(60)
+    assert ready.wait(PATIENCE)
     barrier = Barrier(mapped(tmp_path, Barrier.size(2)), 0, 2)
     barrier.wait()
     process.kill()  # and not waited for: a zombie is no rank
-    began = time.monotonic()
     with pytest.raises(PeerLost, match="rank 0 lost another rank: 1"):
         barrier.wait()
-    assert time.monotonic() - began < 30
     process.join()

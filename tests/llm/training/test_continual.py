@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from llm.training.schedule import ScheduleSettings
 from llm.training.trunk import Start
 from llm.training.work import CHECKPOINT_NOTE, CHECKPOINTS, JOB, METRICS, STARTED, TRUNK
 from tests.llm.training.runs import Zygote, outcome, prepared, tiny_settings
+from tests.waiting import wait_for
 
 IDS = 20  # tokens of night n are n * IDS to n * IDS + IDS - 1
 
@@ -152,11 +152,11 @@ def test_killed_within_a_later_night_it_ends_in_the_same_bits(
 
     def kill(after: int) -> None:
         def disturb(group: int) -> None:
-            until = time.monotonic() + 10
-            while time.monotonic() < until:
+            def is_kept() -> bool:
                 kept = [int(one.name[-9:]) for one in (tmp_path / CHECKPOINTS).glob("step-*")]
-                if max(kept, default=0) >= after:
-                    break
+                return max(kept, default=0) >= after
+
+            wait_for(is_kept, 0)
             os.killpg(group, signal.SIGKILL)
 
         assert -signal.SIGKILL in zygote.run(2, job, disturb)

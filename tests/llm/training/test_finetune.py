@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from llm.tokens.special import SPECIAL_TOKENS
 from llm.training.conversations import IGNORE, Conversations, Example, pack, read
 from llm.training.finetune import FinetuneSettings, finetune, learning_rate
 from llm.training.launch import TrainingError
+from tests.waiting import wait_for
 
 CONTEXT = 64
 WORDS = ("open", "join", "split", "read", "write", "close", "walk", "move", "copy", "link")
@@ -249,11 +249,7 @@ def test_killed_with_two_processes_a_retry_with_one_gives_the_bytes_of_an_undist
 def kill_after_steps(work: Path, steps: int) -> None:
     """SIGKILL to torchrun's process group once `steps` steps stand in the log."""
     metrics = work / "metrics.jsonl"
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if metrics.exists() and metrics.read_bytes().count(b"\n") >= steps:
-            break
-        time.sleep(0.01)
+    wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") >= steps)
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes()

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from llm.training.launch import TrainingError
 from llm.training.pretrain import prepare, pretrain
 from llm.training.work import CHECKPOINTS, JOB, METRICS, STARTED, Log
 from tests.llm.training.runs import Zygote, prepared, tiny_settings
+from tests.waiting import wait_for
 
 
 class Listener(Reporter):
@@ -62,15 +62,6 @@ def running(job: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue  # it ended while it was looked at
     return found
-
-
-def wait_for(condition: Any, seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return bool(condition())
 
 
 def test_an_interrupted_step_checkpoints_and_its_retry_ends_as_if_nothing_had_been(
@@ -143,11 +134,11 @@ def test_killing_the_parent_ends_every_process_within_seconds(
     )
     parent = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
     try:
-        assert wait_for((context.work / METRICS).exists, 60)
+        wait_for((context.work / METRICS).exists)
         processes = running(context.work / JOB)
         assert len(processes) >= 3  # torchrun and two ranks
         parent.kill()
-        assert wait_for(lambda: running(context.work / JOB) == [], 5)
+        wait_for(lambda: running(context.work / JOB) == [])
     finally:
         parent.kill()
         parent.wait()
@@ -160,7 +151,7 @@ def test_a_rank_that_is_killed_ends_in_an_error_with_the_log(
     job = prepare(tiny_settings(tokens=10_000_000), inputs, context)
 
     def kill_one() -> None:
-        wait_for((context.work / METRICS).exists, 60)
+        wait_for((context.work / METRICS).exists)
         processes = running(context.work / JOB)
         started = {process.pid for process in processes}
         ranks = [process for process in processes if process.ppid() in started]
@@ -173,7 +164,7 @@ def test_a_rank_that_is_killed_ends_in_an_error_with_the_log(
     ):
         launch.run("llm.training.pretrain", job, context, 2, 100_000)
     killer.join()
-    assert wait_for(lambda: running(context.work / JOB) == [], 5)
+    wait_for(lambda: running(context.work / JOB) == [])
 
 
 def test_what_is_wrong_with_the_input_comes_back_as_such(

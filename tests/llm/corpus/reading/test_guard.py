@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 from llm.corpus.reading.guard import Failed, Guards, Limits
+from tests.waiting import wait_for
 
 WORK = """
 import os, signal, sys, time
@@ -120,7 +120,7 @@ def test_closing_ends_every_process(guards: Guards) -> None:
     processes = set(descendants(os.getpid())) - set(before)
     assert processes
     guards.close()
-    assert wait_until(lambda: not any(alive(each) for each in processes))
+    wait_for(lambda: not any(alive(each) for each in processes))
 
 
 @pytest.mark.parametrize("item", ["'idle'", "'hang'"])
@@ -138,13 +138,13 @@ time.sleep(60)
 """
     user = subprocess.Popen([sys.executable, "-c", program])
     try:
-        assert wait_until((tmp_path / "ready").exists, 20)
+        wait_for((tmp_path / "ready").exists)
         processes = descendants(user.pid)
         assert len(processes) >= 2
     finally:
         user.send_signal(signal.SIGKILL)
         user.wait()
-    assert wait_until(lambda: not any(alive(each) for each in processes), 10)
+    wait_for(lambda: not any(alive(each) for each in processes))
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -153,12 +153,3 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def wait_until(holds: object, seconds: float = 5) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():  # type: ignore[operator]
-            return True
-        time.sleep(0.02)
-    return bool(holds())  # type: ignore[operator]

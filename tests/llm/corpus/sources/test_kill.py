@@ -49,7 +49,7 @@ def start(base: Path, site: Any, *more: str) -> subprocess.Popen[str]:
 
 
 def result(process: subprocess.Popen[str]) -> Any:
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     return json.loads(said)
 
@@ -86,12 +86,12 @@ class Held:
         answer = self.plain(path, headers)
         if len(self.site.requests) >= self.wanted:
             self.paths.append(path)
-            self.over.wait(60)
+            self.over.wait(600)
         return answer
 
     def wait(self) -> None:
         """Until the crawl waits for held answers only: for as many as it may, or for all it has."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 600
         while not self.paths and time.monotonic() < end:
             time.sleep(0.002)
         end = time.monotonic() + SETTLE
