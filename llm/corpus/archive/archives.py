@@ -3,55 +3,35 @@
 A damaged record costs itself only: reading goes on at the next place that looks like a record.
 """
 
-import io
+import base64
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
-from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
-from warcio.archiveiterator import ArchiveIterator as ArcIterator
-from warcio.exceptions import ArchiveLoadFailed
-from warcio.recordloader import ArcWarcRecord
-
-from llm.corpus.archive.packed import BROKEN, is_damage, unpacked
-from llm.corpus.archive.pages import Page
+from llm.corpus.archive.packed import is_damage
+from llm.corpus.archive.pages import Page, known_date
+from llm.corpus.archive.parsing import Damage, Record, read_records
 from llm.corpus.archive.transfer import decoded
 from llm.corpus.web.crawler import TEXT_TYPES
 from llm.corpus.web.urls import normalise
 
-LIBRARIES = ("fastwarc", "warcio")
+_SHA1 = re.compile(r"sha1:([A-Z2-7]{32})")
+_STATUS = re.compile(rb"HTTP/\d(?:\.\d+)?[ \t]+(\d{3})(?!\d)")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_LINE_END = re.compile(rb"\r?\n")
+# A type as it may stand in a header (RFC 9110, 8.3.1): what is none does not count.
+_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+[ \t]*(?:;.*)?", re.ASCII)
 
-# Where a record may start: a header in a plain file, a member in a compressed one.
-_PLAIN = re.compile(rb"(?:(?<=\n)|\A)WARC/[01]\.\d+\r?\n[A-Za-z]")
-_PACKED = re.compile(rb"\x1f\x8b\x08|\x04\x22\x4d\x18|\x28\xb5\x2f\xfd")
-_SHA1 = re.compile(r"sha1:[A-Z2-7]{32}")
-# Before the records of a zstd file may stand the dictionary that they are packed with.
-_DICTIONARY = b"\x5d\x2a\x4d\x18"
-_MAGIC = {
-    b"\x1f\x8b": ".gz",
-    b"\x04\x22\x4d\x18": ".lz4",
-    b"\x28\xb5\x2f\xfd": ".zst",
-    _DICTIONARY: ".zst",
-}
-
-_KINDS = (WarcRecordType.response, WarcRecordType.resource, WarcRecordType.conversion)
+_PAGES = ("response", "resource", "conversion")
+# Other kinds of the standard (ISO 28500, 6), which hold no page of their own.
+_OTHERS = ("warcinfo", "request", "metadata", "revisit", "continuation")
 # Where resources that are pages come from. Under other schemes crawlers keep what is none: wget its
 # log (metadata:), Browsertrix the texts of pages that are in the file already (urn:).
 _PUBLISHED = ("http", "https", "ftp", "file")
-
-# Bytes that are searched at a time, and more than any of the patterns is long.
-_WINDOW = 1 << 20
-_LONGEST = 64
-
-# Records that claim what is not theirs are searched for others; so many bytes are read again.
-_AGAIN_BYTES = 1 << 30
-# Larger dictionaries are not kept to go on with after damage (bytes).
-_LARGEST_DICTIONARY = 1 << 26
-# What fastwarc reads ahead of the record that it gives (bytes).
-_AHEAD = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -63,13 +43,20 @@ class Bad:
     url: str = ""
 
 
-def read_archive(path: Path, max_bytes: int) -> Iterator[Page | Bad]:
+@dataclass(frozen=True)
+class Other:
+    """A record that is sound and holds no page. kind: what it is counted as, such as "revisit"."""
+
+    kind: str
+
+
+def read_archive(path: Path, max_bytes: int) -> Iterator[Page | Bad | Other]:
     """The pages of a WARC or ARC file (plain, gzip, zstd, lz4).
 
     Pages are responses with status 200 that are text, resources that are text, and conversion
-    records. Other responses and resources, what is larger than `max_bytes` and what is damaged
-    comes out as Bad. Never raises for what is
-    in the file, only OSError when it cannot be opened.
+    records. Records that never hold a page come out as Other. Other responses and resources, what
+    is larger than `max_bytes`, of no known type or damaged comes out as Bad. Never raises for what
+    is in the file, only OSError when it cannot be opened.
     """
     with path.open("rb") as stream:
         yield from read_stream(stream, max_bytes, path.name)
@@ -77,175 +64,149 @@ def read_archive(path: Path, max_bytes: int) -> Iterator[Page | Bad]:
 
 def read_stream(
     stream: BinaryIO, max_bytes: int, name: str, start: int = 0
-) -> Iterator[Page | Bad]:
+) -> Iterator[Page | Bad | Other]:
     """The pages of an archive that is open: any stream that seeks, even one that is still coming.
 
-    `name` and the byte where each record begins, counted from `start`, are the page's position:
-    "crawl.warc.gz@5120"; in an ARC file that is packed with zstd or lz4, those of what it unpacks to.
+    A page's position is `name` and where its record begins, counted from `start`:
+    "crawl.warc.gz@5120" is the byte of a plain file or the member of a packed one, and
+    "crawl.warc.gz@5120+300" byte 300 of what that member unpacks to, where it holds several records.
     """
     if not stream.read(1):
         yield Bad(start, "damaged: the file is empty")
         return
-    for item in (_read_arc if _is_arc(stream) else _read_warc)(stream, max_bytes):
+    for item in _read(stream, max_bytes):
         if isinstance(item, Bad):
             yield replace(item, offset=start + item.offset)
+        elif isinstance(item, Page):
+            member, plus, inner = item.position.partition("+")
+            yield replace(item, position=f"{name}@{start + int(member)}{plus}{inner}")
         else:
-            yield replace(item, position=f"{name}@{start + int(item.position)}")
+            yield item
 
 
-def _read_warc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
-    """Read from the start; after damage, from the next place where a record may start."""
-    packed = bool(_packing(stream)) or _find(stream, _PLAIN, 0) is None
-    marker = _PACKED if packed else _PLAIN
-    dictionary = _dictionary(stream)
-    start: int | None = 0
-    sound = True  # damage is told once, not for each place that turns out to be no record
-    again = _AGAIN_BYTES
-    while start is not None:
-        stream.seek(start)
-        place, resume, damage = start, start + 1, ""
-        found_any, swallowed = False, 0
-        source: Any = stream
-        ahead = 0
-        if start and dictionary:
-            source, ahead = _After(stream, dictionary), start - len(dictionary)
-        try:
-            for record in ArchiveIterator(source, parse_http=False, fsspec_args=False):
-                place, found_any, sound, swallowed = record.stream_pos + ahead, True, True, 0
-                # Where to look on if nothing follows: a plain record's claim is its own, unless
-                # it is more than there is.
-                end = place + max(0, record.content_length)
-                whole = packed or _reaches(stream, end)
-                resume = place + 1 if packed or not whole else max(place + 1, end)
-                if not whole:
-                    there = stream.seek(0, io.SEEK_END) - place
-                    damage = f"truncated: {there} bytes of {record.content_length}"
-                    break
-                claimed = record.content_length
-                page = _page(record, place, max_bytes)
-                if isinstance(page, Bad):
-                    # What follows may be read wrongly because of it: that is told already.
-                    sound = not page.reason.startswith(("truncated", "digest", "bad_http"))
-                    if page.reason.startswith(("truncated", "digest")):
-                        read = stream.tell() - _AHEAD if packed else end
-                        resume = place + 1 if again > 0 else max(place + 1, read)
-                        swallowed = claimed
-                if page is not None:
-                    yield page
-        except BaseException as error:
-            if not is_damage(error):
-                raise
-            damage = f"damaged: {error}"
-            if sound:
-                resume = place + 1
-        again -= swallowed
-        match = _find(stream, marker, resume)
-        if not found_any and not damage and match is None and start == 0:
-            damage = "damaged: there is no record in the file"
-        if damage and sound:
-            yield Bad(place, damage)
-            sound = False
-        start = match
+def _read(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad | Other]:
+    for record in read_records(stream):
+        if isinstance(record, Damage):
+            yield Bad(record.place.member, record.reason)
+        else:
+            yield _page(record, max_bytes)
 
 
-def _dictionary(stream: BinaryIO) -> bytes:
-    """The frame with the dictionary that a zstd file begins with; b"": there is none."""
-    stream.seek(0)
-    head = stream.read(8)
-    if not head.startswith(_DICTIONARY):
-        return b""
-    size = int.from_bytes(head[4:], "little")
-    return head + stream.read(size) if size <= _LARGEST_DICTIONARY else b""
-
-
-class _After:
-    """The rest of a stream as if its dictionary stood right before it."""
-
-    def __init__(self, stream: BinaryIO, dictionary: bytes) -> None:
-        self.stream = stream
-        self.waiting = dictionary
-
-    def tell(self) -> int:
-        """Nothing: only at a file's start does fastwarc look for a dictionary."""
-        return 0
-
-    def read(self, size: int) -> bytes:
-        """At most `size` bytes, none at the end."""
-        if not self.waiting:
-            return self.stream.read(size)
-        data, self.waiting = self.waiting[:size], self.waiting[size:]
-        return data
-
-
-def _find(stream: BinaryIO, pattern: re.Pattern[bytes], start: int) -> int | None:
-    """Where `pattern` is found at or after `start`; None: nowhere. Holds a window, not the file."""
-    while True:
-        # One byte before, for what must follow a line's end.
-        before = min(start, 1)
-        stream.seek(start - before)
-        window = stream.read(_WINDOW)
-        match = pattern.search(window, before)
-        if match:
-            return start - before + match.start()
-        if len(window) < _WINDOW:
-            return None
-        start += len(window) - before - _LONGEST
-
-
-def _reaches(stream: BinaryIO, end: int) -> bool:
-    """Whether the file has `end` bytes. The stream stays where it is."""
-    here = stream.tell()
-    try:
-        return not end or (stream.seek(end - 1) >= 0 and len(stream.read(1)) == 1)
-    finally:
-        stream.seek(here)
-
-
-def _page(record: WarcRecord, offset: int, max_bytes: int) -> Page | Bad | None:
-    """A record as a page, or why it is none; None for kinds that hold no page."""
-    if record.record_type not in _KINDS:
-        return None
-    url = _address(record.headers.get("WARC-Target-URI") or "")
-    promised = record.content_length
-    if promised > 4 * max_bytes:
-        return Bad(offset, f"too_large: {promised} bytes", url)
-    record.freeze()
-    if record.content_length < promised:
-        return Bad(offset, f"truncated: {record.content_length} bytes of {promised}", url)
-    digest = record.headers.get("WARC-Block-Digest") or ""
-    if _SHA1.fullmatch(digest) and not record.verify_block_digest():
-        return Bad(offset, f"digest: the block is not what {digest} stands for", url)
-    date = record.headers.get("WARC-Date") or Page.fetched_at
-    if record.record_type != WarcRecordType.response:
-        # As it came, without a server's headers: the record itself says of what type it is.
-        is_text = record.record_type == WarcRecordType.conversion
-        kind = "conversion" if is_text else "resource"
-        content_type = record.headers.get("Content-Type") or ("text/plain" if is_text else "")
-        if not is_text and url and urlsplit(url).scheme.lower() not in _PUBLISHED:
-            return Bad(offset, f"no_page: the crawler's own notes ({url})", url)
-        payload = record.reader.read(max_bytes + 1)
-        page = Page(url, payload, kind, 200, content_type, {}, date, position=str(offset))
-        return _checked(page, offset, max_bytes)
-    try:
-        record.parse_http(auto_decode="none")
-        lines = record.http_headers
-        status = lines.status_code if lines is not None else None
-        headers = dict(lines.items()) if lines is not None else {}
-        payload = decoded(record.reader.read(promised), headers, max_bytes + 1)
-    except BaseException as error:
-        if not is_damage(error):
-            raise
-        return Bad(offset, f"bad_http: {error}", url)
-    page = _response(url, payload, status, headers, date, offset)
+def _page(record: Record, max_bytes: int) -> Page | Bad | Other:
+    """A record as a page, or why it is none."""
+    offset = record.place.member
+    headers = record.headers
+    url = _address(headers.get("warc-target-uri", ""))
+    kind = headers.get("warc-type", "").lower()
+    other = _other(kind, url, headers.get("content-type", ""))
+    if other:
+        return Other(other)
+    if kind not in _PAGES:
+        return Bad(offset, f"unknown_type: {kind or 'none'}", url)
+    if headers.get("warc-segment-number"):
+        return Bad(offset, "segmented: the page goes on in other records", url)
+    if record.length > 4 * max_bytes:
+        return Bad(offset, f"too_large: {record.length} bytes", url)
+    block = record.block()
+    if len(block) < record.length and not (record.arc and _is_whole(block)):
+        record.doubted = True
+        return Bad(offset, f"{record.damage}: {len(block)} bytes of {record.length}", url)
+    digest = _SHA1.fullmatch(headers.get("warc-block-digest", ""))
+    if (
+        digest
+        and base64.b32decode(digest[1]) != hashlib.sha1(block, usedforsecurity=False).digest()
+    ):
+        record.doubted = True
+        return Bad(offset, f"digest: the block is not what {digest[0]} stands for", url)
+    date = known_date(headers.get("warc-date", ""))
+    if kind == "response":
+        page = _response(block, url, date, str(record.place), max_bytes)
+        return (
+            Bad(offset, page, url) if isinstance(page, str) else _checked(page, offset, max_bytes)
+        )
+    # As it came, without a server's headers: the record itself says of what type it is.
+    content_type = headers.get("content-type") or ("text/plain" if kind == "conversion" else "")
+    if kind == "resource" and url and urlsplit(url).scheme.lower() not in _PUBLISHED:
+        return Bad(offset, f"no_page: the crawler's own notes ({url})", url)
+    position = str(record.place)
+    page = Page(url, block, kind, 200, content_type, {}, date, position=position)
     return _checked(page, offset, max_bytes)
 
 
-def _response(
-    url: str, payload: bytes, status: int | None, headers: dict[str, str], date: str, offset: int
-) -> Page:
-    content_type = next((v for k, v in headers.items() if k.lower() == "content-type"), "")
-    kind, place = "response", str(offset)
-    return Page(url, payload, kind, status or 0, content_type, headers, date, position=place)
+def _other(kind: str, url: str, content_type: str) -> str:
+    """What a record is counted as that is sound and no page; "" for one that may be a page."""
+    if kind in _OTHERS:
+        return kind
+    if kind in _PAGES and (url.lower().startswith("dns:") or "text/dns" in content_type.lower()):
+        return "dns"
+    if (
+        kind in _PAGES
+        and url.startswith(("http:", "https:"))
+        and urlsplit(url).path == "/robots.txt"
+    ):
+        return "robots"
+    return ""
+
+
+def _response(block: bytes, url: str, date: str, position: str, max_bytes: int) -> Page | str:
+    """The page of an HTTP response, after those that only told to wait (1xx); else why it is none."""
+    while True:
+        end = _HEAD_END.search(block)
+        head, body = (block[: end.start()], block[end.end() :]) if end else (block, b"")
+        first, *lines = _LINE_END.split(head)
+        match = _STATUS.match(first)
+        status = int(match[1]) if match else 0
+        if not (100 <= status < 200 and status != 101 and _STATUS.match(body)):
+            break
+        block = body
+    headers = _http_headers(lines)
+    try:
+        payload = decoded(body, headers, max_bytes + 1)
+    except BaseException as error:
+        if not is_damage(error):
+            raise
+        return f"bad_http: {' '.join(str(error).split())}"
+    return _with_type(Page(url, payload, "response", status, "", headers, date, position=position))
+
+
+def _is_whole(block: bytes) -> bool:
+    """Whether a response has as many bytes as its server said: the lengths in ARC files are rough."""
+    end = _HEAD_END.search(block)
+    lines = _LINE_END.split(block[: end.start()])[1:] if end else []
+    said = _http_headers(lines).get("content-length", "")
+    return end is not None and said.isdecimal() and len(block) - end.end() >= int(said)
+
+
+def _http_headers(lines: list[bytes]) -> dict[str, str]:
+    """Headers by name in lower case. Lines of one name are joined; of types, the last one counts."""
+    headers: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        text = line.decode("latin-1")
+        if text[:1] in (" ", "\t"):
+            if name:
+                headers[name] += " " + text.strip()
+            continue
+        name, colon, value = text.partition(":")
+        name, value = name.strip().lower(), value.strip()
+        if not colon or not name:
+            name = ""
+        elif name == "content-type" and name in headers:
+            headers[name] = value if _TYPE.fullmatch(value) else headers[name]
+        else:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _with_type(page: Page) -> Page:
+    """The page with the type that its headers declare: of several, the last one that is a type.
+
+    (Fetch standard, "extract a MIME type".)
+    """
+    said = page.headers.get("content-type", "")
+    types = [one.strip() for one in said.split(",") if _TYPE.fullmatch(one.strip())]
+    found = said if not types or '"' in said else types[-1]
+    return replace(page, content_type=" ".join(found.split()))
 
 
 def _checked(page: Page, offset: int, max_bytes: int) -> Page | Bad:
@@ -262,56 +223,6 @@ def _checked(page: Page, offset: int, max_bytes: int) -> Page | Bad:
     if len(page.payload) > max_bytes:
         return Bad(offset, f"too_large: over {max_bytes} bytes", page.url)
     return page
-
-
-def _is_arc(stream: BinaryIO) -> bool:
-    """ARC files start with a record that describes the file."""
-    packing = _packing(stream)
-    stream.seek(0)
-    try:
-        return unpacked(stream, f"arc{packing}").read(9) == b"filedesc:"
-    except BROKEN:
-        return False
-
-
-def _packing(stream: BinaryIO) -> str:
-    """How an archive is packed, as the ending that its name should have; "" for plain."""
-    stream.seek(0)
-    start = stream.read(4)
-    return next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), "")
-
-
-def _read_arc(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad]:
-    """ARC as warcio reads it; what comes after damage is lost, as nothing marks a record."""
-    offset = 0
-    packing = _packing(stream)
-    stream.seek(0)
-    # gzip is warcio's own, which tells for each record where in the file it is.
-    plain = stream if packing == ".gz" else unpacked(stream, f"arc{packing}")
-    archive = ArcIterator(plain, arc2warc=True)
-    try:
-        for record in archive:
-            # Not get_record_offset(), which reads the record to its end to know it.
-            offset = archive.offset
-            if record.rec_type == "response":
-                yield _arc_page(record, offset, max_bytes)
-    except (ArchiveLoadFailed, ValueError, *BROKEN) as error:
-        yield Bad(offset, f"damaged: {' '.join(str(error).split())}")
-
-
-def _arc_page(record: ArcWarcRecord, offset: int, max_bytes: int) -> Page | Bad:
-    url = _address(record.rec_headers.get_header("WARC-Target-URI") or "")
-    date = record.rec_headers.get_header("WARC-Date") or Page.fetched_at
-    promised = record.rec_headers.get_header("Content-Length") or ""
-    if promised.isdecimal() and int(promised) > 4 * max_bytes:
-        return Bad(offset, f"too_large: {promised} bytes", url)
-    payload = record.content_stream().read(max_bytes + 1)
-    lines = record.http_headers
-    code = lines.get_statuscode() if lines is not None else None
-    status = int(code) if code and code.isdecimal() else None
-    headers = dict(lines.headers) if lines is not None else {}
-    page = _response(url, payload, status, headers, date, offset)
-    return _checked(page, offset, max_bytes)
 
 
 def _address(uri: str) -> str:

@@ -18,8 +18,8 @@ ENDINGS = (".gz", ".zst", ".xz", ".bz2")
 
 # Beyond so many bytes, a file that became more than so many times larger is no text: the most
 # repetitive logs reach some hundred.
-_FREE_BYTES = 1 << 30
-_MAX_RATIO = 1000
+FREE_BYTES = 1 << 30
+MAX_RATIO = 1000
 
 # What an xz file may make its reader hold (bytes); `xz -9` takes 65 MB.
 _XZ_MEMORY = 1 << 30
@@ -33,10 +33,8 @@ BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether fastwarc says that the data is at fault. On some it panics: no Exception, by Rust's rule."""
-    return isinstance(error, OSError | ValueError | EOFError) or (
-        type(error).__name__ == "PanicException"
-    )
+    """Whether a library says that the data is at fault. On some fastwarc panics: no Exception, by Rust's rule."""
+    return isinstance(error, (ValueError, *BROKEN)) or (type(error).__name__ == "PanicException")
 
 
 class Bomb(OSError):
@@ -98,7 +96,7 @@ class _Guarded(io.RawIOBase):
         data = self.stream.read1(len(buffer))
         buffer[: len(data)] = data
         self.bytes += len(data)
-        if self.bytes > _FREE_BYTES and self.bytes > _MAX_RATIO * self.packed.tell():
+        if self.bytes > FREE_BYTES and self.bytes > MAX_RATIO * self.packed.tell():
             raise Bomb(
                 f"bomb: {self.bytes} bytes came out of {self.packed.tell()}: unpack it yourself"
             )

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote
 
 import zstandard
 
@@ -22,6 +25,10 @@ CREATE TABLE IF NOT EXISTS failures (url TEXT NOT NULL, reason TEXT NOT NULL);
 """
 
 PLACE_BITS = 62
+
+# Control characters, and what else ends a line (Unicode, 5.8).
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,25 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def one_line(text: str) -> str:
+    """The text as it may stand in a header: no line end, no control character, single blanks."""
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def _address(url: str) -> str:
+    """The address with control characters and line ends percent-encoded."""
+    return _CONTROL.sub(lambda match: quote(match[0], errors="replace"), _storable(url))
+
+
+def known_date(text: str) -> str:
+    """A date of the shape that WARC files have; another one's is not known."""
+    try:
+        moment = datetime.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:
+        moment = None
+    return Page.fetched_at if moment is None else text
+
+
 def _remove(path: Path) -> None:
     for ending in ("", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
@@ -131,14 +157,14 @@ class PageStore:
         self.database.execute(
             "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                place(url := _storable(page.url)),
+                place(url := _address(page.url)),
                 url,
                 page.digest,
                 page.kind,
                 page.status,
-                _storable(page.content_type),
+                one_line(_storable(page.content_type)),
                 json.dumps(dict(page.headers)),
-                page.fetched_at,
+                known_date(page.fetched_at),
                 page.depth,
                 _storable(page.position),
                 page.size,

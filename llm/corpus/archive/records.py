@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
-from llm.corpus.archive.pages import Page
+from llm.corpus.archive.pages import Page, one_line
 
 # WARC header with the place in the user's own file that a record was read from, percent-encoded.
 POSITION = "X-Source-Position"
@@ -77,12 +77,12 @@ def _own_record(page: Page, own: str, digest: str) -> bytes:
 
 
 def _record(head: Mapping[str, str], content_type: str, block: bytes, digest: str = "") -> bytes:
-    lines = [f"{name}: {value}" for name, value in head.items() if value]
+    lines = [f"{name}: {one_line(value)}" for name, value in head.items() if value]
     block_digest = hashlib.sha1(block, usedforsecurity=False).digest()
     lines.append(f"WARC-Block-Digest: sha1:{_base32(block_digest)}")
     if digest:
         lines.append(f"WARC-Payload-Digest: sha1:{digest}")
-    lines += [f"Content-Type: {content_type}", f"Content-Length: {len(block)}"]
+    lines += [f"Content-Type: {one_line(content_type)}", f"Content-Length: {len(block)}"]
     text = "\r\n".join(["WARC/1.1", *lines])
     return text.encode("utf-8", "replace") + b"\r\n\r\n" + block + b"\r\n\r\n"
 
@@ -97,7 +97,7 @@ def _http(page: Page) -> bytes:
     for name, value in page.headers.items():
         if name.lower() in _TRANSFER:
             name = f"X-Crawl-{name}"
-        lines.append(f"{name}: {' '.join(value.split())}")
+        lines.append(f"{one_line(name)}: {one_line(value)}")
     if page.kind == "response":
         lines.append(f"Content-Length: {len(page.payload)}")
     return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
@@ -107,7 +107,7 @@ def _request(page: Page) -> bytes:
     parts = urlsplit(page.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     lines = [f"GET {target} HTTP/1.1"]
-    lines += [f"{name}: {' '.join(value.split())}" for name, value in page.request.items()]
+    lines += [f"{one_line(name)}: {one_line(value)}" for name, value in page.request.items()]
     return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
 
 

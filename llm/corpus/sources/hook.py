@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llm.corpus.archive.pages import Page, PageStore
+from llm.corpus.archive.pages import Page, PageStore, one_line
 from llm.corpus.archive.warc import write_pages
 from llm.corpus.hooks import failure, resolve
 from llm.corpus.sources.files import expand
@@ -107,6 +107,8 @@ def _page(document: Any, place: str, name: str) -> Page:
     address = normalise(url) if isinstance(url, str) else None
     if address is None and not (isinstance(url, str) and url.startswith("file:///")):
         raise BadInput(f"{where}: url is {url!r}, not an address (https://... or file:///...)")
+    if address is None and url != one_line(str(url)):
+        raise BadInput(f"{where}: url is {url!r}: percent-encode its control characters")
     if (text is None) == (html is None):
         raise BadInput(f"{where}: needs either text or html")
     position = str(document.get("position") or place)
@@ -122,6 +124,8 @@ def _page(document: Any, place: str, name: str) -> Page:
     data = html if isinstance(html, bytes) else html.encode("utf-8", "replace")
     kind = "text/html" if isinstance(html, bytes) else "text/html; charset=utf-8"
     content_type = str(document.get("content_type") or kind)
+    if content_type != one_line(content_type):
+        raise BadInput(f"{where}: content_type is {content_type!r}, which no header may hold")
     headers = {"Content-Type": content_type}
     return Page(address, data, "response", 200, content_type, headers, date, position=position)
 

@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from llm.corpus.archive.archives import read_stream
+from llm.corpus.archive.archives import Other, read_stream
 from llm.corpus.archive.pages import Page
 from llm.corpus.archive.remote import Refused, Remote, RemoteFile
 from llm.corpus.archive.warc import write_pages
@@ -50,19 +52,22 @@ def read(values: WarcSource, inputs: Inputs, context: Context) -> StepResult:
     """Read the pages of the archives into WARC shards of our own, an archive at a time.
 
     Bad records, and archives that a server refuses, are counted in failures.parquet with file,
-    offset and reason. Raises BadInput when there is no good record, ConnectionError while an
+    offset and reason; records that never hold a page (`other_records`) by their kind. Raises BadInput when there is no good record, ConnectionError while an
     archive cannot be reached: the next try goes on from there.
     """
     store = PieceStore(context.work / "warc.sqlite", context.machine.takedown)
     try:
         with Remote(values.remote, context.machine.hosts) as remote:
             entries = list(_entries(values, remote))
-            _Reader(values, store, remote, context).read(entries)
+            reader = _Reader(values, store, remote, context)
+            reader.read(entries)
         if not store.totals()[0]:
             reasons = "; ".join(f"{url}: {reason}" for url, reason in store.failures()[:3])
             where = values.path or values.list
             raise BadInput(f"no page in {where!r} can be read. {reasons}")
-        return write_pages(store, context, values.shard_bytes, {"files": len(entries)})
+        others = dict(sorted(reader.others.items()))
+        counts = {"files": len(entries), **({"other_records": others} if others else {})}
+        return write_pages(store, context, values.shard_bytes, counts)
     finally:
         store.close()
 
@@ -114,6 +119,7 @@ class _Reader:
         self.remote = remote
         self.context = context
         self.pages = store.totals()[0]
+        self.others: Counter[str] = Counter()
 
     def read(self, entries: list[Entry]) -> None:
         unreachable: list[ConnectionError] = []
@@ -122,15 +128,19 @@ class _Reader:
             if self._is_full():
                 break
             piece = f"{number} {entry.offset} {entry.place}"
-            if self.store.note(piece) is not None:
+            note = self.store.note(piece)
+            if note is not None:
+                self.others.update(json.loads(note))
                 continue
-            before = self.pages
+            before, others = self.pages, self.others
+            self.others = Counter()
             try:
                 with self.store.transaction():
                     self._read_entry(entry)
-                    self.store.mark(piece)
+                    self.store.mark(piece, json.dumps(self.others))
+                self.others = others + self.others
             except ConnectionError as error:
-                self.pages = before
+                self.pages, self.others = before, others
                 unreachable.append(error)
                 # What is not to be had now is left for the next try; a limit must not be filled
                 # from elsewhere meanwhile, or the result would depend on the network.
@@ -183,6 +193,8 @@ class _Reader:
                 self.pages += 1
                 if self._is_full():
                     return
+            elif isinstance(item, Other):
+                self.others[item.kind] += 1
             else:
                 self._fail(entry, item.offset, item.reason, item.url)
 

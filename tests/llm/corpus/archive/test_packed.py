@@ -49,8 +49,8 @@ def test_damage_ends_the_lines_or_raises_what_is_known(ending: str) -> None:
 
 @pytest.mark.parametrize("ending", PACK)
 def test_a_bomb_is_stopped(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "_FREE_BYTES", 10_000_000)
-    monkeypatch.setattr(packed, "_MAX_RATIO", 500)
+    monkeypatch.setattr(packed, "FREE_BYTES", 10_000_000)
+    monkeypatch.setattr(packed, "MAX_RATIO", 500)
     bomb = PACK[ending](bytes(64_000_000))
     tracemalloc.start()
     try:
