@@ -175,7 +175,8 @@ class Crawler:
         links = read_headers(answer.headers, self.agent)
         if answer.media_type in ("", *HTML_TYPES):
             said = answer.headers.get("x-robots-tag", "")
-            links = await self.parser.links(answer.body, waiting.url, said, self.agent)
+            declared = answer.headers.get("content-type", "")
+            links = await self.parser.links(answer.body, waiting.url, said, self.agent, declared)
         if links.noindex and self.values.noindex == "leave_out":
             self.frontier.give_up(waiting, "noindex", self._followed(waiting, links))
             return False

@@ -34,6 +34,7 @@ class Page(NamedTuple):
     url: str
     said: str
     agent: str
+    content_type: str
 
 
 class File(NamedTuple):
@@ -54,7 +55,8 @@ class Listing(NamedTuple):
 def parse(item: Page | File) -> Links | Listing:
     """Read one page or file, in whatever process this is."""
     if isinstance(item, Page):
-        return read_links(item.body, item.url, {"x-robots-tag": item.said}, item.agent)
+        headers = {"x-robots-tag": item.said, "content-type": item.content_type}
+        return read_links(item.body, item.url, headers, item.agent)
     found = sitemaps.read(item.body)
     pages = [resolve(page, item.url) for page in found.pages]
     named = [resolve(one, item.url) for one in found.sitemaps]
@@ -85,9 +87,12 @@ class Parser:
         self.guards.close()
         self.threads.shutdown(cancel_futures=True)
 
-    async def links(self, body: bytes, url: str, said: str, agent: str) -> Links:
-        """The links of a page. said: its X-Robots-Tag. One that cannot be read has a `problem`."""
-        found = await self._parse(Page(body, url, said, agent))
+    async def links(self, body: bytes, url: str, said: str, agent: str, content_type: str) -> Links:
+        """The links of a page; one that cannot be read has a `problem`.
+
+        said, content_type: its X-Robots-Tag and Content-Type.
+        """
+        found = await self._parse(Page(body, url, said, agent, content_type))
         if isinstance(found, Failed):
             noindex = read_headers({"x-robots-tag": said}, agent).noindex
             return Links((), noindex, problem=f"links_unread: {found.reason}")

@@ -1,5 +1,9 @@
 """Links are what a reader can click on, and what the page does not ask crawlers to leave alone."""
 
+from urllib.parse import quote
+
+import pytest
+
 from llm.corpus.web.links import read_links
 
 PAGE = "http://site.test/docs/page.html"
@@ -64,3 +68,26 @@ def test_feeds_are_named_in_the_head() -> None:
 def test_bytes_that_are_no_page_have_no_links() -> None:
     for body in (b"", b"\x00" * 50, bytes(range(256)) * 20, b"<a href='http://[broken'>x</a>"):
         assert read_links(body, PAGE, {}).urls == ()
+
+
+@pytest.mark.parametrize(
+    ("declared", "encoding"),
+    [("", "utf-8"), ("windows-1251", "windows-1251"), ("Shift_JIS", "cp932"), ("gb2312", "gbk")],
+)
+@pytest.mark.parametrize("where", ["http", "meta"])
+def test_paths_are_in_utf8_and_queries_in_the_encoding_of_the_page(
+    declared: str, encoding: str, where: str
+) -> None:
+    words = {"windows-1251": "да", "cp932": "日本", "gbk": "汉"}.get(encoding, "köln")
+    meta = f"<meta charset='{declared}'>" if declared and where == "meta" else ""
+    body = f"{meta}<a href='/{words}?q={words}#{words}'>k</a>".encode(encoding)
+    headers = {"content-type": f'text/html; charset="{declared}"'} if where == "http" else {}
+    query = quote(words.encode(encoding))
+    links = read_links(body, PAGE, headers)
+    assert [link.url for link in links.urls] == [f"http://site.test/{quote(words)}?q={query}"]
+
+
+def test_what_the_encoding_of_the_page_lacks_is_sent_as_a_reference() -> None:
+    body = "<meta charset=koi8-r><a href='/s?q=да漢'>k</a>".encode("koi8-r", "xmlcharrefreplace")
+    links = read_links(body, PAGE, {})
+    assert links.urls[0].url == "http://site.test/s?q=%C4%C1%26%2328450%3B"
