@@ -74,15 +74,19 @@ class Cache:
             durable.write_json(coming / MANIFEST, dict(artifact.manifest))
             with self._lock.exclusive():
                 self._drop([copy])  # an older one, or one cut short
-                self._make_room(artifact.bytes)
+                self._make_room(folder_bytes(coming))
                 durable.commit_folder(coming, copy)
         finally:
             shutil.rmtree(coming, ignore_errors=True)
 
     def unpin(self, name: Name) -> None:
-        """Give a pin back."""
+        """Give a pin back; with a process's last one the cache is bounded again."""
         with self._lock.exclusive():
             self._pins.change(name, -1)
+            total, over = self._noted()
+            if over and not self._pins.counts:
+                self._note(total, 0)
+                self._make_room(0)
 
     def drop(self, name: Name) -> None:
         """Delete a copy, if there is one."""
@@ -140,6 +144,9 @@ class Cache:
                     f"{total:,}",
                     f"{self.limit:,}",
                 )
+        self._note(total, over)
+
+    def _note(self, total: int, over: int) -> None:
         (self.folder / "bytes").write_text(f"{total} {over}")
 
     def _noted(self) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """Artifacts are whole or absent, damage is noticed, and two makers make one."""
 
-import contextlib
 import errno
 import json
 import logging
@@ -15,25 +14,7 @@ import pytest
 
 from llm import durable
 from llm.store import Reference, Store
-
-MANIFEST: dict[str, Any] = {"step": "extract", "content": None, "parts": {}, "seconds": 1.0}
-
-
-def put(
-    store: Store, folder: Path, key: str = "k1", text: str = "hello", base: str = "b1"
-) -> Reference:
-    source = folder / "made" / key
-    (source / "pages").mkdir(parents=True)
-    (source / "pages" / "a.txt").write_text(text)
-    (source / "b.txt").write_text("b")
-    return store.commit(source, {**MANIFEST, "key": key}, base).reference
-
-
-@pytest.fixture(params=["disk", "object store"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "disk":
-        return Store(tmp_path / "store")
-    return Store(f"memory://{tmp_path.name}", scratch=tmp_path / "scratch")
+from tests.llm.store.making import erase, put
 
 
 def test_what_is_committed_is_found_and_readable(store: Store, tmp_path: Path) -> None:
@@ -186,18 +167,10 @@ def test_a_manifest_is_plain_json(tmp_path: Path) -> None:
     assert set(manifest["files"]) == {"b.txt", "pages/a.txt"}
 
 
-def _erase(folder: Path, out: Path) -> dict[str, Any]:
-    text = (folder / "pages" / "a.txt").read_text()
-    (out / "pages").mkdir()
-    (out / "pages" / "a.txt").write_text(text.replace("hello", "-"))
-    (out / "erased.json").write_text("[]")
-    return {"erased": [{"at": 1.0, "documents": 1}]}
-
-
 def test_a_rewritten_artifact_is_intact_and_keeps_its_name(store: Store, tmp_path: Path) -> None:
     reference = put(store, tmp_path)
     store.local(reference)  # on an object store, a copy that must not survive
-    changed = store.rewrite(reference, _erase)
+    changed = store.rewrite(reference, erase)
     assert changed is not None and changed.reference == reference
     found = store.find("extract", "k1")
     assert found is not None and found.manifest["erased"][0]["documents"] == 1
@@ -225,41 +198,4 @@ def test_a_change_that_finds_nothing_or_fails_changes_nothing(store: Store, tmp_
     assert found == before and found is not None and store.verify(found) == []
     store.clear()
     assert not store.backend.folders("rewriting")
-    assert store.rewrite(Reference("extract", "gone", ""), _erase) is None
-
-
-@pytest.mark.parametrize("kill_at", range(12))
-def test_a_rewriting_killed_anywhere_is_undone_or_finished(
-    store: Store, tmp_path: Path, kill_at: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reference = put(store, tmp_path)
-    operations = 0
-
-    class Killed(BaseException):
-        pass
-
-    def count(function: Any) -> Any:
-        def counted(*arguments: Any, **options: Any) -> Any:
-            nonlocal operations
-            operations += 1
-            if operations > kill_at:
-                raise Killed
-            return function(*arguments, **options)
-
-        return counted
-
-    with monkeypatch.context() as patch:
-        for name in ("rm_file", "rm", "put_file", "pipe_file", "cp_file"):
-            patch.setattr(store.fs, name, count(getattr(store.fs, name)), raising=False)
-        patch.setattr(Path, "replace", count(Path.replace))
-        with contextlib.suppress(Killed):
-            store.rewrite(reference, _erase)
-    again = Store(store.path() if store.is_local else f"memory:/{store.root}", store.scratch)
-    found = again.find("extract", "k1")
-    assert found is not None, "it is there, as it was or as it will be"
-    assert again.verify(found) == []
-    text = (again.local(reference) / "pages" / "a.txt").read_text()
-    assert text == ("-" if "erased" in found.manifest else "hello")
-    again.rewrite(reference, _erase)
-    assert (again.local(reference) / "pages" / "a.txt").read_text() == "-"
-    assert not list((tmp_path / "store" / "aside").glob("*"))
+    assert store.rewrite(Reference("extract", "gone", ""), erase) is None
