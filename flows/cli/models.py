@@ -4,6 +4,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -11,7 +12,13 @@ from rich.console import Console
 from flows.environment import HOME
 from llm.step import BadInput
 
-MODEL = typer.Option(None, help="A model folder; default: the champion of the recipe.")
+if TYPE_CHECKING:
+    from llm.serving.writing import Writer
+
+MODEL = typer.Option(
+    None,
+    help="A model folder, or a model's name: base, or a task of finetune; default: the champion's.",
+)
 RECIPE = typer.Option(None, help="Name of the recipe whose champion it is; default: the last run.")
 TOKENS = typer.Option(200, help="Tokens to generate at most (count).", min=1)
 TEMPERATURE = typer.Option(0.8, help="0 takes the likeliest token each time.", min=0.0)
@@ -27,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 def generate(
     prompt: str = typer.Argument(help="The beginning of the text."),
-    model: Path | None = MODEL,
+    model: str | None = MODEL,
     recipe: str | None = RECIPE,
     tokens: int = TOKENS,
     temperature: float = TEMPERATURE,
@@ -35,9 +42,7 @@ def generate(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Continue a text with the base model."""
-    from llm.serving.writing import Writer
-
-    writer = Writer(find_model("base", model, recipe))
+    writer = _writer("base", model, recipe)
     pieces = []
     if not as_json:
         print(prompt, end="", flush=True)
@@ -49,16 +54,14 @@ def generate(
 
 
 def chat(
-    model: Path | None = MODEL,
+    model: str | None = MODEL,
     recipe: str | None = RECIPE,
     tokens: int = TOKENS,
     temperature: float = typer.Option(0.0, help="0 takes the likeliest token each time.", min=0.0),
     seed: int = SEED,
 ) -> None:
-    """Ask the fine-tuned model, line by line; an empty line or Ctrl-D ends it."""
-    from llm.serving.writing import Writer
-
-    writer = Writer(find_model("tuned", model, recipe))
+    """Ask a fine-tuned model, line by line; an empty line or Ctrl-D ends it."""
+    writer = _writer("tuned", model, recipe)
     console = Console()
     asks = sys.stdin.isatty()
     while True:
@@ -98,26 +101,11 @@ def import_model(
     print(folder)
 
 
-def find_model(kind: str, given: Path | None, recipe: str | None) -> Path:
-    """A model's folder: as given, or the champion of the recipe (or of the one last run).
+def _writer(kind: str, model: str | None, recipe: str | None) -> "Writer":
+    from llm.serving.writing import Writer
+    from tasks.models import find_model
 
-    Where nothing was promoted yet, the newest run's. Raises BadInput.
-    """
-    if given is not None:
-        if not (given / "config.json").is_file():
-            raise BadInput(f"{given} is no model folder: it has no config.json")
-        return given
-    from llm.store import Reference
-    from tasks.promote import champion_pointer
-
-    stage = "pretrain" if kind == "base" else "finetune"
-    for record in HOME.runs.all():
-        if recipe not in (None, record.recipe):
-            continue
-        champion = HOME.runs.pointer(champion_pointer(record.recipe))
-        if champion is not None and champion.get(kind):
-            return HOME.store.local(Reference.from_json(champion[kind])) / "model"
-        outputs = record.outputs(stage)
-        if outputs and outputs["model"]:
-            return HOME.store.local(next(iter(outputs["model"].values()))) / "model"
-    raise BadInput("no such model yet: run `penstock run demo`, or name a folder with --model")
+    folder, which = find_model(HOME, kind, model, recipe)
+    if which:
+        Console(stderr=True).print(which, highlight=False, markup=False)
+    return Writer(folder)
