@@ -6,6 +6,7 @@ has for something else is left alone. `PREFECT_API_URL` in the environment is re
 
 import os
 import sys
+from contextlib import suppress
 
 from tasks.home import Home
 
@@ -16,6 +17,8 @@ DEFAULTS = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR" if "--debug" in sys.argv else "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "llm,tasks",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    # A server that Prefect would start by itself has no password (`flows.service.access`).
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
 }
 
 
@@ -23,6 +26,8 @@ def prepare() -> Home:
     """Set what is not set yet; returns the project's home."""
     home = Home.find()
     home.prefect.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        home.prefect.chmod(0o700)  # the database tells all that runs are told
     os.environ["PENSTOCK_HOME"] = str(home.folder)
     os.environ["PREFECT_HOME"] = str(home.prefect)
     os.environ["PREFECT_PROFILES_PATH"] = str(home.prefect / "profiles.toml")

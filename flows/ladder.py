@@ -8,7 +8,8 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.environment import HOME
-from llm.recipe import load_machine, load_recipe
+from flows.parameters import recipe_of_run
+from llm.recipe import load_machine
 from tasks.ladder import LADDER, advise, budget_seconds, climb, tokens_of
 from tasks.orchestrate import PrefectRun, put_table
 from tasks.record import night_of, recorded
@@ -31,7 +32,7 @@ def ladder(
     none: a quarter of `minutes`. Raises BadInput before any training where they are too few for a
     law. Returns the id of its run record.
     """
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file)
     taken = tokens_of(HOME.runs, loaded)
     options = Options((LADDER,) if force else (), (), tuple(machine or ()))
     day = night_of(HOME.runs, loaded, None, from_newest=True)

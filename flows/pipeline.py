@@ -13,12 +13,13 @@ from flows.crawl import crawl
 from flows.environment import HOME
 from flows.evaluate import evaluate
 from flows.finetune import finetune
+from flows.parameters import recipe_of_run
 from flows.pretrain import pretrain
 from flows.promote import promote
 from flows.summary import stage_row
 from flows.tokenize import tokenize
 from flows.tokenizer import tokenizer
-from llm.recipe import STAGES, load_recipe
+from llm.recipe import STAGES
 from tasks.orchestrate import put_table
 from tasks.record import check_stages, night_of, recorded, select, take
 
@@ -53,7 +54,7 @@ def pipeline(
     until: the last stage to run. only: one stage, on what the newest run left.
     force, keep: stages that run although done; stages that keep artifacts of older code.
     """
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file)
     todo = select(from_stage, until, only)
     check_stages([*(force or []), *(keep or [])])
     taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])

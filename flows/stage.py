@@ -7,7 +7,8 @@ from prefect.flows import Flow
 from prefect.runtime import flow_run
 
 from flows.environment import HOME
-from llm.recipe import STAGES, Recipe, load_machine, load_recipe
+from flows.parameters import check_parent, recipe_of_run
+from llm.recipe import STAGES, Recipe, load_machine
 from tasks.orchestrate import PrefectRun
 from tasks.record import night_of, recorded, take
 from tasks.run import Options, Wiring, carry_out_stage
@@ -32,7 +33,8 @@ def stage_flow(stage: str, wiring: Wiring) -> Flow[Any, dict[str, str]]:
         run: the id of the pipeline's record, which has the stages before; none: the stage runs
         alone and keeps a record of its own. after: the stage before, for the graph's arrows.
         """
-        loaded = load_recipe(recipe, overrides or [])
+        check_parent(run)
+        loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file)
         names = (stage,)
         options = Options(names if force else (), names if keep else (), tuple(machine or ()))
         with HOME.runs.alive(f"flow-{flow_run.id}"):

@@ -32,12 +32,14 @@ def status(
     count: int = typer.Option(10, help="How many runs (count)."), as_json: bool = JSON
 ) -> None:
     """Show the newest runs: what came of them, and which stages finished."""
+    from flows.service.access import client_settings
     from flows.service.server import announced
 
     given = os.environ.get("PREFECT_API_URL")
     address = announced(HOME)
     if given or address:
-        os.environ["PREFECT_API_URL"] = given or f"{address}/api"
+        if address and not given:
+            os.environ |= {**client_settings(HOME), "PREFECT_API_URL": f"{address}/api"}
         _close_crashed()
     else:
         HOME.runs.close_crashed()

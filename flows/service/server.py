@@ -16,11 +16,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from flows.service.access import auth_string, client_settings, server_settings
 from llm import durable
+from llm.step import BadInput
 from tasks.home import PROJECT, Home
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0
+START_VARIABLE = "PENSTOCK_SERVER_START_SECONDS"
 SEND_SECONDS = 10.0
+ANSWER_SECONDS = 20.0
 
 
 class ServerError(RuntimeError):
@@ -33,31 +37,55 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def listen(port: int) -> socket.socket:
+    """A socket that listens on a port of the loopback interface; 0: on a free one.
 
-
-def is_up(address: str) -> bool:
-    """Whether a Prefect server answers at an address such as http://127.0.0.1:4200."""
-    import httpx  # takes a tenth of a second, and most commands ask no server
-
+    Raises BadInput where the port is taken.
+    """
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return httpx.get(f"{address}/api/health", timeout=2.0).status_code == 200
-    except httpx.HTTPError:
-        return False
+        listening.bind(("127.0.0.1", port))
+    except OSError as error:
+        listening.close()
+        raise BadInput(
+            f"port {port} cannot be used ({error.strerror}): stop what listens there, or choose "
+            "another with --port"
+        ) from None
+    listening.listen(1024)
+    return listening
+
+
+def start_seconds() -> float:
+    """How long a server may take to start (seconds). Raises BadInput for what is no such number."""
+    given = os.environ.get(START_VARIABLE, "")
+    try:
+        seconds = float(given) if given else START_SECONDS
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise BadInput(f"{START_VARIABLE}={given}: give a number of seconds above 0")
+    return seconds
 
 
 class Server:
-    """A Prefect server as a child process."""
+    """A Prefect server as a child process.
+
+    The socket is this process's, so that nobody else takes the port while the server restarts, and
+    who asks meanwhile waits for an answer.
+    """
 
     def __init__(self, home: Home, port: int, *, with_ui: bool) -> None:
+        self.socket = listen(port)
+        port = int(self.socket.getsockname()[1])
         self.address = f"http://127.0.0.1:{port}"
+        user, _, password = auth_string(home).partition(":")
+        self.login = (user, password)
         self.log = home.folder / "logs" / "server.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
         environment = os.environ | {
+            **server_settings(home, port),
             "PREFECT_API_URL": f"{self.address}/api",
             "PREFECT_UI_URL": self.address,
             "PREFECT_SERVER_UI_ENABLED": "true" if with_ui else "false",
@@ -76,43 +104,50 @@ class Server:
                 environment[f"PREFECT_SERVER_SERVICES_{service}_ENABLED"] = "false"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "prefect",
-                    "server",
-                    "start",
-                    "--host",
-                    "127.0.0.1",
-                    "--port",
-                    str(port),
-                ]
-                + ([] if with_ui else ["--no-ui"]),
+                [sys.executable, "-m", "flows.service.app", str(self.socket.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=environment,
                 cwd=PROJECT,
                 start_new_session=True,
+                pass_fds=[self.socket.fileno()],
                 preexec_fn=die_with_parent,
             )
 
     def wait(self) -> None:
-        """Wait until it answers. Raises ServerError."""
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
+        """Wait until it answers, as long as it lives. Raises ServerError."""
+        limit = start_seconds()
+        deadline = time.monotonic() + limit
+        while self.process.poll() is None:
             if is_up(self.address):
                 return
-            if self.process.poll() is not None:
-                break
+            if time.monotonic() > deadline:
+                self.stop()
+                raise ServerError(
+                    f"the Prefect server did not answer within {limit:g} s (the limit that "
+                    f"{START_VARIABLE} sets). A new home's first start sets up a database, which takes "
+                    "minutes on a busy machine: raise the limit, or try again when there is less to "
+                    f"do; nothing is lost. Its log: {self.log}{self._said()}"
+                )
             time.sleep(0.2)
         self.stop()
-        tail = self.log.read_text("utf8", "replace")[-2000:]
-        raise ServerError(f"the Prefect server did not start; the end of {self.log}:\n{tail}")
+        raise ServerError(
+            f"the Prefect server ended with code {self.process.returncode} before it answered. "
+            f"Its log: {self.log}{self._said()}"
+        )
+
+    def _said(self) -> str:
+        """The end of what this server logged, for a message."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            said = log.read().decode("utf8", "replace").strip()[-2000:]
+        return f", which ends:\n{said}" if said else " (empty)"
 
     def stop(self) -> None:
         """End it and what it started."""
         stop_group(self.process, 10.0)
+        self.socket.close()
 
 
 def stop_group(process: subprocess.Popen[bytes], seconds: float) -> None:
@@ -128,25 +163,44 @@ def stop_group(process: subprocess.Popen[bytes], seconds: float) -> None:
             process.wait()
 
 
+def is_up(address: str, seconds: float = 2.0) -> bool:
+    """Whether a Prefect server answers at an address such as http://127.0.0.1:4200 in time."""
+    import httpx  # takes a tenth of a second, and most commands ask no server
+
+    try:
+        return httpx.get(f"{address}/api/health", timeout=seconds).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+SIGN = "ui"
+"""Names the lock that `penstock ui` holds: without it, whoever listens at its address is a stranger."""
+
+
 def _address_file(home: Home) -> Path:
     return home.folder / "server.json"
 
 
-def announce(home: Home, address: str | None) -> None:
-    """Tell other commands where the UI's server is; None: it is gone."""
-    if address is None:
-        _address_file(home).unlink(missing_ok=True)
-    else:
+@contextmanager
+def announced_as(home: Home, address: str) -> Iterator[None]:
+    """Within it other commands find the server of `penstock ui` at this address."""
+    with home.runs.alive(SIGN):
         durable.write_json(_address_file(home), {"address": address, "pid": os.getpid()})
+        try:
+            yield
+        finally:
+            _address_file(home).unlink(missing_ok=True)
 
 
 def announced(home: Home) -> str | None:
-    """The address of the running server of `penstock ui`, if there is one."""
+    """The address of the running server of `penstock ui`, if there is one that answers."""
+    if not home.runs.is_alive(SIGN):
+        return None
     try:
         address = str(json.loads(_address_file(home).read_text("utf8"))["address"])
     except (FileNotFoundError, ValueError):
         return None
-    return address if is_up(address) else None
+    return address if is_up(address, ANSWER_SECONDS) else None
 
 
 @contextmanager
@@ -162,11 +216,11 @@ def prefect_api(home: Home, meanwhile: Callable[[], None]) -> Iterator[str | Non
         yield given.removesuffix("/api")
         return
     running = announced(home)
-    server = None if running else Server(home, free_port(), with_ui=False)
+    server = None if running else Server(home, 0, with_ui=False)
     try:
         address = server.address if server is not None else running
         # Before Prefect is imported: it reads its settings once.
-        os.environ["PREFECT_API_URL"] = f"{address}/api"
+        os.environ |= {**client_settings(home), "PREFECT_API_URL": f"{address}/api"}
         meanwhile()
         if server is not None:
             server.wait()

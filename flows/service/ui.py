@@ -10,19 +10,27 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from flows.service.access import auth_string, client_settings, password_file
 from flows.service.server import (
     Server,
     ServerError,
-    announce,
     announced,
+    announced_as,
     die_with_parent,
     stop_group,
 )
+from llm import durable
 from llm.step import BadInput
 from tasks.home import PROJECT, Home
 
 POOL = "penstock"
 WATCH_SECONDS = 15.0
+# Prefect's own template lets a run bring its command, its environment and its folder. Here a run
+# brings nothing: its flow, its parameters and this checkout say all.
+POOL_TEMPLATE = {
+    "job_configuration": {"stream_output": True},
+    "variables": {"type": "object", "properties": {}, "additionalProperties": False},
+}
 
 
 def serve(home: Home, port: int, workers: int, console: Console) -> None:
@@ -36,13 +44,14 @@ def serve(home: Home, port: int, workers: int, console: Console) -> None:
     try:
         console.print("starting the Prefect server (some 15 s) …", highlight=False)
         server.wait()
-        environment = os.environ | {
-            "PREFECT_API_URL": f"{server.address}/api",
-            "PREFECT_WORKER_QUERY_SECONDS": "5",
-        }
-        os.environ["PREFECT_API_URL"] = environment["PREFECT_API_URL"]
-        _prefect(environment, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-        _prefect(environment, "--no-prompt", "deploy", "--all")
+        os.environ |= {**client_settings(home), "PREFECT_API_URL": f"{server.address}/api"}
+        template = home.prefect / "pool.json"
+        durable.write_json(template, POOL_TEMPLATE)
+        _prefect(
+            *("work-pool", "create", POOL, "--type", "process"),
+            *("--base-job-template", str(template), "--overwrite"),
+        )
+        _prefect("--no-prompt", "deploy", "--all")
         log = home.folder / "logs" / "worker.log"
         with log.open("ab") as stream:
             worker = subprocess.Popen(
@@ -60,24 +69,32 @@ def serve(home: Home, port: int, workers: int, console: Console) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                env=environment,
+                env=os.environ | {"PREFECT_WORKER_QUERY_SECONDS": "5"},
                 cwd=PROJECT,
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-        announce(home, server.address)
-        console.print(
-            f"Penstock is at {server.address} (Ctrl-C stops it; logs in {log.parent})",
-            highlight=False,
-        )
-        _watch(home, server, worker)
+        with announced_as(home, server.address):
+            _tell_address(home, server.address, console)
+            _watch(home, server, worker)
     except KeyboardInterrupt:
         console.print("stopping")
     finally:
-        announce(home, None)
         if worker is not None:
             stop_group(worker, 10.0)
         server.stop()
+
+
+def _tell_address(home: Home, address: str, console: Console) -> None:
+    """Tell where the page is and its password; the latter to a terminal only, not to a log."""
+    said = [f"Penstock is at {address} (Ctrl-C stops it; logs in {home.folder / 'logs'})"]
+    if console.is_terminal:
+        password = auth_string(home)
+        said += [f"Open it logged in: {address}/login-with#{password}"]
+        said += [f"or type the password, both words and the colon: {password}"]
+    said += [f"The password is kept in {password_file(home)}"]
+    for line in said:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _watch(home: Home, server: Server, worker: subprocess.Popen[bytes]) -> NoReturn:
@@ -93,10 +110,9 @@ def _watch(home: Home, server: Server, worker: subprocess.Popen[bytes]) -> NoRet
         time.sleep(WATCH_SECONDS)
 
 
-def _prefect(environment: dict[str, str], *arguments: str) -> None:
+def _prefect(*arguments: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "prefect", *arguments],
-        env=environment,
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.service.server import Server, free_port
+from flows.service.access import client_settings
+from flows.service.server import Server
 from llm.step import Reporter
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally
@@ -46,7 +48,7 @@ def server(home: Home) -> Iterator[Server]:
     saved = dict(os.environ)
     os.environ["PREFECT_HOME"] = str(home.prefect)
     home.prefect.mkdir()
-    started = Server(home, free_port(), with_ui=False)
+    started = Server(home, 0, with_ui=False)
     try:
         started.wait()
         yield started
@@ -59,7 +61,7 @@ def server(home: Home) -> Iterator[Server]:
 def environment(home: Home, server: Server | None = None) -> dict[str, str]:
     names = {"PENSTOCK_HOME": str(home.folder), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     if server is not None:
-        names["PREFECT_API_URL"] = f"{server.address}/api"
+        names |= {**client_settings(home), "PREFECT_API_URL": f"{server.address}/api"}
     return {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")} | names
 
 
@@ -81,7 +83,11 @@ def overrides(*more: str) -> list[str]:
 
 
 def ask(server: Server, what: str, query: dict[str, Any]) -> Any:
-    return httpx.post(f"{server.address}/api/{what}/filter", json=query).json()
+    api, name = f"{server.address}/api", str(uuid.uuid4())
+    with httpx.Client(auth=server.login, timeout=120) as client:
+        token = client.get(f"{api}/csrf-token", params={"client": name}).json()["token"]
+        headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": name}
+        return client.post(f"{api}/{what}/filter", json=query, headers=headers).json()
 
 
 def test_a_cached_run_shows_its_stages_and_cached_tasks(home: Home, server: Server) -> None:
