@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 from flows.environment import HOME
 from flows.parameters import recipe_of_run
 from llm.recipe import load_machine
-from tasks.ladder import LADDER, advise, budget_seconds, climb, tokens_of
+from tasks.ladder import BEFORE, LADDER, advise, budget_seconds, climb, tokens_of
 from tasks.orchestrate import PrefectRun, put_table
 from tasks.record import night_of, recorded
 from tasks.reporting import StepReporter
@@ -32,7 +32,8 @@ def ladder(
     none: a quarter of `minutes`. Raises BadInput before any training where they are too few for a
     law. Returns the id of its run record.
     """
-    loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file)
+    stages = (*BEFORE, "pretrain")
+    loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file, stages)
     taken = tokens_of(HOME.runs, loaded)
     options = Options((LADDER,) if force else (), (), tuple(machine or ()))
     day = night_of(HOME.runs, loaded, None, from_newest=True)

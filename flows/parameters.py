@@ -13,7 +13,7 @@ from typing import Any
 
 from prefect.context import FlowRunContext
 
-from llm.recipe import Recipe, RecipeError, load_machine, load_recipe
+from llm.recipe import STAGES, Recipe, RecipeError, load_machine, load_recipe
 
 _SECRET = re.compile(r"\benv:[A-Za-z_]")
 # A stand-in for a host is sent what the host would be sent, a login too. Sinks write files.
@@ -21,16 +21,22 @@ _FILE_ONLY = ("hosts", "sinks_folder")
 
 
 def recipe_of_run(
-    recipe: str, overrides: Sequence[str], machine: Sequence[str], machine_file: Path
+    recipe: str,
+    overrides: Sequence[str],
+    machine: Sequence[str],
+    machine_file: Path,
+    stages: Sequence[str] = STAGES,
 ) -> Recipe:
-    """The recipe of the current flow run. Its parameters are checked if a deployment started it.
+    """The recipe of the current flow run, for the stages that it runs.
+
+    Its parameters are checked if a deployment started it.
 
     `penstock run --set` may override everything: it is typed in the user's own shell. Raises
     RecipeError.
     """
-    loaded = load_recipe(recipe, overrides)
+    loaded = load_recipe(recipe, overrides, stages)
     if _is_from_outside():
-        check_overrides(load_recipe(recipe), loaded)
+        check_overrides(load_recipe(recipe, (), ()), loaded)
         check_machine(machine_file, machine)
     return loaded
 

@@ -54,8 +54,8 @@ def pipeline(
     until: the last stage to run. only: one stage, on what the newest run left.
     force, keep: stages that run although done; stages that keep artifacts of older code.
     """
-    loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file)
     todo = select(from_stage, until, only)
+    loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file, todo)
     check_stages([*(force or []), *(keep or [])])
     taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])
     day = night_of(HOME.runs, loaded, snapshot, bool(taken), flow_run.scheduled_start_time)

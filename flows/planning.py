@@ -30,8 +30,8 @@ def make_plan(
 
     estimate: tells what those take that may run; None: that is not told.
     """
-    loaded = load_recipe(recipe, overrides)
     todo = select(from_stage, until, only)
+    loaded = load_recipe(recipe, overrides, todo)
     taken = take(home.runs, loaded, STAGES[: STAGES.index(todo[0])])
     day = night_of(home.runs, loaded, snapshot, bool(taken))
     outputs = {name: outputs_from_json(result["outputs"]) for name, result in taken.items()}

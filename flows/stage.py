@@ -34,7 +34,8 @@ def stage_flow(stage: str, wiring: Wiring) -> Flow[Any, dict[str, str]]:
         alone and keeps a record of its own. after: the stage before, for the graph's arrows.
         """
         check_parent(run)
-        loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file)
+        parameters = (recipe, overrides or [], machine or [])
+        loaded = recipe_of_run(*parameters, HOME.machine_file, (stage,))
         names = (stage,)
         options = Options(names if force else (), names if keep else (), tuple(machine or ()))
         with HOME.runs.alive(f"flow-{flow_run.id}"):

@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from llm.located import without_folders
 from llm.parsed import Parsed, kept
 from llm.step import digest_of
 
@@ -203,9 +204,7 @@ def plain(value: Any) -> Any:
     Raises TypeError for anything without one stable serialisation (a set, an object, NaN).
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
+        return {field.name: plain(_named(value, field)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError(f"keys must be strings: {list(value)!r}")
@@ -217,6 +216,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and math.isfinite(value):
         return value
     raise TypeError(f"no stable serialisation for {value!r} ({type(value).__name__})")
+
+
+def _named(value: Any, field: "dataclasses.Field[Any]") -> Any:
+    """A field's value; of one with paths, how they were written: a project may move."""
+    found = getattr(value, field.name)
+    return without_folders(found) if field.metadata.get("path") else found
 
 
 def digest_values(value: Any) -> str:

@@ -6,18 +6,34 @@ metadata when `llm.recipe` validates a YAML file.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
+PathKind = Literal["file", "local", "module"]
+"""What a field that names files holds.
 
-def setting(*, default: Any = dataclasses.MISSING, description: str = "", **bounds: Any) -> Any:
+file: a path, unless it is an address or built in; local: a name, or a path where it begins with /, .
+or ~; module: `module:function`.
+"""
+
+
+def setting(
+    *,
+    default: Any = dataclasses.MISSING,
+    description: str = "",
+    path: PathKind | None = None,
+    **bounds: Any,
+) -> Any:
     """Declare one field: its default, a description that names the unit, and bounds.
+
+    path: set for fields that name files, so that a recipe's relative paths count from its own folder
+    (see `llm.located`).
 
     `bounds` are pydantic's names: gt, ge, lt, le, pattern, min_length, max_length; `alias` is how the
     field is written in YAML where that is no name in Python (`import`). A default that is callable (`dict`, `list`, a lambda) is called anew for every instance.
     """
-    metadata = {"description": description, **bounds}
+    metadata = {"description": description, **({"path": path} if path else {}), **bounds}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     if callable(default):
@@ -32,6 +48,7 @@ def section(cls: type[T]) -> type[T]:
     Cross-field rules go into `__post_init__` as ValueErrors that name the value and the fix.
     """
     # A field whose word Python reserves has an alias; what is recorded of a run has its name.
-    cls.__pydantic_config__ = {"extra": "forbid", "populate_by_name": True}  # type: ignore[attr-defined]
+    config = {"extra": "forbid", "populate_by_name": True, "allow_inf_nan": False}
+    cls.__pydantic_config__ = config  # type: ignore[attr-defined]
     make: Callable[[type[T]], type[T]] = dataclasses.dataclass(frozen=True, kw_only=True)
     return make(cls)

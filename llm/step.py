@@ -29,7 +29,7 @@ class Machine:
         description="Training processes (count); none: one per data-parallel part and core, or GPU.",
         ge=1,
     )
-    device: str = setting(
+    device: Literal["auto", "cpu", "cuda"] = setting(
         default="auto", description="Device for training and evaluation: auto, cpu or cuda."
     )
     micro_batch: int | None = setting(
@@ -57,7 +57,9 @@ class Machine:
         description="Other programs that are told training's figures: tensorboard, wandb, mlflow.",
     )
     sinks_folder: str | None = setting(
-        default=None, description="Where they keep files; none: `sinks` in the project's home."
+        default=None,
+        description="Where they keep files; none: `sinks` in the project's home.",
+        path="file",
     )
     takedown: tuple[str, ...] = setting(
         default=(),

@@ -14,6 +14,7 @@ from llm.corpus.decide_settings import DecideAll
 from llm.corpus.filters_settings import FilterSettings
 from llm.corpus.hooks_settings import HookSettings
 from llm.corpus.inspection.browse import Night
+from llm.located import written
 from llm.recipe import Recipe, load_recipe
 from llm.runs import RunRecord
 from llm.step import BadInput
@@ -32,7 +33,7 @@ def find_run(home: Home, name: str) -> RunRecord:
     cleaned = [record for record in home.runs.all() if "clean" in record.stages]
     found = next((record for record in cleaned if name in (record.id, record.snapshot)), None)
     if found is None:
-        recipe = load_recipe(name).name
+        recipe = load_recipe(name, (), ()).name
         found = next((record for record in cleaned if record.recipe == recipe), None)
         if found is None:
             raise BadInput(
@@ -93,11 +94,12 @@ def with_changes(
     if recipe in (record.id, record.snapshot) and recipe != record.recipe:
         recipe = record.recipe
     else:
-        load_recipe(recipe, overrides)
+        load_recipe(recipe, overrides, ())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{record.recipe}.yaml")
         path.write_text(json.dumps(record.values), "utf8")
-        before, after = load_recipe(str(path)), load_recipe(str(path), overrides)
+        before = load_recipe(str(path), (), ())
+        after = load_recipe(str(path), overrides, ())
     changed = differences(before.model_dump(mode="json"), after.model_dump(mode="json"))
     hooks = before.clean.hooks
     for name, _, _ in changed:
@@ -145,6 +147,11 @@ def _limited(
 ) -> dict[str, HookSettings]:
     """The hooks of a night with the limits of a recipe; an earlier night may have had others."""
     return {
-        name: wanted[name] if name in wanted and wanted[name].function == hook.function else hook
+        name: wanted[name] if name in wanted and _same(wanted[name], hook) else hook
         for name, hook in ran.items()
     }
+
+
+def _same(one: HookSettings, other: HookSettings) -> bool:
+    """Whether two hooks are one function, wherever the recipe that names it lies."""
+    return written(one.function) == written(other.function)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from llm.corpus.hooks_settings import ApplyHooks
+from llm.located import written
 from llm.store import Reference
 from tasks.run import Run
 from tasks.sources import hook_identity
@@ -20,7 +21,7 @@ def hooked(run: Run, shards: Shards) -> list[Reference]:
     """What the user's own filters say of each shard's documents. Limits are no part of it."""
     functions = {name: hook.function for name, hook in sorted(run.recipe.clean.hooks.items())}
     values = ApplyHooks(functions=functions)
-    identity = {"hooks": {name: hook_identity(name) for name in functions.values()}}
+    identity = {"hooks": {written(name): hook_identity(name) for name in functions.values()}}
     return run.map(
         [Call(HOOKS, values, {"documents": [one]}, label, identity) for label, one in shards]
     )

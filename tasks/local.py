@@ -39,8 +39,8 @@ def run_locally(
     report: Reporter | None = None,
 ) -> str:
     """Run a recipe; the parameters are the pipeline's. Returns the id of the run record."""
-    loaded = load_recipe(recipe, overrides)
     todo = select(from_stage, until, only)
+    loaded = load_recipe(recipe, overrides, todo)
     check_stages([*force, *keep])
     runs = home.runs
     taken = take(runs, loaded, STAGES[: STAGES.index(todo[0])])

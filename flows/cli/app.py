@@ -71,8 +71,7 @@ def run(
         from llm.recipe import load_recipe
         from tasks.record import select
 
-        load_recipe(recipe, values)
-        select(from_stage, until, only)
+        load_recipe(recipe, values, select(from_stage, until, only))
 
     with shown(console, check):
         from flows.pipeline import pipeline

@@ -43,11 +43,11 @@ def ladder(
     """Tell which size to train in some minutes: a scaling law from small runs, kept in the cache."""
     from llm.recipe import load_recipe
     from llm.step import PrintReporter
-    from tasks.ladder import LADDER, advise, budget_seconds, foresee
+    from tasks.ladder import BEFORE, LADDER, advise, budget_seconds, foresee
     from tasks.run import Options
 
     values, machine = split(overrides)
-    loaded = load_recipe(recipe, values)
+    loaded = load_recipe(recipe, values, (*BEFORE, "pretrain"))
     options = Options((LADDER,) if force else (), (), tuple(machine))
     # Not while a server starts: what is tried would seem slower than it is.
     foresee(HOME, loaded, budget_seconds(minutes, budget), options, PrintReporter())

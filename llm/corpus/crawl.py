@@ -22,6 +22,7 @@ class CrawlSettings:
     """The sources of the corpus. Each is crawled or read by itself, so adding one redoes no other."""
 
     sources: dict[str, Source] = setting(
+        default=dict,
         description="Sources by name (letters, digits, - and _); the name is in every document.",
         min_length=1,
     )

@@ -1,7 +1,7 @@
 """A user's own filters and sources: functions that a recipe names as `module:function`.
 
-The one place in `llm` that imports by name. A module is looked for in the current folder, then on
-Python's path. What it is made of (itself and what it imports from its own folder) names the
+The one place in `llm` that imports by name. A module is looked for in the folder of the recipe that
+names it, then in the current one, then on Python's path. What it is made of (itself and what it imports from its own folder) names the
 results, so an edit runs again what it changes.
 """
 
@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from llm.corpus.documents import DOC_ID, EXTRACTED, batches, by_identity, content_digest, write_rows
 from llm.corpus.hooks_settings import ApplyHooks, check_name
+from llm.located import root_of, written
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 _lock = threading.RLock()
@@ -97,11 +98,12 @@ def resolve(name: str) -> Callable[..., Any]:
     """
     made_of = reach(name)
     digest = digest_of(made_of.path(module).read_bytes() for module in made_of.modules)
-    module, _, function = name.partition(":")
+    module, _, function = written(name).partition(":")
     with _lock:
-        known = _loaded.get(module)
+        place = f"{made_of.root}:{module}"
+        known = _loaded.get(place)
         if known is None or known[0] != digest:
-            known = _loaded[module] = (digest, _import(name, module, made_of))
+            known = _loaded[place] = (digest, _import(name, module, made_of))
     found = getattr(known[1], function, None)
     if found is None:
         there = [
@@ -113,7 +115,7 @@ def resolve(name: str) -> Callable[..., Any]:
             f"{source_of(name)} has no function {function!r}; there are: {', '.join(there) or 'none'}"
         )
     if not callable(found):
-        raise BadInput(f"{name} is no function but {type(found).__name__}")
+        raise BadInput(f"{written(name)} is no function but {type(found).__name__}")
     return found
 
 
@@ -127,7 +129,7 @@ def failure(name: str, error: Exception) -> Exception:
     theirs = [frame for frame in frames if frame.filename in files] or frames[-1:]
     where = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else str(source_of(name))
     kind = ConnectionError if isinstance(error, ConnectionError | TimeoutError) else BadInput
-    return kind(f"the hook {name} failed at {where}: {type(error).__name__}: {error}")
+    return kind(f"the hook {written(name)} failed at {where}: {type(error).__name__}: {error}")
 
 
 def schema(names: Mapping[str, Any]) -> pa.Schema:
@@ -171,33 +173,36 @@ def _scores(
     except Exception as error:
         raise failure(name, error) from error
     if len(given) != len(texts):
-        raise BadInput(f"the hook {name} gave {len(given)} values for {len(texts)} documents")
+        raise BadInput(
+            f"the hook {written(name)} gave {len(given)} values for {len(texts)} documents"
+        )
     for value in given:
         if not isinstance(value, bool | int | float | np.bool_ | np.number):
             raise BadInput(
-                f"the hook {name} gave {value!r}: return a number, or true or false, for each text"
+                f"the hook {written(name)} gave {value!r}: return a number, or true or false, for each text"
             )
         if math.isinf(float(value)):
-            raise BadInput(f"the hook {name} gave {value!r}: return finite numbers")
+            raise BadInput(f"the hook {written(name)} gave {value!r}: return finite numbers")
     return np.array(given, dtype=np.float64)
 
 
 def _find(name: str) -> tuple[Path, str]:
     """(root, module) of a hook: where the names of modules start, and its module's name there."""
     check_name(name)
-    module = name.partition(":")[0]
+    module = written(name).partition(":")[0]
     if module.split(".")[0] in sys.stdlib_module_names:
         raise BadInput(
-            f"the hook {name} has the name of a module of Python itself: rename its file"
+            f"the hook {written(name)} has the name of a module of Python itself: rename its file"
         )
-    for root in dict.fromkeys([Path.cwd(), *(Path(entry or ".").absolute() for entry in sys.path)]):
+    named = [root for root in (root_of(name), Path.cwd()) if root is not None]
+    for root in dict.fromkeys([*named, *(Path(entry or ".").absolute() for entry in sys.path)]):
         if (root.joinpath(*module.split(".")).with_suffix(".py")).is_file():
             return root, module
         if root.joinpath(*module.split("."), "__init__.py").is_file():
             return root, f"{module}.__init__"
     raise BadInput(
-        f"the hook {name} needs a file {module.replace('.', '/')}.py: there is none in {Path.cwd()} "
-        "nor on Python's path (PYTHONPATH)"
+        f"the hook {written(name)} needs a file {module.replace('.', '/')}.py: there is none in "
+        f"{' nor in '.join(map(str, dict.fromkeys(named)))} nor on Python's path (PYTHONPATH)"
     )
 
 

@@ -3,6 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
+from llm.located import written
 from llm.settings import section, setting
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ class HookSettings:
 
     function: str = setting(
         description="module:function; it is given lists of texts and addresses and returns a number "
-        "(or true and false) for each."
+        "(or true and false) for each.",
+        path="module",
     )
     min: float | None = setting(
         default=0.5, description="Documents with a lower number are dropped; none: no limit."
@@ -45,7 +47,9 @@ class HookSettings:
 class ApplyHooks:
     """What a shard's hooks are: function by name. Limits are not here: they re-read no text."""
 
-    functions: dict[str, str] = setting(description="module:function of each hook, by its name.")
+    functions: dict[str, str] = setting(
+        description="module:function of each hook, by its name.", path="module"
+    )
 
     def __post_init__(self) -> None:
         for name in self.functions:
@@ -55,5 +59,7 @@ class ApplyHooks:
 
 def check_name(name: str) -> None:
     """Raises ValueError for what is no `module:function`."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no hook: write module:function, such as my_filters:is_good")
+    if not _NAME.fullmatch(written(name)):
+        raise ValueError(
+            f"{written(name)!r} is no hook: write module:function, such as my_filters:is_good"
+        )

@@ -12,6 +12,7 @@ class QuestionSettings:
     data: str = setting(
         default=BUILTIN,
         description=f"{BUILTIN}, or JSONL files of conversations (a path, * allowed).",
+        path="file",
     )
     validation_fraction: float = setting(
         default=0.05,

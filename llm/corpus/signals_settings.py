@@ -11,7 +11,9 @@ class SignalSettings:
     """Models of the user's own; every other signal is measured for every document."""
 
     quality_model: str = setting(
-        default="", description="fastText classifier (.bin, .ftz) for the signal quality (path)."
+        default="",
+        description="fastText classifier (.bin, .ftz) for the signal quality (path).",
+        path="file",
     )
     quality_label: str = setting(
         default="__label__hq", description="Label of that model for good text."
@@ -20,6 +22,7 @@ class SignalSettings:
         default="",
         description="n-gram model of good text (.npz, made by llm.corpus.text.perplexity.train) for the "
         "signal perplexity (path).",
+        path="file",
     )
 
 

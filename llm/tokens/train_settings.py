@@ -51,6 +51,7 @@ class TokenizerSettings:
         alias="import",
         description="A tokenizer to use instead of learning one: tokenizer.json, vocab.json and "
         "merges.txt, .tiktoken ranks, a SentencePiece .model, llama2.c's .bin, or a folder with one.",
+        path="file",
     )
 
     def __post_init__(self) -> None:

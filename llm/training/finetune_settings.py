@@ -19,7 +19,8 @@ class FinetuneSettings:
     )
     data: str = setting(
         description="Conversations: builtin:python-questions, or JSONL files (a path, * allowed) of "
-        "messages, prompt and response, or instruction, input and output."
+        "messages, prompt and response, or instruction, input and output.",
+        path="file",
     )
     epochs: float = setting(
         default=1.0, description="How often every conversation is seen (count).", gt=0

@@ -115,6 +115,7 @@ class PretrainSettings:
     init: str | None = setting(
         default=None,
         description="Model folder (as Penstock or transformers writes it) to start from; none: random weights.",
+        path="file",
     )
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ class EvaluationSet:
     path: str = setting(
         description="A file, a folder or a pattern: JSON lines, a JSON array, Parquet, CSV or a text "
         "with an item a line; also with .gz, .zst, .xz or .bz2.",
+        path="file",
         min_length=1,
     )
     fields: tuple[str, ...] = setting(

@@ -1,6 +1,5 @@
 """The step that reads the user's own files: JSON lines, Parquet, plain text, dumps of wikis."""
 
-import glob
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm import located
 from llm.corpus.archive.packed import BROKEN, Bomb, inner_name, lines, unpacked
 from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.archive.warc import write_pages
@@ -62,15 +62,12 @@ def expand(pattern: str) -> list[Path]:
     for one that may not be read.
     """
     path = Path(pattern).expanduser()
-    if path.is_file():
-        found = [path]
-    elif path.is_dir():
+    if path.is_dir():
         found = [item for item in path.rglob("*") if item.is_file() and _is_known(item)]
     else:
-        names = glob.glob(str(path), recursive=True)
-        found = [Path(name) for name in names if Path(name).is_file()]
+        found = [item for item in located.found(pattern) if item.is_file()]
     if not found:
-        raise BadInput(f"no file matches {pattern!r} (looked in {Path.cwd()}): correct the path")
+        raise BadInput(f"no file matches {located.where(pattern)}: correct the path")
     closed = [str(path) for path in found if not os.access(path, os.R_OK)]
     if closed:
         raise BadInput(f"{closed[0]!r} may not be read: change its permissions, or leave it out")
@@ -103,7 +100,9 @@ def read(values: FilesSource, inputs: Inputs, context: Context) -> StepResult:
             done += path.stat().st_size
         if not store.totals()[0]:
             reasons = "; ".join(f"{url}: {reason}" for url, reason in store.failures()[:3])
-            raise BadInput(f"no document in {values.path!r} can be read. {reasons}")
+            raise BadInput(
+                f"no document in {located.written(values.path)!r} can be read. {reasons}"
+            )
         return write_pages(store, context, values.shard_bytes, {"files": len(paths), **skipped})
     finally:
         store.close()

@@ -14,6 +14,7 @@ class FilesSource:
         description="A file, a folder, or a pattern such as archive/**/*.jsonl.zst. Endings: jsonl, "
         "ndjson, parquet, txt, md, rst, xml (a wiki's dump, such as Wikipedia's pages-articles); all but "
         "parquet also with .gz, .bz2, .zst or .xz.",
+        path="file",
         min_length=1,
     )
     text: str = setting(

@@ -12,6 +12,7 @@ from llm.corpus.sources.files import expand
 from llm.corpus.sources.hook_settings import HookSource
 from llm.corpus.sources.progress import PieceStore
 from llm.corpus.web.urls import normalise
+from llm.located import written
 from llm.step import BadInput, Context, Inputs, StepResult
 
 _BATCH = 200
@@ -50,7 +51,7 @@ def read(values: HookSource, inputs: Inputs, context: Context) -> StepResult:
             context.report.progress(given, values.max_documents, "documents")
         if not store.totals()[0]:
             reasons = "; ".join(f"{url}: {reason}" for url, reason in store.failures()[:3])
-            raise BadInput(f"the hook {values.function} gave no document. {reasons}")
+            raise BadInput(f"the hook {written(values.function)} gave no document. {reasons}")
         return write_pages(store, context, values.shard_bytes, {"given": given})
     finally:
         store.close()
@@ -85,8 +86,9 @@ def _batches(documents: Iterator[Any], limit: int | None) -> Iterator[list[Any]]
 
 
 def _keep(store: PageStore, document: Any, number: int, values: HookSource) -> None:
-    place = f"{values.function}#{number}"
-    page = _page(document, place, values.function)
+    name = written(values.function)
+    place = f"{name}#{number}"
+    page = _page(document, place, name)
     if not page.payload.strip():
         store.fail(page.url, f"empty: document {number} has no text")
     elif len(page.payload) > values.max_document_bytes:

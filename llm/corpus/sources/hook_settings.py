@@ -12,7 +12,8 @@ class HookSource:
 
     type: Literal["hook"] = setting(default="hook", description="Kind of source: hook.")
     function: str = setting(
-        description="module:function; it yields mappings with url and text, or url and html (bytes)."
+        description="module:function; it yields mappings with url and text, or url and html (bytes).",
+        path="module",
     )
     options: dict[str, Any] = setting(
         default=dict, description="Arguments of the function, by name (plain values)."
@@ -21,6 +22,7 @@ class HookSource:
         default=None,
         description="Files that the function reads (a file, a folder or a pattern): it gets them as "
         "`paths`, and is run again when they change.",
+        path="file",
         min_length=1,
     )
     read_again: Literal["never", "snapshot"] = setting(

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from llm import located
 from llm.corpus.archive.pages import Page
 from llm.corpus.archive.warc import write_pages
 from llm.corpus.sources.files import field_of, file_url, web_address
@@ -30,7 +31,7 @@ def local_folder(values: HubSource) -> Path | None:
         return None
     folder = Path(values.dataset).expanduser()
     if not folder.is_dir():
-        raise BadInput(f"there is no folder {values.dataset!r} (looked in {Path.cwd()})")
+        raise BadInput(f"there is no folder {located.where(values.dataset)}")
     return folder
 
 
@@ -47,7 +48,9 @@ def read(values: HubSource, inputs: Inputs, context: Context) -> StepResult:
         _read_rows(values, store, context)
         if not store.totals()[0]:
             reasons = "; ".join(f"{url}: {reason}" for url, reason in store.failures()[:3])
-            raise BadInput(f"no row of {values.dataset!r} gives a document. {reasons}")
+            raise BadInput(
+                f"no row of {located.written(values.dataset)!r} gives a document. {reasons}"
+            )
         rows, _ = _state(store)
         return write_pages(store, context, values.shard_bytes, {"rows": rows})
     finally:
@@ -88,7 +91,7 @@ def _read_rows(values: HubSource, store: PieceStore, context: Context) -> None:
             raise ConnectionError(f"{values.dataset} cannot be reached: {error}") from error
         said = _said(error)
         raise BadInput(
-            f"the data set {values.dataset!r} cannot be read after row {done}: {said}"
+            f"the data set {located.written(values.dataset)!r} cannot be read after row {done}: {said}"
         ) from error
 
 
@@ -182,7 +185,7 @@ def _open(values: HubSource) -> Any:
     missing = [name for name in tops if name not in there]
     if missing:
         raise BadInput(
-            f"{values.dataset!r} has no column {missing[0]!r}; there are: {', '.join(there)}"
+            f"{located.written(values.dataset)!r} has no column {missing[0]!r}; there are: {', '.join(there)}"
         )
     return stream.select_columns(list(tops))
 

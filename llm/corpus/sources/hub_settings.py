@@ -18,6 +18,7 @@ class HubSource:
     type: Literal["hub"] = setting(default="hub", description="Kind of source: hub.")
     dataset: str = setting(
         description="Name on the hub (owner/name), or a folder that begins with /, ./, ../ or ~.",
+        path="local",
         min_length=1,
     )
     config: str | None = setting(

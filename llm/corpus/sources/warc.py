@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from llm import located
 from llm.corpus.archive.archives import Other, read_stream
 from llm.corpus.archive.pages import Page
 from llm.corpus.archive.remote import Refused, Remote, RemoteFile
@@ -35,7 +36,10 @@ def local_files(values: WarcSource) -> list[Path]:
     )
     missing = [place for place in places if not Path(place).is_file()]
     if missing:
-        raise BadInput(f"{values.list} names {missing[0]!r}, which is not there: correct base")
+        raise BadInput(
+            f"{located.written(values.list)} names {located.where(missing[0])}, which is not there: "
+            "correct base"
+        )
     return [listed, *map(Path, places)]
 
 
@@ -63,7 +67,7 @@ def read(values: WarcSource, inputs: Inputs, context: Context) -> StepResult:
             reader.read(entries)
         if not store.totals()[0]:
             reasons = "; ".join(f"{url}: {reason}" for url, reason in store.failures()[:3])
-            where = values.path or values.list
+            where = located.written(values.path or values.list or "")
             raise BadInput(f"no page in {where!r} can be read. {reasons}")
         others = dict(sorted(reader.others.items()))
         counts = {"files": len(entries), **({"other_records": others} if others else {})}
@@ -99,12 +103,12 @@ def _listed(values: WarcSource, remote: Remote | None) -> list[Entry]:
         base = values.base or str(expand(values.list)[0].parent)
     with stream:
         found = []
-        for entry in read_list(stream, values.list, base):
+        for entry in read_list(stream, located.written(values.list), base):
             found.append(entry)
             if len(found) == values.max_files:
                 break
     if not found:
-        raise BadInput(f"the list {values.list} names no archive")
+        raise BadInput(f"the list {located.written(values.list)} names no archive")
     return found
 
 

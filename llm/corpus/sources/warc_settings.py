@@ -16,18 +16,21 @@ class WarcSource:
         default=None,
         description="A file, a folder, a pattern such as crawl/**/*.warc.gz, or the address of a "
         "file (https://...). WARC, WET or ARC (plain, gzip, zstd, lz4).",
+        path="file",
         min_length=1,
     )
     list: str | None = setting(
         default=None,
         description="Instead of path: a file or an address that lists archives, such as Common "
         "Crawl's warc.paths.gz: a path a line, or JSON with filename, offset and length.",
+        path="file",
         min_length=1,
     )
     base: str | None = setting(
         default=None,
         description="What the list's paths are relative to, such as https://data.commoncrawl.org/; "
         "none: the folder that the list is in.",
+        path="file",
         min_length=1,
     )
     max_files: int | None = setting(
