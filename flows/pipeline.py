@@ -19,7 +19,8 @@ from flows.promote import promote
 from flows.summary import stage_row
 from flows.tokenize import tokenize
 from flows.tokenizer import tokenizer
-from llm.recipe import STAGES
+from llm.recipe import STAGES, load_machine
+from tasks import ready
 from tasks.orchestrate import put_table
 from tasks.record import check_stages, night_of, recorded, select, take
 
@@ -56,6 +57,7 @@ def pipeline(
     """
     todo = select(from_stage, until, only)
     loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file, todo)
+    ready.check(loaded, load_machine(HOME.machine_file, machine or []), todo)
     check_stages([*(force or []), *(keep or [])])
     taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])
     day = night_of(HOME.runs, loaded, snapshot, bool(taken), flow_run.scheduled_start_time)

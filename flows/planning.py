@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from llm.recipe import STAGES, load_machine, load_recipe
 from llm.runs import Outputs, outputs_from_json
 from llm.store import Reference
+from tasks import ready
 from tasks.home import Home
 from tasks.plan import Estimate, NotYet, Planned, PlanRun
 from tasks.record import night_of, select, take
@@ -32,6 +33,8 @@ def make_plan(
     """
     todo = select(from_stage, until, only)
     loaded = load_recipe(recipe, overrides, todo)
+    settings = load_machine(home.machine_file, machine)
+    ready.check(loaded, settings, todo)
     taken = take(home.runs, loaded, STAGES[: STAGES.index(todo[0])])
     day = night_of(home.runs, loaded, snapshot, bool(taken))
     outputs = {name: outputs_from_json(result["outputs"]) for name, result in taken.items()}
@@ -43,7 +46,7 @@ def make_plan(
             day,
             home.store,
             home.runs,
-            load_machine(home.machine_file, machine),
+            settings,
             Options(tuple(force), tuple(keep)),
         )
         run.estimate = estimate

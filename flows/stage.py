@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 from flows.environment import HOME
 from flows.parameters import check_parent, recipe_of_run
 from llm.recipe import STAGES, Recipe, load_machine
+from tasks import ready
 from tasks.orchestrate import PrefectRun
 from tasks.record import night_of, recorded, take
 from tasks.run import Options, Wiring, carry_out_stage
@@ -41,6 +42,7 @@ def stage_flow(stage: str, wiring: Wiring) -> Flow[Any, dict[str, str]]:
         with HOME.runs.alive(f"flow-{flow_run.id}"):
             if run is not None:
                 return _carry_out(stage, wiring, loaded, options, run)
+            ready.check(loaded, load_machine(HOME.machine_file, options.machine), names)
             taken = take(HOME.runs, loaded, STAGES[: STAGES.index(stage)])
             scheduled = flow_run.scheduled_start_time
             day = night_of(HOME.runs, loaded, snapshot, bool(taken), scheduled)

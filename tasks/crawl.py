@@ -3,7 +3,9 @@
 from llm.corpus.sources import builtin_identity
 from llm.corpus.web.websource import WebSource
 from llm.runs import Outputs
+from llm.step import BadInput
 from tasks.nights import earlier_crawls, night_before
+from tasks.ready import check_crawl
 from tasks.run import Run, Stages
 from tasks.sources import source_call
 from tasks.step import Call, Step
@@ -14,7 +16,8 @@ BUILTIN = Step("crawl", "llm.corpus.sources.builtin:crawl", retries=3, resumes_a
 
 def crawl(run: Run, stages: Stages) -> Outputs:
     """One call a source. Web sources are crawled once a snapshot, the others when files change."""
-    calls = []
+    calls: list[Call] = []
+    missing: list[str] = []
     for name, source in run.recipe.crawl.sources.items():
         if isinstance(source, WebSource):
             identity = {"snapshot": run.snapshot}
@@ -29,6 +32,10 @@ def crawl(run: Run, stages: Stages) -> Outputs:
             else:
                 calls.append(Call(WEB, source, inputs, name, identity))
         else:
-            calls.append(source_call(name, source, run.snapshot))
+            try:
+                calls.append(source_call(name, source, run.snapshot))
+            except BadInput as error:
+                missing.append(f"crawl.sources.{name}: {error}")
+    check_crawl(run, calls, missing)
     pages = dict(zip((call.label for call in calls), run.map(calls), strict=True))
     return {"pages": pages, "earlier": earlier_crawls(run)}

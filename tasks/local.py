@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from llm.recipe import STAGES, load_machine, load_recipe
 from llm.step import PrintReporter, Reporter
 from llm.store import Reference
+from tasks import ready
 from tasks.execute import fulfil
 from tasks.home import Home
 from tasks.record import check_stages, night_of, recorded, select, take
@@ -45,6 +46,7 @@ def run_locally(
     runs = home.runs
     taken = take(runs, loaded, STAGES[: STAGES.index(todo[0])])
     settings = load_machine(home.machine_file, machine)
+    ready.check(loaded, settings, todo)
     day = night_of(runs, loaded, snapshot, bool(taken))
     with recorded(runs, loaded, day, taken) as run_id:
         for stage in todo:

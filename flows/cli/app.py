@@ -68,10 +68,16 @@ def run(
 
     def check() -> None:
         # Wrong input is told before a server is waited for.
-        from llm.recipe import load_recipe
+        from flows.planning import make_plan
+        from llm.recipe import load_machine, load_recipe
+        from tasks import ready
         from tasks.record import select
 
-        load_recipe(recipe, values, select(from_stage, until, only))
+        todo = select(from_stage, until, only)
+        loaded = load_recipe(recipe, values, todo)
+        ready.check(loaded, load_machine(HOME.machine_file, machine), todo)
+        if todo[0] == "crawl":  # its hosts, files, functions and logins
+            make_plan(HOME, recipe, values, snapshot, None, None, "crawl", force, keep, machine)
 
     with shown(console, check):
         from flows.pipeline import pipeline

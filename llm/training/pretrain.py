@@ -144,10 +144,17 @@ def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> Mod
     config = values.model.resolve(id_count(vocabulary))
     if init is None:
         return config
+    found = check_shape(values, init)
+    tokens = fitting_vocabulary(init, vocabulary, found.vocabulary)
+    return dataclasses.replace(config, vocabulary=tokens)
+
+
+def check_shape(values: PretrainSettings, init: Path) -> ModelConfig:
+    """What a model folder holds. Raises BadInput where that is another model than the recipe's."""
     from llm.models.folder import read_config  # imports torch, which this process else does without
 
     found = read_config(init)
-    tokens = fitting_vocabulary(init, vocabulary, found.vocabulary)
+    config = values.model.resolve(found.vocabulary)
     free = {*config.free_fields, "vocabulary"}
     for field in dataclasses.fields(config):
         wanted, has = getattr(config, field.name), getattr(found, field.name)
@@ -156,7 +163,7 @@ def resolve(values: PretrainSettings, tokenizer: Path, init: Path | None) -> Mod
                 f"pretrain.init: {init} has {field.name} {has}, the recipe's pretrain.model makes it "
                 f"{wanted}; set pretrain.model.{field.name} to {has}"
             )
-    return dataclasses.replace(config, vocabulary=tokens)
+    return found
 
 
 def identify(

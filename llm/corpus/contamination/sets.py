@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,16 @@ def items(settings: DecontaminateSettings, files: Iterable[Path]) -> Iterator[It
                     yield Item(name, str(number if named is None else named), texts, parts)
         if not number:
             raise BadInput(f"evaluation set {name!r} has no item: check {one.path!r}")
+
+
+def first_items(settings: DecontaminateSettings, files: Iterable[Path]) -> None:
+    """Look at the first item of each file of each set. Raises BadInput as `items` does."""
+    given = {path.resolve() for path in files}
+    for one in settings.sets.values():
+        for path in _expanded(one):
+            if path.resolve() in given:
+                for row in islice(_rows(path), 1):
+                    _texts(row, one.fields, f"{path}, item 1")
 
 
 def _expanded(one: EvaluationSet) -> list[Path]:
