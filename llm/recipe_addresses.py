@@ -7,41 +7,15 @@ an address would be in all of them.
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
 
+from llm.corpus.sources.addresses import secret_in
 from llm.recipe_messages import Problem
 
 if TYPE_CHECKING:
     from llm.recipe import Recipe
 
 BUILTIN_SEEDS = ("builtin:python-docs", "builtin:python-docs+packages")
-# Parameters that sign an address or let somebody in.
-_SIGNED = re.compile(
-    r"x-(amz|goog|oss|cos|obs)-(signature|credential|security-token)|signature|sig|awsaccesskeyid"
-    r"|googleaccessid|(access|auth|api|refresh|id)[-_]?(token|key)|token|apikey|secret|client_secret"
-    r"|password|passwd|pwd|jwt",
-    re.IGNORECASE,
-)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
-
-def secret_in(address: str) -> str:
-    """What of a login an address holds, in words and without telling it; "" where there is none."""
-    if not _ADDRESS.match(address.strip()):
-        return ""
-    try:
-        parts = urlsplit(address.strip())
-        query = parse_qsl(parts.query, keep_blank_values=False)
-    except ValueError:
-        return (
-            "a user name or password"
-            if "@" in address.partition("://")[2].partition("/")[0]
-            else ""
-        )
-    if "@" in parts.netloc:
-        return "a user name or password"
-    name = next((name for name, _ in query if _SIGNED.fullmatch(name)), "")
-    return f"a login or signature (the parameter {name})" if name else ""
 
 
 def address_problems(recipe: "Recipe") -> Iterator[Problem]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from llm.corpus.archive.packed import BROKEN, lines
-from llm.corpus.sources.addresses import is_address
+from llm.corpus.sources.addresses import is_address, secret_in
 from llm.step import BadInput
 
 # Longer lines are no paths.
 _MAX_LINE = 65_536
+# Addresses are kept with the documents that come from them.
+_LOGIN = "take it out of the list, and let the reader in with the source's headers (env:NAME)"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ def read_list(stream: BinaryIO, name: str, base: str) -> Iterator[Entry]:
 
 def _entry(text: str, where: str, base: str) -> Entry:
     _, brace, rest = text.partition("{")
+    if not brace and (said := secret_in(text)):
+        raise BadInput(f"{where}: the address holds {said}: {_LOGIN}")
     if not brace:
         return Entry(_join(base, text), text)
     try:
@@ -55,6 +59,8 @@ def _entry(text: str, where: str, base: str) -> Entry:
         raise BadInput(
             f"{where}: needs filename, offset and length ({type(error).__name__}: {error})"
         ) from None
+    if said := secret_in(name):
+        raise BadInput(f"{where}: the address holds {said}: {_LOGIN}")
     if offset < 0 or length <= 0:
         raise BadInput(f"{where}: offset {offset} and length {length} are no range")
     return Entry(_join(base, name), name, offset, length)

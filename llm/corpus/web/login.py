@@ -4,10 +4,13 @@ A recipe names the environment variable (`Authorization: "env:SITE_TOKEN"`), nev
 value is read when the crawl starts, is sent to the source's own hosts only, and is written nowhere.
 """
 
+import base64
+import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from llm.corpus.web.urls import host
 from llm.step import BadInput
@@ -18,6 +21,8 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
 # What the crawler itself says in a request.
 _OURS = {"host", "user-agent", "accept", "accept-encoding", "connection", "content-length"}
+_SCHEMES = {"", "bearer", "basic", "digest", "token", "apikey", "negotiate"}
+_SHORTEST = 6
 _COOKIES = {"set-cookie", "set-cookie2"}
 _CONDITIONS = {"if-none-match", "if-modified-since"}
 
@@ -52,10 +57,43 @@ class Login:
 
     def is_told_by(self, data: bytes | bytearray) -> bool:
         """Whether one of the secrets can be read in `data`."""
-        return any(secret.rpartition(" ")[2].encode() in data for secret in self.secrets.values())
+        return any(word in data for word in self._words)
+
+    @functools.cached_property
+    def _words(self) -> frozenset[bytes]:
+        """What tells a secret: each of its words, as it is sent, decoded and percent-encoded."""
+        found = {word for secret in self.secrets.values() for word in _words_of(secret)}
+        return frozenset(
+            form.encode() for word in found for form in (word, quote(word, safe="")) if form
+        )
 
 
 NO_LOGIN = Login()
+
+
+def _words_of(secret: str) -> Iterator[str]:
+    """The words of a header that are secret: `b` and `d` of `a=b; c=d`, the password of Basic.
+
+    Shorter ones than _SHORTEST and names of schemes stand in many a page; the longest counts always.
+    """
+    words: set[str] = set()
+    for piece in re.split(r"[\s;,]+", secret):
+        name, equals, value = piece.partition("=")
+        # A token ends in `=` where it is base64.
+        words.add(value.strip('"') if equals and value.strip("=") else piece.strip('"'))
+        if len(name) >= _SHORTEST and equals and not value.strip("="):
+            words.add(name)
+    for word in list(words):
+        try:
+            decoded = base64.b64decode(word, validate=True).decode("ascii")
+        except ValueError:
+            continue
+        _, colon, password = decoded.partition(":")
+        if secret.lower().startswith("basic ") and colon:
+            words |= {decoded, password}
+    words = {word for word in words if word.lower() not in _SCHEMES}
+    longest = max(words, key=len, default="")
+    yield from (word for word in words if word and (len(word) >= _SHORTEST or word == longest))
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

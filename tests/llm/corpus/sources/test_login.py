@@ -145,3 +145,31 @@ def test_a_recipe_holds_no_secret(headers: dict[str, str], said: str) -> None:
     source = {"type": "web", "seeds": ["http://a.de/"], "headers": headers}
     with pytest.raises(pydantic.ValidationError, match=said):
         pydantic.TypeAdapter(CrawlSettings).validate_python({"sources": {"a": source}})
+
+
+@pytest.mark.parametrize(
+    ("header", "told", "silent"),
+    [
+        ("Bearer s3cr3t-0a1b", ["<p>s3cr3t-0a1b</p>"], ["bearer of news", "s3cr3t"]),
+        ("first-0a1b second-2c3d", ["x first-0a1b", "x second-2c3d"], ["first", "second"]),
+        (
+            "sid=0a1b2c3d; lang=en; theme=dark",
+            ["sid is 0a1b2c3d"],
+            ["sid", "in English, en", "dark"],
+        ),
+        (
+            "Basic bWU6c2VzYW0tMTIz",
+            ["me:sesam-123", "sesam-123", "bWU6c2VzYW0tMTIz"],
+            ["me", "Basic"],
+        ),
+        ('token="0a1b2c3d4e"', ["0a1b2c3d4e"], ["token"]),
+        ("a/b+c=d/e", ["to=d%2Fe"], ["nothing"]),
+        ("pin", ["your pin"], ["other"]),
+    ],
+)
+def test_every_word_of_a_login_is_recognised(
+    header: str, told: list[str], silent: list[str]
+) -> None:
+    held = Login({"X": header})
+    assert [text for text in told if not held.is_told_by(text.encode())] == []
+    assert [text for text in silent if held.is_told_by(text.encode())] == []

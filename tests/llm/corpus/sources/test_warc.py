@@ -21,6 +21,7 @@ from llm.corpus.archive.pages import Page
 from llm.corpus.archive.remote import RemoteSettings
 from llm.corpus.archive.warc import POSITION
 from llm.corpus.sources import files, warc
+from llm.corpus.sources.lists import read_list
 from llm.corpus.sources.warc import WarcSource
 from llm.step import BadInput, Context, Machine
 from tests.llm.corpus.ranges import FileServer, serve_files
@@ -458,3 +459,17 @@ def test_the_settings_say_what_goes_together(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("a.warc\n")
     with pytest.raises(BadInput, match=r"names '.*a\.warc', which is not there"):
         warc.local_files(WarcSource(list=str(tmp_path / "list")))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"https://me:sesam@example.org/a.warc.gz",
+        b"https://example.org/a.warc.gz?X-Amz-Signature=sesam",
+        b'{"filename": "https://example.org/a?token=sesam", "offset": "0", "length": "9"}',
+    ],
+)
+def test_a_login_in_a_list_is_refused_and_not_told(line: bytes) -> None:
+    with pytest.raises(BadInput, match=r"line 2: the address holds .*env:NAME") as error:
+        list(read_list(io.BytesIO(b"a.warc.gz\n" + line + b"\n"), "list.txt", "base"))
+    assert "sesam" not in str(error.value)
