@@ -50,7 +50,11 @@ def read_article(html: str) -> Reading:
     if tree is None:
         return Reading("", True)
     page = blocks_of(tree)
-    everything = sum(len(block.text) - block.links for block in page.blocks)
+    everything = _plain(page)
+    if everything < LITTLE and "<noscript" in html.lower():
+        shown = blocks_of(tree, without_scripts=True)
+        if _plain(shown) > LITTLE:  # more than a notice that scripts are off
+            page, everything = shown, _plain(shown)
     drop_trimmings(page)
     is_article = calls_itself_article(html)
     start, end = main_range(page, is_article)
@@ -66,6 +70,11 @@ def read_article(html: str) -> Reading:
         kept, agreed = agree(kept, said)
         doubtful = not agreed
     return Reading(render(kept), doubtful)
+
+
+def _plain(page: Blocks) -> int:
+    """Characters of a page that are no links."""
+    return sum(len(block.text) - block.links for block in page.blocks)
 
 
 def drop_trimmings(page: Blocks) -> None:

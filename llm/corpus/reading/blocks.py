@@ -11,7 +11,9 @@ from typing import Any
 
 from lxml import etree
 
-from llm.corpus.reading.names import COMMENTS, NOISE, STRONG, WIDE, kind_of_names
+from llm.corpus.reading import formula
+from llm.corpus.reading.formula import draws_formula
+from llm.corpus.reading.names import COMMENTS, NOISE, STRONG, WIDE, kind_of_names, words
 
 # Never text of the page, whatever they hold.
 _SKIPPED = frozenset(
@@ -22,7 +24,6 @@ _SKIPPED = frozenset(
         "template",
         "iframe",
         "svg",
-        "math",
         "button",
         "select",
         "option",
@@ -57,7 +58,7 @@ _SKIPPED = frozenset(
         "frame",
         "frameset",
     ]
-) - {"math"}
+)
 _INLINE = frozenset(
     [
         "a",
@@ -79,13 +80,14 @@ _INLINE = frozenset(
         "kbd",
         "label",
         "mark",
-        "math",
         "nobr",
+        "output",
         "q",
         "rb",
         "ruby",
         "s",
         "samp",
+        "slot",
         "small",
         "span",
         "strike",
@@ -99,6 +101,13 @@ _INLINE = frozenset(
         "wbr",
         "amp-link",
     ]
+)
+# The other elements of HTML that are blocks. What is not listed here (custom elements, say) is inline
+# unless it holds blocks, as CSS has it.
+_BLOCKS = words(
+    "div section article main header aside address figure table tbody thead tfoot tr caption colgroup col "
+    "ul ol dl dir details summary fieldset legend form center hgroup search html body p li dt dd td th "
+    "blockquote pre hr h1 h2 h3 h4 h5 h6 nav footer"
 )
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _NOISY_ROLES = frozenset(
@@ -209,9 +218,12 @@ def parse(html: str) -> Any | None:
         return None
 
 
-def blocks_of(tree: Any) -> Blocks:
-    """Every block below the body that is not hidden, navigation or the like."""
-    walker = _Walker()
+def blocks_of(tree: Any, without_scripts: bool = False) -> Blocks:
+    """Every block below the body that is not hidden, navigation or the like.
+
+    without_scripts: as a browser shows the page that runs no scripts, with what is in `noscript`.
+    """
+    walker = _Walker(_SKIPPED - {"noscript"} if without_scripts else _SKIPPED)
     body = tree.find("body")
     walker.element(tree if body is None else body, "body", "div", 0)
     walker.flush()
@@ -221,7 +233,8 @@ def blocks_of(tree: Any) -> Blocks:
 class _Walker:
     """Collects text between the starts and ends of block elements."""
 
-    def __init__(self) -> None:
+    def __init__(self, skipped: frozenset[str]) -> None:
+        self.skipped = skipped
         self.found = Blocks()
         self.pieces: list[str] = []
         self.links = 0
@@ -237,6 +250,8 @@ class _Walker:
         found = self.found
         says, names = (0, "") if tag == "body" else _kind_of(node, tag)
         if says < 0 or (says > WIDE and _LENGTH(node) < SHORT[says]):
+            return
+        if draws_formula(names) and self.formula(node):
             return
         outer = self.kind, self.row
         self.kind = kind
@@ -269,32 +284,54 @@ class _Walker:
                 pieces.append(_BREAK)
             elif name == "pre":
                 self.code(child)
-            elif not isinstance(name, str) or name in _SKIPPED:
+            elif not isinstance(name, str) or name in self.skipped:
                 if name == "nav" or name == "footer":
                     self.flush()
+                elif name == "script" and (text := formula.script(child)):
+                    self.add(text)
             elif depth > MAX_DEPTH:
                 self.add(" ".join(child.itertext()))
             elif name in _INLINE:
                 self.inline(child, name, kind, depth + 1)
             elif name == "hr":
                 self.flush()
+            elif name == "math":
+                self.add(formula.formula(child))
+            elif name == "img":
+                if text := formula.image(child):
+                    self.add(text)
             elif name in _HEADINGS:
                 self.element(child, name, "h1" if name == "h1" else "h", depth + 1)
             elif name in ("p", "li", "dt", "dd", "td", "th", "blockquote"):
                 self.element(child, name, "td" if name == "th" else name, depth + 1)
+            elif name not in _BLOCKS and next(child.iter(*_BLOCKS), None) is None:
+                self.inline(child, name, kind, depth + 1)
             else:
                 self.element(child, name, kind if kind in ("li", "td", "dd") else "div", depth + 1)
             if child.tail:
                 self.add(child.tail)
 
     def inline(self, node: Any, tag: str, kind: str, depth: int) -> None:
-        if tag != "a" and _kind_of(node, tag, inline=True)[0] < 0:
-            return
+        if tag != "a":
+            says, names = _kind_of(node, tag, inline=True)
+            if says < 0:
+                return
+            if (tag == "mjx-container" or draws_formula(names)) and self.formula(node):
+                return
         if tag == "a":
             self.in_link += 1
         self.children(node, tag, kind, depth)
         if tag == "a":
             self.in_link -= 1
+
+    def formula(self, node: Any) -> bool:
+        """What a formula was drawn from, in place of the drawing; False where that is not known."""
+        if formula.has_source(node):
+            return True
+        text = formula.formula(node)
+        if text:
+            self.add(text)
+        return bool(text)
 
     def add(self, text: str) -> None:
         if text.isspace():
@@ -384,7 +421,7 @@ def _kind_of(node: Any, tag: str, inline: bool = False) -> tuple[int, str]:
             names,
         )  # some systems put the whole page into one: then it is most of the prose
     if inline:
-        return (-1 if kind > WIDE else 0), names
+        return (-1 if kind > WIDE and _LENGTH(node) < LONG else 0), names
     if kind == 0 and get("aria-hidden") == "true":
         return STRONG, names
     if tag == "aside" and not _ASIDE_OF_TEXT.search(names):

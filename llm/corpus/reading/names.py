@@ -24,15 +24,16 @@ _WIDE = re.compile(
 )
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a text as a set."""
     return frozenset(text.split())
 
 
-_COMMENTS = _words(
+_COMMENTS = words(
     "comments comment commentlist commentform comment-reply respond disqus disqus-thread livefyre "
     "facebook-comments fb-comments user-comments reader-comments"
 )
-_STRONG = _words(
+_STRONG = words(
     "sidebar sidebars sidenav related relatedposts related-stories related-news related-topics "
     "related-reading related-coverage jp-relatedposts recirc recirculation recommended "
     "recommendations recommendation outbrain ob-widget taboola zergnet cookie cookies cookie-notice "
@@ -44,7 +45,7 @@ _STRONG = _words(
     "editsection mw-editsection headerlink visuallyhidden visually-hidden screenreader screen-reader "
     "sr-only up-next you-may-like you-might-like you-may-also-like might-also-like mw-jump print-only d-none"
 )
-_NOISE = _words(
+_NOISE = words(
     "share shares sharing sharebar share-this share-tools sharetools shareit social socials "
     "socialmedia social-media social-share socialshare social-sharing social-icons social-links "
     "social-follow follow follow-us subscribe subscription subscribebox sign-up signup login log-in "
@@ -66,7 +67,7 @@ _NOISE = _words(
     "actions gravatar"
 )
 # What pages add to a component's name: where it is, and what it is made of.
-_NEUTRAL = _words(
+_NEUTRAL = words(
     "site page main post posts article articles story stories entry blog block blocks box boxes "
     "container wrapper wrap inner outer holder area section sec module mod widget component comp list lists "
     "item items group bar panel region pane link links button buttons btn icon icons left right top bottom "
@@ -96,24 +97,24 @@ _ANYWHERE = {
     "menu": NOISE,
 }
 # What makes such a name one of layout.
-_ABOUT_LAYOUT = _words(
+_ABOUT_LAYOUT = words(
     "wrap wrapper layout on off open closed enabled with without no has border under hidden is"
 )
-_HOLDERS = _words("content main page site body")
+_HOLDERS = words("content main page site body")
 # Names that are trimmings as they stand only, not among other words.
-_WHOLE_STRONG = _words("hidden sidebar-content print-hidden")
-_WHOLE_NOISE = _words(
+_WHOLE_STRONG = words("hidden sidebar-content print-hidden")
+_WHOLE_NOISE = words(
     "widget widgets widget-area links print date meta next prev author page-links post-footer "
     "entry-footer article-footer story-footer post-info article-info entry-info story-info post-nav "
     "post-date entry-date article-date entry-utility post-tags"
 )
 # First words that make a name one of layout, or of a field with a label.
-_LAYOUT = _words(
+_LAYOUT = words(
     "has no with without show is hide use not full wide row rows col cols column columns grid "
     "field fields label labels text content tag category cat format status type section node page site "
     "if data js-has title wrapper layout view views elementor"
 )
-_FLAGS = _words(
+_FLAGS = words(
     "has no with without show is hide use not tag category cat format status type field label"
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -140,31 +141,31 @@ def kind_of_names(names: str) -> int:
 
 @lru_cache(maxsize=50_000)
 def _kind_of_name(name: str) -> int:
-    words = _WORD.findall(_CAMEL.sub("-", name).lower())
-    if not words:
+    parts = _WORD.findall(_CAMEL.sub("-", name).lower())
+    if not parts:
         return 0
-    whole = "-".join(words)
+    whole = "-".join(parts)
     if whole in _WHOLE_STRONG:
         return STRONG
     kind = NOISE if whole in _WHOLE_NOISE else _component(whole)
-    if kind or len(words) == 1:
+    if kind or len(parts) == 1:
         return kind
     if (
-        len(words) < 5
-        and words[0] not in _FLAGS
-        and _ABOUT_LAYOUT.isdisjoint(words[:-1])
-        and not (words[-1] in _ABOUT_LAYOUT and words[0] in _HOLDERS)
+        len(parts) < 5
+        and parts[0] not in _FLAGS
+        and _ABOUT_LAYOUT.isdisjoint(parts[:-1])
+        and not (parts[-1] in _ABOUT_LAYOUT and parts[0] in _HOLDERS)
     ):
-        for word in words:
+        for word in parts:
             if word in _ANYWHERE:
                 return _ANYWHERE[word]
-    if words[0] in _LAYOUT and not (words[0] in _NEUTRAL and words[1] in _NEUTRAL):
+    if parts[0] in _LAYOUT and not (parts[0] in _NEUTRAL and parts[1] in _NEUTRAL):
         return 0
-    core = [word for word in words if word not in _NEUTRAL and len(word) > 1]
+    core = [word for word in parts if word not in _NEUTRAL and len(word) > 1]
     if not core:
         return 0
     kind = _component("-".join(core))
-    if not kind and len(core) > 1 and core[0] == words[0] and core[0] not in _LAYOUT:
+    if not kind and len(core) > 1 and core[0] == parts[0] and core[0] not in _LAYOUT:
         kind = _component("-".join(core[1:]))  # the first word is whose component it is
     return kind
 
