@@ -81,6 +81,8 @@ def drop_trimmings(page: Blocks) -> None:
     """Take away the blocks of elements that are trimmings by name, unless they are most of the page."""
     gone = bytearray(len(page.blocks))
     sums = page.sums()
+    if not sums[-1]:  # nothing like prose: lyrics, tables
+        sums = list(accumulate((len(b.text) - b.links for b in page.blocks), initial=0))
     total = sums[-1]
     # Elements of the same names are one thing: comments, or the fields of an article.
     together: dict[str, float] = {}

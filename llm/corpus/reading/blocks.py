@@ -131,7 +131,9 @@ _ASIDE_OF_TEXT = re.compile(r"note|warning|tip|callout|admonition|caution|import
 _WHITE = re.compile(r"[^\S\x0b]+")
 _BREAK = "\x0b"
 _BREAKS = re.compile(r" ?\x0b(?: ?\x0b ?)+")
-_SENTENCE = re.compile(r"[.!?…:;,。！？、，؟۔।]")
+_SENTENCE = re.compile(r"[.!?…:;,。！？、，؟۔।،፣።៖។၊။།·]")
+# Scripts that set neither blanks between words nor, some of them, any mark between sentences.
+_RUN_ON = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u0f00-\u0fff]{12}")
 
 _DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4}")
 
@@ -389,7 +391,7 @@ def prose(kind: str, text: str, links: int) -> int:
         links *= 2
     if length < 40 or kind in ("h", "h1", "figure") or links > 0.4 * length:
         return 0
-    if not _SENTENCE.search(text, 1):
+    if not _SENTENCE.search(text, 1) and (text.isascii() or not _RUN_ON.search(text)):
         return 0
     return length - links
 

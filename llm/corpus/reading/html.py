@@ -3,15 +3,12 @@
 import re
 import unicodedata
 
-import trafilatura
-from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLTree
-
 from llm.corpus.reading import charset
 from llm.corpus.reading.article import read_article
 from llm.corpus.reading.blocks import prose
 from llm.corpus.reading.engine import Engine
 from llm.corpus.reading.mojibake import repair
+from llm.corpus.reading.others import by_resiliparse, by_trafilatura
 
 # Where the fast reader doubts itself, trafilatura is believed unless it finds so much less.
 MUCH_LESS = 0.5
@@ -44,15 +41,15 @@ def read_html(html: str, url: str, engine: Engine) -> tuple[str, str]:
     if "\0" in html[:1024]:
         raise Unreadable("binary")
     if engine == "trafilatura":
-        return _found(_thorough(html, url)), "trafilatura"
+        return _found(tidy(by_trafilatura(html, url))), "trafilatura"
     if engine == "resiliparse":
-        return _found(_simple(html)), "resiliparse"
+        return _found(tidy(by_resiliparse(html))), "resiliparse"
     reading = read_article(html)
     text = tidy(reading.text)
     if engine == "auto" and not text:
-        return _found(_simple(html)), "resiliparse"
+        return _found(tidy(by_resiliparse(html))), "resiliparse"
     if engine == "auto" and reading.doubtful:
-        thorough = _thorough(html, url)
+        thorough = tidy(by_trafilatura(html, url))
         if is_better(thorough, text):
             return thorough, "trafilatura"
     return _found(text), "blocks"
@@ -85,14 +82,3 @@ def _found(text: str) -> str:
     if not text.strip():
         raise Unreadable("no_text")
     return text
-
-
-def _simple(html: str) -> str:
-    return tidy(extract_plain_text(HTMLTree.parse(html), main_content=True))
-
-
-def _thorough(html: str, url: str) -> str:
-    # trafilatura answers None where it finds no text, whatever the reason.
-    # Without its fallbacks it is faster and no worse (F1 0.955 against 0.953 on article pages).
-    text = trafilatura.extract(html, url=url or None, fast=True, include_comments=False)
-    return tidy(text or "")
