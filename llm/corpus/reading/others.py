@@ -121,15 +121,21 @@ def by_resiliparse(html: str) -> str:
     character, a euro sign). They are put back where they stand in its text or right beside it.
     """
     tree = HTMLTree.parse(html)
-    chosen, everything = (
-        _units(
-            extract_plain_text(
-                tree, preserve_formatting="minimal_html", main_content=main, alt_texts=False
-            )
+    chosen = _units(_marked(tree, main_content=True))
+    return render(_put_back(chosen, _units(_marked(tree, links=True))))
+
+
+def _marked(tree: HTMLTree, main_content: bool = False, links: bool = False) -> str:
+    """What resiliparse writes of a page, with the tags of paragraphs, items and code."""
+    return str(
+        extract_plain_text(
+            tree,
+            preserve_formatting="minimal_html",
+            main_content=main_content,
+            links=links,
+            alt_texts=False,
         )
-        for main in (True, False)
     )
-    return render(_put_back(chosen, everything, _linked(tree)))
 
 
 _PRE = re.compile(r"<pre>(.*?)</pre>", re.DOTALL)
@@ -161,12 +167,6 @@ def _units(marked: str) -> list[Block]:
                 links = sum(map(len, _LINK.findall(line)))
                 units.append(Block(kind, text, links, row if kind == "li" else -1))
     return units
-
-
-def _linked(tree: HTMLTree) -> set[str]:
-    body = tree.body
-    found = body.get_elements_by_tag_name("a") if body is not None else []
-    return {" ".join((each.text or "").split()) for each in found}
 
 
 def _put_back(chosen: list[Block], everything: list[Block]) -> list[Block]:
