@@ -1,15 +1,11 @@
 """Conversations of a user's own, from JSON lines in the layouts that are common for them."""
 
-import gzip
-import io
-import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
-import zstandard
-
+from llm.corpus.archive.packed import BROKEN
+from llm.corpus.rows.json_lines import LINE_BYTES, BadRow, json_lines, whole_value
 from llm.step import BadInput
 
 Messages = list[dict[str, str]]
@@ -19,49 +15,29 @@ LAYOUTS = "messages, prompt and response, or instruction, input and output"
 
 
 def read_conversations(path: Path) -> Iterator[tuple[Messages, str]]:
-    """The conversations of a JSONL file (plain, .gz or .zst), each with its `url` ("" without one).
+    """The conversations of a JSONL file (plain, .gz, .zst, .xz or .bz2), each with its `url` ("" without one).
 
     Blank lines are passed over. Raises BadInput naming the file and the line.
     """
     number = 0
     try:
-        with _open(path) as stream:
-            for line in stream:
-                number += 1
-                if line.strip():
-                    yield _read_line(line, f"{path.name}, line {number}")
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        with path.open("rb") as raw:
+            for number, row in json_lines(raw, path.name, LINE_BYTES):
+                yield _read_row(row, f"{path.name}, line {number}")
+    except BROKEN as error:
         raise BadInput(f"{path} cannot be read after line {number}: {error}") from error
 
 
-def _open(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if path.suffix == ".zst":
-        raw = path.open("rb")
-        decompressor = zstandard.ZstdDecompressor()
-        return io.BufferedReader(
-            cast(
-                io.RawIOBase, decompressor.stream_reader(raw, closefd=True, read_across_frames=True)
-            )
-        )
-    return path.open("rb")
-
-
-def _read_line(line: bytes, place: str) -> tuple[Messages, str]:
+def _read_row(row: Any, place: str) -> tuple[Messages, str]:
     """One conversation and its URL. Raises BadInput that begins with `place`."""
     try:
-        row = json.loads(line)
+        if isinstance(row, BadRow):
+            raise BadInput(f"{row.details}; put one object on each line")
         if not isinstance(row, dict):
             raise BadInput(f"an object with {LAYOUTS} is wanted, not {type(row).__name__}")
+        row = whole_value(row)
         messages = _messages(row)
         _check(messages)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{place}: no UTF-8 ({error.reason}); save the file as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise BadInput(
-            f"{place}: no valid JSON ({error.msg}); put one object on each line"
-        ) from None
     except BadInput as error:
         raise BadInput(f"{place}: {error}") from None
     url = row.get("url")

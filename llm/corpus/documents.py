@@ -165,7 +165,10 @@ def by_identity(table: pa.Table) -> pa.Table:
     twice = ids[1:][ids[1:] == ids[:-1]]
     if len(twice):
         name = twice[:1].tobytes().hex()
-        raise ValueError(f"document {name} comes {len(twice) + 1} times in one table")
+        times = np.count_nonzero(ids == twice[0])
+        more = len(np.unique(twice)) - 1
+        others = f" (and {more} others more than once)" if more else ""
+        raise ValueError(f"document {name} comes {times} times in one table{others}")
     return table.take(pa.array(order))
 
 

@@ -17,8 +17,11 @@ LIBRARIES = ("phonenumbers",)
 
 # Looked for from the @ outwards: a pattern that starts with the name would be tried at each letter.
 _DOMAIN = re.compile(
-    r"@((?:[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?\.)+[A-Za-z]{2,24})(?![A-Za-z0-9_@])"
+    r"@((?:[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?\.)+[A-Za-z]{2,24})(?![A-Za-z]|_{1,3}[A-Za-z0-9(])"
 )
+# Before the @ of an address with a login (RFC 3986, 3.2.1).
+_AUTHORITY = re.compile(r"://[^/?#\s]*$")
+_AUTHORITY_GOES_ON = re.compile(r"[^/?#\s]{0,256}@")
 # Letters of Latin script with their marks, and no others: text that is written without spaces may
 # stand right before an address.
 _LATIN = r"A-Za-z0-9_\xc0-\xd6\xd8-\xf6\xf8-\u024f\u0300-\u036f\u1e00-\u1eff"
@@ -106,7 +109,13 @@ def _emails(text: str) -> Iterator[tuple[int, int]]:
         local = _LOCAL_PART.search(before)
         if local is None:
             continue
+        if _AUTHORITY.search(before) and not _AUTHORITY_GOES_ON.match(text, match.end()):
+            continue  # who logs in where: secrets are masked as such
         name = local[0].lstrip("'")
+        # Of _slanted_ and __bold__ text in Markdown, the marks on both sides are none of it.
+        behind = text[match.end() : match.end() + 3]
+        marks = len(behind) - len(behind.lstrip("_"))
+        name = name[min(marks, len(name) - len(name.lstrip("_"))) :]
         if name and not name.endswith(".") and not name.startswith(".") and ".." not in name:
             yield match.start() - len(name), match.end()
 
@@ -168,5 +177,5 @@ _FINDERS: tuple[tuple[Kind, Callable[[str], Iterator[tuple[int, int]]]], ...] = 
     ("iban", _numbers(10, ibans)),
     ("credit_card", _numbers(12, cards)),
     ("ip", _ips),
-    ("phone", _numbers(7, phones)),
+    ("phone", _numbers(6, phones)),
 )

@@ -1,25 +1,30 @@
 """Evaluation sets as the recipe names them: which files, and which texts make up an item."""
 
 import csv
-import io
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from llm.corpus.archive.packed import BROKEN, inner_name, unpacked
+from llm.corpus.archive.packed import BROKEN, inner_name, lines, unpacked
 from llm.corpus.contamination.sets_settings import DecontaminateSettings, EvaluationSet
+from llm.corpus.rows.json_lines import LINE_BYTES, BadRow, json_lines, parse, whole_value
+from llm.corpus.rows.parquet import parquet_rows
+from llm.corpus.rows.tables import table_rows
 from llm.corpus.sources.files import expand
 from llm.step import BadInput
 
 # What an item's field often begins with, and a copy on the web does not.
 _LABEL = re.compile(r"^\s*(?:question|query|context|passage|premise|problem|[qa])\s*:\s*", re.I)
+
+# Files whose rows are told by their number, as they have no lines or many lines a row.
+_BY_ITEM = (".parquet", ".json")
+# A file that is one value is held whole; so large it may be (bytes).
+_JSON_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,9 @@ def items(settings: DecontaminateSettings, files: Iterable[Path]) -> Iterator[It
         paths = [path for path in _expanded(one) if path.resolve() in given]
         number = 0
         for path in paths:
-            for row in _rows(path):
+            for place, row in _rows(path):
                 number += 1
-                texts, parts = _texts(row, one.fields, f"{path}, item {number}")
+                texts, parts = _texts(whole_value(row), one.fields, place)
                 if texts:
                     named = row.get(one.id) if isinstance(row, Mapping) else None
                     yield Item(name, str(number if named is None else named), texts, parts)
@@ -77,36 +82,48 @@ def _expanded(one: EvaluationSet) -> list[Path]:
     return expand(one.path)
 
 
-def _rows(path: Path) -> Iterator[Any]:
-    """The rows of a file: mappings, or lines of a text."""
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """The rows of a file with the places where they stand: mappings, or lines of a text."""
     inner = inner_name(path.name)
-    number = 0
     try:
-        if inner.endswith(".parquet"):
-            with pq.ParquetFile(path) as table:
-                for batch in table.iter_batches(batch_size=1000):
-                    yield from batch.to_pylist()
-            return
         with path.open("rb") as raw:
-            lines = io.TextIOWrapper(unpacked(raw, path.name), "utf-8-sig")
-            if inner.endswith((".jsonl", ".ndjson", ".jsonlines")):
-                for number, line in enumerate(lines, 1):  # noqa: B007
-                    if line.strip():
-                        yield json.loads(line)
-            elif inner.endswith(".json"):
-                found = json.load(lines)
-                yield from found if isinstance(found, list) else [found]
-            elif inner.endswith((".csv", ".tsv")):
-                yield from csv.DictReader(lines, delimiter="\t" if inner.endswith("tsv") else ",")
-            else:
-                yield from (line for line in lines if line.strip())
-    except (*BROKEN, ValueError, csv.Error, pa.ArrowException) as error:
-        raise _unreadable(path, number, error) from error
+            for number, row in _numbered(raw, path.name, inner):
+                place = f"{path}, {'item' if inner.endswith(_BY_ITEM) else 'line'} {number}"
+                if isinstance(row, BadRow):
+                    raise BadInput(f"{place} cannot be read ({row.details}): correct the file")
+                yield place, row
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"no UTF-8: {error.reason}") from error
+    except (*BROKEN, csv.Error, pa.ArrowException) as error:
+        raise _unreadable(path, str(error)) from error
 
 
-def _unreadable(path: Path, line: int, error: Exception) -> BadInput:
-    place = f"{path}, line {line}" if line else str(path)
-    return BadInput(f"{place} cannot be read ({error}): correct the file or its ending")
+def _numbered(raw: BinaryIO, name: str, inner: str) -> Iterator[tuple[int, Any]]:
+    if inner.endswith(".parquet"):
+        yield from enumerate(parquet_rows(raw), start=1)
+    elif inner.endswith((".jsonl", ".ndjson", ".jsonlines")):
+        yield from json_lines(raw, name)
+    elif inner.endswith(".json"):
+        data = unpacked(raw, name).read(_JSON_BYTES + 1)
+        if len(data) > _JSON_BYTES:
+            raise OSError(f"over {_JSON_BYTES} bytes of JSON in one value: make lines of it")
+        try:
+            found = parse(data)
+        except BadRow as error:
+            raise OSError(error.details) from None
+        yield from enumerate(found if isinstance(found, list) else [found], start=1)
+    elif inner.endswith((".csv", ".tsv")):
+        yield from table_rows(raw, name)
+    else:
+        for number, line in enumerate(lines(raw, name, LINE_BYTES), start=1):
+            if line is None:
+                yield number, BadRow("too_large", f"over {LINE_BYTES} bytes")
+            elif line.strip():
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+
+
+def _unreadable(path: Path, said: str) -> BadInput:
+    return BadInput(f"{path} cannot be read ({said}): correct the file or its ending")
 
 
 def _texts(row: Any, fields: Sequence[str], place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -11,6 +11,11 @@ import phonenumbers
 
 # Digits with at most two separators between them. Starts at a digit, which is quick to look for.
 _RUN = re.compile(r"[0-9](?<![\w.][0-9])(?:[ .()-]{0,2}[0-9]){6,24}")
+# As few digits, and a stroke behind the code of a town, only beside a word for telephones.
+_SHORT_RUN = re.compile(
+    r"[0-9](?<![\w.][0-9])(?:[0-9]{1,5} ?/ ?[0-9]{2,4}(?:[ .-]?[0-9]{2,4}){0,3}"
+    r"|[0-9]([ .-])[0-9]{2}\1[0-9]{2})(?![0-9]|[ .-][0-9])"
+)
 
 _CARD = re.compile(
     r"(?<![0-9.])(?:[0-9]{12,19}|[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}"
@@ -166,6 +171,18 @@ def phones(text: str) -> Iterator[tuple[int, int]]:
         if _OTHER_BEFORE.search(before) or _DATE.match(number):
             continue
         if _is_phone(number, plus, before, text[end : end + 14]):
+            yield start, end
+    for run in _SHORT_RUN.finditer(text):
+        start, end = run.span()
+        before = text[max(0, start - 48) : start]
+        digits = sum(map(str.isdigit, run[0]))
+        if (
+            6 <= digits <= 15
+            and _LABEL_BEFORE.search(before)
+            and _starts_there(text, start)
+            and _ends_there(text, end)
+            and not _DATE.match(run[0].replace("/", "."))
+        ):
             yield start, end
 
 

@@ -31,7 +31,7 @@ _FORMS = tuple(
         ("SG.", r"SG\.(?<![A-Za-z0-9_-]...)[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}(?![A-Za-z0-9_-])"),
         (":A", r"(?<![A-Za-z0-9_-])[0-9]{6,12}:A[A-Za-z0-9_-]{34}(?![A-Za-z0-9_-])"),
         # The password in an address (RFC 3986, 3.2.1), but not what stands in for one
-        ("://", r"://[^/\s:@]{0,100}:(?![<{*]|\$[{(]|%[s(])([^/\s@<>]{3,256})@"),
+        ("://", r"://[^/\s:]{0,100}:(?![<{*]|\$[{(]|%[s(])([^/\s@<>]{1,256})@"),
         # Private keys (RFC 7468, RFC 4880), also those that are cut off: then as far as base64 goes
         ("PRIVATE KEY", r"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----(?:(?:(?!-----).){32,20000}-----END [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----|(?:(?:\s|\\[nr]){1,4}[A-Z][A-Za-z-]{3,20}: [^\r\n\\]{1,80}){0,4}(?:(?:\s|\\[nr]){1,4}[A-Za-z0-9+/]{32,8000}={0,2}){1,300}(?:(?:\s|\\[nr]){1,4}[A-Za-z0-9+/]{1,31}={1,2})?)"),
     )

@@ -1,6 +1,5 @@
 """The step that reads the user's own files: JSON lines, Parquet, plain text, dumps of wikis."""
 
-import json
 import os
 import re
 from collections import Counter
@@ -14,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm import located
-from llm.corpus.archive.packed import BROKEN, Bomb, inner_name, lines, unpacked
+from llm.corpus.archive.packed import BROKEN, Bomb, inner_name, unpacked
 from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.archive.warc import write_pages
+from llm.corpus.rows.json_lines import BadRow, json_lines, whole
+from llm.corpus.rows.parquet import parquet_rows
 from llm.corpus.sources.files_settings import FilesSource
 from llm.corpus.sources.names import short_names
 from llm.corpus.sources.progress import PieceStore
@@ -37,6 +38,7 @@ ARRAY = "; a file with one list of documents: make lines of it (jq -c '.[]' FILE
 
 # Rows that are written to the store in one go.
 _BATCH = 500
+_BATCH_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -139,23 +141,16 @@ def _rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
 
 
 def _json_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
-    limit = values.max_document_bytes
-    for number, line in enumerate(lines(raw, name, limit), start=1):
+    for number, row in json_lines(raw, name, values.max_document_bytes):
         place = f"{name}#{number}"
-        if line is None:
-            yield Row(place, problem=f"too_large: over {limit} bytes")
-        elif line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                hint = ARRAY if number == 1 and line.lstrip().startswith(b"[") else ""
-                yield Row(place, problem=f"bad_json: {error}{hint}")
-                if hint and inner_name(name).endswith(".json"):
-                    return
-                continue
-            if number == 1 and isinstance(row, list):
-                yield Row(place, problem=f"bad_json: the line is a list{ARRAY}")
-                continue
+        if isinstance(row, BadRow):
+            whole_list = number == 1 and row.is_list
+            yield Row(place, problem=f"{row}{ARRAY if whole_list else ''}")
+            if whole_list and inner_name(name).endswith(".json"):
+                return
+        elif number == 1 and isinstance(row, list):
+            yield Row(place, problem=f"bad_json: the line is a list{ARRAY}")
+        else:
             yield _row(row, name, number, values)
 
 
@@ -170,38 +165,24 @@ def _wiki_rows(stream: BinaryIO, name: str, values: FilesSource) -> Iterator[Row
         elif not page.text.strip():
             yield Row(place, problem=f"empty: the page has no text: {page.url}")
         else:
-            yield Row(place, page.text.encode("utf-8", "replace"), page.url, date=page.date)
+            yield Row(place, whole(page.text).encode(), page.url, date=page.date)
 
 
 def _parquet_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
     with pq.ParquetFile(raw) as file:
-        wanted = {field.split(".")[0] for field in (values.text, values.url, values.id) if field}
-        columns = [column for column in file.schema_arrow.names if column in wanted]
-        if values.text.split(".")[0] not in columns:
-            there = ", ".join(file.schema_arrow.names)
+        fields = [field for field in (values.text, values.url, values.id) if field]
+        wanted = {*fields, *(field.split(".")[0] for field in fields)}
+        names = file.schema_arrow.names
+        if values.text not in names and values.text.split(".")[0] not in names:
+            there = ", ".join(names)
             yield Row(name, problem=f"no_text: no column {values.text!r}; there are: {there}")
             return
-        number = 0
-        for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
-            for row in _values(batch):
-                number += 1
-                if isinstance(row, ValueError):
-                    said = "no UTF-8" if isinstance(row, UnicodeDecodeError) else str(row)
-                    yield Row(f"{name}#{number}", problem=f"damaged: {said}")
-                else:
-                    yield _row(row, name, number, values)
-
-
-def _values(batch: pa.RecordBatch) -> Iterator[Any]:
-    """The rows of a batch; for one that Python cannot hold, the error."""
-    try:
-        yield from batch.to_pylist()
-    except ValueError:
-        for number in range(batch.num_rows):
-            try:
-                yield batch.slice(number, 1).to_pylist()[0]
-            except ValueError as error:
-                yield error
+    raw.seek(0)
+    for number, row in enumerate(parquet_rows(raw, wanted), start=1):
+        if isinstance(row, BadRow):
+            yield Row(f"{name}#{number}", problem=str(row))
+        else:
+            yield _row(row, name, number, values)
 
 
 def _text_row(stream: BinaryIO, name: str, values: FilesSource) -> Row:
@@ -225,7 +206,7 @@ def _row(row: Any, name: str, number: int, values: FilesSource) -> Row:
         return Row(place, problem=f"no_text: field {values.text!r} {said}; there are: {there}")
     if not text.strip():
         return Row(place, problem=f"empty: field {values.text!r} has no text")
-    data = text.encode("utf-8", "replace")
+    data = whole(text).encode()
     if len(data) > values.max_document_bytes:
         return Row(place, problem=f"too_large: over {values.max_document_bytes} bytes")
     url = field_of(row, values.url) if values.url else None
@@ -258,12 +239,13 @@ def web_address(url: str) -> str:
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
+    batch, size = list[Row](), 0
     for row in rows:
         batch.append(row)
-        if len(batch) == _BATCH:
+        size += len(row.text)
+        if len(batch) == _BATCH or size > _BATCH_BYTES:
             yield batch
-            batch = []
+            batch, size = [], 0
     yield batch
 
 

@@ -64,6 +64,13 @@ def test_a_document_that_comes_twice_is_refused(tmp_path: Path) -> None:
     table = some_documents(3)
     with pytest.raises(ValueError, match="comes 2 times"):
         write_table(tmp_path / "x", pa.concat_tables([table, table.slice(1, 1)]))
+    twice = pa.concat_tables([table, table])
+    with pytest.raises(
+        ValueError, match=r"comes 2 times in one table \(and 2 others more than once"
+    ):
+        write_table(tmp_path / "x", twice)
+    with pytest.raises(ValueError, match=r"comes 3 times in one table$"):
+        write_table(tmp_path / "x", pa.concat_tables([table, *[table.slice(1, 1)] * 2]))
 
 
 def test_a_file_with_other_columns_is_bad_input_naming_the_column(tmp_path: Path) -> None:

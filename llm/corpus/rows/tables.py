@@ -1,0 +1,38 @@
+"""Rows of text tables (CSV, TSV), with fields as long as a book."""
+
+import csv
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from llm.corpus.archive.packed import inner_name, lines
+from llm.corpus.rows.json_lines import LINE_BYTES, BadRow
+
+
+def table_rows(
+    raw: BinaryIO, name: str, limit: int = LINE_BYTES
+) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+    """The rows of a CSV or TSV file, packed or not, by the number of their last line.
+
+    Every cell is text, as it stands there. Raises csv.Error with the line for what is no table,
+    UnicodeDecodeError for no UTF-8.
+    """
+    separator = "\t" if inner_name(name).endswith("tsv") else ","
+    # The library's limit holds for the process; a higher one set elsewhere stays.
+    csv.field_size_limit(max(limit, csv.field_size_limit()))
+    reader = csv.DictReader(_decoded(raw, name, limit), delimiter=separator)
+    try:
+        for row in reader:
+            if None in row:
+                said = f"{len(row[None])} cells more than the header names"
+                yield reader.line_num, BadRow("bad_table", said)
+            else:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise csv.Error(f"line {reader.line_num}: {error}") from error
+
+
+def _decoded(raw: BinaryIO, name: str, limit: int) -> Iterator[str]:
+    for number, line in enumerate(lines(raw, name, limit)):
+        if line is None:
+            raise csv.Error(f"a line of over {limit} bytes")
+        yield line.decode("utf-8-sig" if number == 0 else "utf-8")
