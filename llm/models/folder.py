@@ -6,8 +6,10 @@ nothing that the model does not do; what it asks for is named then. Other models
 our own, whose config.json says model_type "penstock".
 """
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +38,9 @@ class Layout(Protocol):
 
     def canonical(self, name: str, config: ModelConfig) -> str | None:
         """The table's name of a tensor in a file; None for one that says nothing new."""
+
+    def repeats(self, name: str) -> str | None:
+        """The tensor that a tensor (both by the table's names) repeats where weights are tied."""
 
     def config_json(self, config: ModelConfig) -> dict[str, Any]:
         """The fields of config.json."""
@@ -161,7 +166,11 @@ def load_model(
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """What config.json describes. Raises BadInput naming the field that the model cannot do."""
+    """The model that a folder describes. Raises BadInput naming what the model cannot do.
+
+    A head that is in the file beside a config.json that says tied, and differs from the embedding,
+    makes the model untied, as transformers 5 has it.
+    """
     path = folder / "config.json"
     if not path.is_file():
         raise BadInput(f"{folder} is not a model folder: it has no config.json")
@@ -171,11 +180,40 @@ def read_config(folder: Path) -> ModelConfig:
         raise BadInput(
             f"{path}: model_type {layout!r} is not one that Penstock reads ({', '.join(LAYOUTS)})"
         )
-    return LAYOUTS[layout].read_config(path, fields)
+    return _with_own_head(LAYOUTS[layout], folder, LAYOUTS[layout].read_config(path, fields))
+
+
+def _with_own_head(layout: Layout, folder: Path, config: ModelConfig) -> ModelConfig:
+    """Look at what the weights repeat. Raises BadInput for a difference that no model here has."""
+    if not config.tie_embeddings or not any(folder.glob("*.safetensors")):
+        return config
+    untied = dataclasses.replace(config, tie_embeddings=False)
+    stored = {layout.canonical(name, untied) or name: (path, name) for name, path in _names(folder)}
+    for name, place in stored.items():
+        other = layout.repeats(name)
+        if other not in stored or torch.equal(_tensor(*place), _tensor(*stored[other])):
+            continue
+        if layout.canonical(name, untied) is None:
+            raise BadInput(
+                f"{folder}: tensor {name} differs from {other}, and the model has one for both: "
+                "train it with the two tied"
+            )
+        config = untied
+    return config
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    """All weights of a folder, from one safetensors file or those of an index."""
+    """All weights of a folder."""
+    return ((name, _tensor(path, name)) for name, path in _names(folder))
+
+
+def _tensor(path: Path, name: str) -> Tensor:
+    with _opened(path) as file:
+        return file.get_tensor(name)
+
+
+def _names(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The tensors of a folder with the files that hold them: one file, or those of an index."""
     index = folder / "model.safetensors.index.json"
     names = ["model.safetensors"]
     if index.is_file():
@@ -186,9 +224,14 @@ def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
             raise BadInput(
                 f"{folder} has no {name}; with transformers, save_pretrained(...) writes safetensors"
             )
-        try:
-            with safe_open(path, "pt") as file:
-                for key in file.keys():  # noqa: SIM118 (a safetensors file is no mapping)
-                    yield key, file.get_tensor(key)
-        except SafetensorError as error:
-            raise BadInput(f"{path} cannot be read: {error}; copy the file again") from error
+        with _opened(path) as file:
+            yield from ((name, path) for name in file.keys())  # noqa: SIM118 (no mapping)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise BadInput(f"{path} cannot be read: {error}; copy the file again") from error

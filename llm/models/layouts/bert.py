@@ -51,12 +51,12 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
     "tie_word_embeddings": (True,),
     "quantization_config": (),
 }
-# What repeats another tensor, or is no weight.
-REPEATED = (
-    "cls.predictions.decoder.weight",
-    "cls.predictions.decoder.bias",
-    "bert.embeddings.position_ids",
-)
+# What repeats another tensor, and that tensor.
+REPEATED = {
+    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+POSITION_IDS = "bert.embeddings.position_ids"  # no weight; transformers does not read it either
 
 
 def table(config: ModelConfig, names: list[str]) -> Table:
@@ -86,7 +86,12 @@ def canonical(name: str, config: ModelConfig) -> str | None:
     if not name.startswith(("bert.", "cls.")):
         name = f"bert.{name}"
     unread = not config.next_sentence and name.startswith(("bert.pooler.", "cls.seq_relationship."))
-    return None if unread or name in REPEATED else name
+    return None if unread or name in REPEATED or name == POSITION_IDS else name
+
+
+def repeats(name: str) -> str | None:
+    """The tensor that a tensor repeats where weights are tied."""
+    return REPEATED.get(name)
 
 
 def config_json(config: ModelConfig) -> dict[str, Any]:

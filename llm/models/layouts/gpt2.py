@@ -71,6 +71,11 @@ def canonical(name: str, config: ModelConfig) -> str | None:
     return name if name.startswith("transformer.") else f"transformer.{name}"
 
 
+def repeats(name: str) -> str | None:
+    """The tensor that a tensor repeats where weights are tied."""
+    return WHOLE_MODEL["embedding"] if name == WHOLE_MODEL["head"] else None
+
+
 def config_json(config: ModelConfig) -> dict[str, Any]:
     """The config.json with which transformers builds the same decoder."""
     activation = next(theirs for theirs, own in ACTIVATIONS.items() if own == config.feed_forward)

@@ -71,6 +71,11 @@ def canonical(name: str, config: ModelConfig) -> str | None:
     return None if tied or name.endswith("rotary_emb.inv_freq") else name
 
 
+def repeats(name: str) -> str | None:
+    """The tensor that a tensor repeats where weights are tied."""
+    return WHOLE_MODEL["embedding"] if name == WHOLE_MODEL["head"] else None
+
+
 def config_json(config: ModelConfig) -> dict[str, Any]:
     """The config.json with which transformers builds the same decoder."""
     layout = layout_of(config)
@@ -102,7 +107,7 @@ def config_json(config: ModelConfig) -> dict[str, Any]:
 def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
     """What config.json describes. Raises BadInput naming the field that the decoder cannot do."""
     layout = fields["model_type"]
-    rope = _rope(fields)
+    rope = _rope(path, fields)
     refuse_others(path, fields, HARMLESS)
     found = {
         "rope_scaling": rope.get("rope_type", rope.get("type")),
@@ -170,7 +175,30 @@ def _windows(path: Path, fields: Mapping[str, Any], layers: int) -> tuple[int | 
     )
 
 
-def _rope(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The rotary settings, from where transformers 4 and 5 write them."""
-    found = {"rope_theta": fields["rope_theta"]} if "rope_theta" in fields else {}
-    return {**found, **(fields.get("rope_scaling") or {}), **(fields.get("rope_parameters") or {})}
+def _rope(path: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The rotary settings, from where transformers 4 and 5 write them.
+
+    Raises BadInput where two places say different things: versions of transformers differ in which
+    of them counts.
+    """
+    places = {name: dict(fields.get(name) or {}) for name in ("rope_scaling", "rope_parameters")}
+    if fields.get("rope_theta") is not None:
+        places["rope_theta"] = {"rope_theta": fields["rope_theta"]}
+    found: dict[str, Any] = {}
+    said_by: dict[str, str] = {}
+    for place, values in places.items():
+        if "type" in values:  # the name that transformers 4 began with
+            values.setdefault("rope_type", values.pop("type"))
+        for name, value in values.items():
+            if isinstance(value, Mapping):
+                raise BadInput(
+                    f"{path}: {place}.{name} is a section of its own: rotary settings that differ by "
+                    "layer are not supported"
+                )
+            if name in found and found[name] != value:
+                raise BadInput(
+                    f"{path}: {place} says {name} {value!r}, {said_by[name]} says {found[name]!r}: "
+                    "remove the one that the model was not trained with"
+                )
+            found[name], said_by[name] = value, place
+    return found

@@ -23,6 +23,11 @@ def canonical(name: str, config: ModelConfig) -> str | None:
     return name
 
 
+def repeats(name: str) -> str | None:
+    """The tensor that a tensor repeats: none, tied weights are written once."""
+    return None
+
+
 def config_json(config: ModelConfig) -> dict[str, Any]:
     """Every field of the configuration, and the size of the vocabulary as others call it."""
     fields = dataclasses.asdict(config)

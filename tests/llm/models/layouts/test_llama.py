@@ -1,5 +1,6 @@
 """Sliding windows and biases in the layouts of Qwen3, Mistral and Llama, logits against transformers."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,47 @@ def test_what_the_decoder_cannot_do_is_named(config: Any, named: str, tmp_path: 
     config.save_pretrained(tmp_path)
     with pytest.raises(BadInput, match=named):
         folder.read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        (
+            {
+                "rope_scaling": {"type": "linear", "factor": 2.0},
+                "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+            "rope_parameters says rope_type 'default', rope_scaling says 'linear'",
+        ),
+        (
+            {"rope_theta": 500.0, "rope_parameters": {"rope_theta": 10000.0}},
+            r"rope_theta says rope_theta 500\.0, rope_parameters says 10000\.0",
+        ),
+        (
+            {"rope_scaling": {"rope_type": "linear", "factor": 2.0}, "rope_parameters": None},
+            "rope_scaling 'linear' is not supported",
+        ),
+        (
+            {"rope_parameters": {"full_attention": {"rope_type": "default"}}},
+            r"rope_parameters\.full_attention is a section",
+        ),
+    ],
+)
+def test_rotary_settings_that_disagree_or_scale_are_refused(
+    changes: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    Qwen3Config(**THEIRS).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    fields = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps(fields))
+    with pytest.raises(BadInput, match=named):
+        folder.read_config(tmp_path)
+
+
+def test_rotary_settings_that_agree_in_two_places_are_read(tmp_path: Path) -> None:
+    Qwen3Config(**THEIRS, rope_theta=500.0).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    fields = json.loads(path.read_text())
+    rope = {"type": "default", "rope_theta": 500.0}
+    path.write_text(json.dumps({**fields, "rope_theta": 500.0, "rope_scaling": rope}))
+    assert folder.read_config(tmp_path).rope_theta == 500.0
