@@ -89,11 +89,10 @@ def import_model(
     """Turn a model of llama2.c into a model folder, as transformers reads it, too."""
     from llm.models import llama2c
     from llm.tokens.imports import read_tokenizer, tokenizer_files
-    from llm.tokens.train_settings import TokenizerSettings
 
     if not model.is_file():
         raise BadInput(f"there is no file {model}")
-    found = read_tokenizer(tokenizer_files(tokenizer), TokenizerSettings().pattern)
+    found = read_tokenizer(tokenizer_files(tokenizer), None)
     with tempfile.TemporaryDirectory() as aside:
         path = Path(aside) / "tokenizer.json"
         found.save(str(path))

@@ -55,8 +55,8 @@ def tokenizer_files(path: Path) -> tuple[Path, ...]:
     return (path,)
 
 
-def read_tokenizer(files: tuple[Path, ...], pattern: str) -> Tokenizer:
-    """Read one of the known kinds; `pattern` is for ranks. Raises BadInput naming the file."""
+def read_tokenizer(files: tuple[Path, ...], pattern: str | None) -> Tokenizer:
+    """Read one of the known kinds; `pattern` is for ranks that are not known. Raises BadInput naming the file."""
     if len(files) == 2:
         return read_gpt2(*files)
     [path] = files

@@ -10,6 +10,7 @@ from llm.durable import write_bytes
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.bpe import train_bpe
 from llm.tokens.merges import Ties
+from llm.tokens.patterns import LEARNED_DEFAULT
 from llm.tokens.pieces import Texts
 from llm.tokens.report import report
 from llm.tokens.special import reserved
@@ -67,7 +68,9 @@ def learn(texts: Iterator[Texts], settings: TokenizerSettings, workers: int = 2)
     """Learn the kind of vocabulary that the settings name; smaller where the text has no more."""
     special = reserved(settings.reserve)
     if settings.type == "unigram":
-        return train_unigram(texts, settings.vocabulary, settings.pattern, special, workers)
+        return train_unigram(
+            texts, settings.vocabulary, settings.pattern or LEARNED_DEFAULT, special, workers
+        )
     if settings.type == "wordpiece":
         return train_wordpiece(
             texts,
@@ -80,7 +83,7 @@ def learn(texts: Iterator[Texts], settings: TokenizerSettings, workers: int = 2)
     return train_bpe(
         texts,
         settings.vocabulary,
-        settings.pattern,
+        settings.pattern or LEARNED_DEFAULT,
         settings.min_frequency,
         special,
         ties,

@@ -22,11 +22,12 @@ class TokenizerSettings:
         description="Size with the 256 bytes and the special tokens (tokens).",
         ge=LEAST_VOCABULARY,
     )
-    pattern: Literal["gpt4", "gpt2", "llama3"] = setting(
-        default="gpt4",
+    pattern: Literal["gpt4", "gpt2", "llama3", "o200k"] | None = setting(
+        default=None,
         description="How text is cut before it is learned from: as GPT-4 and Llama 3 do (digits by "
-        "threes) or as GPT-2 does. Also for imported tiktoken ranks, which do not say; not for "
-        "wordpiece.",
+        "threes; the default) or as GPT-2 does; not for wordpiece. For imported .tiktoken ranks: "
+        "those that OpenAI published (r50k, p50k, cl100k, o200k) are recognised, for others it "
+        "must be given.",
     )
     min_frequency: int = setting(
         default=2,
@@ -55,6 +56,8 @@ class TokenizerSettings:
     )
 
     def __post_init__(self) -> None:
+        if self.pattern == "o200k" and self.imported is None:
+            raise ValueError("pattern o200k goes with imported ranks; learn with gpt4 or gpt2")
         if self.lowercase and self.type != "wordpiece":
             raise ValueError(f"lowercase goes with type wordpiece, not {self.type}")
         least = ALPHABET + len(reserved(self.reserve))

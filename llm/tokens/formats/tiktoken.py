@@ -7,6 +7,7 @@ backwards), so the merges that r50k_base was made from come out in their order.
 
 import base64
 import binascii
+import hashlib
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, models
@@ -16,34 +17,62 @@ from llm.tokens.patterns import PATTERNS, bytes_shown, cut_into_bytes
 
 LIBRARIES = ("tokenizers",)
 
-# Published encodings, known by how many ranks they have: their pattern, and the ids of their special
-# tokens (openai/tiktoken, openai_public.py).
-PUBLISHED = {
-    50256: ("gpt2", {"<|endoftext|>": 50256}),
-    100256: (
+_END = "<|endoftext|>"
+_PUBLISHED: tuple[tuple[str, str, str, dict[str, int]], ...] = (
+    (
+        "r50k_base",
+        "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
+        "gpt2",
+        {_END: 50256},
+    ),
+    (
+        "p50k_base",
+        "94b5ca7dff4d00767bc256fdd1b27e5b17361d7b8a5f968547f9f23eb70d2069",
+        "gpt2",
+        {_END: 50256},
+    ),
+    (
+        "cl100k_base",
+        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
         "gpt4",
         {
-            "<|endoftext|>": 100257,
+            _END: 100257,
             "<|fim_prefix|>": 100258,
             "<|fim_middle|>": 100259,
             "<|fim_suffix|>": 100260,
             "<|endofprompt|>": 100276,
         },
     ),
-}
+    (
+        "o200k_base",
+        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+        "o200k",
+        {_END: 199999, "<|endofprompt|>": 200018},
+    ),
+)
+PUBLISHED = {digest: (name, pattern, special) for name, digest, pattern, special in _PUBLISHED}
+"""Published encodings by the SHA-256 of their file (openai/tiktoken, openai_public.py): their name,
+their pattern, and the ids of their special tokens."""
 
 
-def read_tiktoken(path: Path, pattern: str) -> Tokenizer:
-    """Byte-level BPE from a .tiktoken file and the pattern of that name, which no file says.
+def read_tiktoken(path: Path, pattern: str | None) -> Tokenizer:
+    """Byte-level BPE from a .tiktoken file, which does not say how text is cut before it is encoded.
 
-    Raises BadInput for a file that holds no ranks, and for r50k_base and cl100k_base with the
-    pattern of the other.
+    pattern: a name of patterns.PATTERNS; None for ranks that OpenAI published, which are recognised.
+    Raises BadInput for a file that holds no ranks, for published ones with the pattern of others, and
+    for others without a pattern.
     """
     ranks = _ranks(path)
-    own, special = PUBLISHED.get(len(ranks), (pattern, {}))
-    if PATTERNS[own] != PATTERNS[pattern]:
+    name, own, special = PUBLISHED.get(_digest(ranks), ("", pattern, {}))
+    if own is None:
         raise BadInput(
-            f"{path}: {len(ranks):,} ranks go with tokenizer.pattern {own}, not {pattern}"
+            f"{path}: these {len(ranks):,} ranks are none that OpenAI published, and the file does not "
+            f"say how text is cut: set tokenizer.pattern to one of {', '.join(PATTERNS)}"
+        )
+    if pattern is not None and PATTERNS[own] != PATTERNS[pattern]:
+        raise BadInput(
+            f"{path} is {name}, which goes with tokenizer.pattern {own}, not {pattern}: leave the "
+            "setting out"
         )
     shown = bytes_shown()
 
@@ -63,7 +92,7 @@ def read_tiktoken(path: Path, pattern: str) -> Tokenizer:
                 merges.append((spelled(parts[0]), spelled(parts[1])))
     # tiktoken looks a piece up whole before it merges.
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
-    cut_into_bytes(tokenizer, PATTERNS[pattern])
+    cut_into_bytes(tokenizer, PATTERNS[own])
     names = [*special, *(f"<|unused_{number}|>" for number in holes)]
     tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in names])
     return tokenizer
@@ -82,6 +111,15 @@ def join(piece: bytes, ranks: dict[bytes, int], limit: int) -> list[bytes]:
             break
         parts[place : place + 2] = [parts[place] + parts[place + 1]]
     return parts
+
+
+def _digest(ranks: dict[bytes, int]) -> str:
+    """The SHA-256 of the file that tiktoken would have written, whatever ours has between lines."""
+    lines = (
+        base64.b64encode(token) + b" %d\n" % rank
+        for token, rank in sorted(ranks.items(), key=lambda item: item[1])
+    )
+    return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def _ranks(path: Path) -> dict[bytes, int]:
