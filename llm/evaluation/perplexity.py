@@ -24,7 +24,8 @@ from llm.evaluation.texts import HeldOut, held_out
 from llm.models import folder as model_folder
 from llm.models.decoder import Decoder
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
-from llm.tokens.special import END_OF_TEXT, read_special_tokens_as_text
+from llm.tokens.plain_text import encode_texts
+from llm.tokens.special import END_OF_TEXT
 from llm.training import devices
 
 LIBRARIES = ("torch", "tokenizers")
@@ -89,11 +90,10 @@ def window_of(model: Decoder, settings: PerplexitySettings, folder: Path) -> tup
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
     """Ids of each text after <|endoftext|>: (1 + tokens,) int64."""
-    read_special_tokens_as_text(tokenizer)
     start = tokenizer.token_to_id(END_OF_TEXT)
     if start is None:
         raise BadInput(f"the model's tokenizer has no {END_OF_TEXT}, which starts every document")
-    encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    encoded = encode_texts(tokenizer, texts)
     return [np.array([start, *encoding.ids], dtype=np.int64) for encoding in encoded]
 
 

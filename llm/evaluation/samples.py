@@ -14,11 +14,11 @@ from llm.models.decoder import Decoder
 from llm.models.generation import generate as generate_ids
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
+from llm.tokens.plain_text import encode_text
 from llm.tokens.special import (
     END_OF_TEXT,
     MESSAGE_END,
     MESSAGE_START,
-    read_special_tokens_as_text,
 )
 from llm.training import devices
 
@@ -58,7 +58,7 @@ def _texts(values: SampleSettings, artifact: Path, context: Context) -> list[dic
     model, tokenizer = _load(artifact, context)
     found = []
     for number, prompt in enumerate(values.prompts):
-        ids = [_id(tokenizer, END_OF_TEXT), *tokenizer.encode(prompt, add_special_tokens=False).ids]
+        ids = [_id(tokenizer, END_OF_TEXT), *encode_text(tokenizer, prompt).ids]
         sample = _continue(model, tokenizer, ids, values, values.seed + number)
         found.append({"model": "base", "prompt": prompt, **sample})
     return found
@@ -89,7 +89,6 @@ def _answers(
 def _load(artifact: Path, context: Context) -> tuple[Decoder, Tokenizer]:
     device = devices.choose(context.machine.device)
     model, tokenizer = model_folder.load(artifact / "model", device)
-    read_special_tokens_as_text(tokenizer)
     return model, tokenizer
 
 

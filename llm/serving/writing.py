@@ -7,7 +7,7 @@ from llm.models.folder import load
 from llm.models.generation import generate
 from llm.models.roles import delimiters
 from llm.tokens.chat import encode_messages
-from llm.tokens.special import read_special_tokens_as_text
+from llm.tokens.plain_text import encode_text
 
 TOP_K = 50
 
@@ -26,8 +26,7 @@ class Writer:
         self, prompt: str, max_tokens: int, temperature: float, seed: int
     ) -> Iterator[str]:
         """Continue a text that stands at the beginning of a document."""
-        read_special_tokens_as_text(self.tokenizer)
-        before = self.tokenizer.encode(prompt, add_special_tokens=False).ids
+        before = encode_text(self.tokenizer, prompt).ids
         return self._write([self.delimiters.begin, *before], before, max_tokens, temperature, seed)
 
     def answer(

@@ -12,12 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from tokenizers import Tokenizer
 
-from llm.tokens.special import (
-    MESSAGE_END,
-    MESSAGE_START,
-    read_special_tokens_as_text,
-    special_ids,
-)
+from llm.tokens.plain_text import encode_text
+from llm.tokens.special import MESSAGE_END, MESSAGE_START, special_ids
 
 ROLES = ("system", "user", "assistant")
 
@@ -42,14 +38,13 @@ def encode_messages(
     no message can end itself or speak for another. Raises ValueError naming the bad message.
     """
     start, end = special_ids(tokenizer, [MESSAGE_START, MESSAGE_END]).values()
-    read_special_tokens_as_text(tokenizer)
-    line_end = tokenizer.encode("\n", add_special_tokens=False).ids
+    line_end = encode_text(tokenizer, "\n").ids
     ids: list[int] = []
     learn: list[bool] = []
     for number, message in enumerate(messages):
         role, content = _read(number, message)
         header = f"{role}\n"
-        encoding = tokenizer.encode(header + content, add_special_tokens=False)
+        encoding = encode_text(tokenizer, header + content)
         answers = role == "assistant"
         ids += [start, *encoding.ids, end, *line_end]
         learn.append(False)
@@ -57,7 +52,7 @@ def encode_messages(
         learn.append(answers)
         learn += [False] * len(line_end)
     if ask:
-        opening = [start, *tokenizer.encode("assistant\n", add_special_tokens=False).ids]
+        opening = [start, *encode_text(tokenizer, "assistant\n").ids]
         ids += opening
         learn += [False] * len(opening)
     return ids, learn

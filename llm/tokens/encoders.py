@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 
 from llm.durable import bytes_digest
 from llm.tokens import arrow
+from llm.tokens.plain_text import control_ids, encode_unspelled, holding
 from llm.tokens.special import SPECIAL_TOKENS, id_count, read_special_tokens_as_text
 
 LIBRARIES = ("tokenizers",)
@@ -57,7 +58,26 @@ def reference(tokenizer: Tokenizer) -> Encoder:
         ids = [np.array(one.ids, np.uint32) for one in found]
         return np.concatenate([np.empty(0, np.uint32), *ids]), offsets
 
-    return Encoder(f"tokenizers {version('tokenizers')}", encode)
+    return _guarded(Encoder(f"tokenizers {version('tokenizers')}", encode), tokenizer)
+
+
+def _guarded(encoder: Encoder, tokenizer: Tokenizer) -> Encoder:
+    """An encoder of which no id is a control token's, whatever a text spells."""
+    control = control_ids(tokenizer)
+
+    def encode(texts: pa.LargeStringArray) -> tuple[Ids, Offsets]:
+        ids, offsets = encoder.encode(texts)
+        rows = holding(ids, offsets, control)
+        if not len(rows):
+            return ids, offsets
+        parts = [ids[begin:end] for begin, end in pairwise(offsets)]
+        for row in rows:
+            found = encode_unspelled(tokenizer, texts[int(row)].as_py())
+            parts[row] = np.array(found.ids, np.uint32)
+        offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+        return np.concatenate(parts), offsets
+
+    return Encoder(encoder.name, encode)
 
 
 def _gigatoken(described: bytes) -> Encoder:
@@ -148,7 +168,7 @@ def _agreeing(build: Callable[[bytes], Encoder], prepared: Prepared) -> Encoder 
     try:
         with ThreadPoolExecutor(1) as thread:
             expected = thread.submit(prepared.truth.encode, cases)
-            encoder = build(prepared.described)
+            encoder = _guarded(build(prepared.described), prepared.tokenizer)
             found = encoder.encode(cases)
     except Exception:  # each library has errors of its own, and none of them matters here
         return None
