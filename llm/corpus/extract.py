@@ -27,6 +27,7 @@ from llm.corpus.reading.guard import Failed, Guards, Limits
 from llm.corpus.reading.html import Engine, decode, read_html
 from llm.corpus.reading.rights import HEADERS
 from llm.corpus.reading.worker import Page, PageText, Refused
+from llm.corpus.web.headers import media_type
 from llm.step import BadInput, Context, Inputs, StepResult
 
 LIBRARIES = (
@@ -141,13 +142,16 @@ def _records(archive: Path) -> Iterator[WarcRecord]:
 
 def _page(record: WarcRecord, payload: bytes, url: str, settings: ExtractSettings) -> Page:
     status = 0
-    said: dict[str, str] = {}
+    said: dict[str, list[str]] = {}
     if record.http_headers is not None:
         status = record.http_headers.status_code or 0
-        content_type, charset = record.http_content_type or "", record.http_charset
+        types = []
         for name, value in record.http_headers:
+            if name.lower() == "content-type":
+                types.append(value)
             if name.lower() in HEADERS:
-                said[name.lower()] = ", ".join(filter(None, [said.get(name.lower()), value]))
+                said.setdefault(name.lower(), []).append(value)
+        content_type, charset = media_type(", ".join(types))
     else:
         content_type, _, rest = record.headers.get("Content-Type", "").partition(";")
         charset = rest.partition("charset=")[2].strip('" ') or None

@@ -48,6 +48,7 @@ class Page:
 
     kind: "response" (a web page with its HTTP headers), "resource" (one without), "conversion" (text
     from a file) or "revisit" (a web page that is still what `earlier` says, without its payload).
+    headers: those of one name are apart by line ends (see `web.headers`).
     content_type: as declared, with its charset. fetched_at: ISO 8601, UTC. depth: links from a seed.
     position: where in the user's own file or archive it was read.
     state: new, changed or unchanged since the crawl before.

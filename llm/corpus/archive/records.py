@@ -8,6 +8,7 @@ from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
 from llm.corpus.archive.pages import Page, one_line
+from llm.corpus.web.headers import apart
 
 # WARC header with the place in the user's own file that a record was read from, percent-encoded.
 POSITION = "X-Source-Position"
@@ -94,7 +95,7 @@ def _http(page: Page) -> bytes:
     except ValueError:
         phrase = "Unknown"
     lines = [f"HTTP/1.1 {page.status} {phrase}"]
-    for name, value in page.headers.items():
+    for name, value in apart(page.headers):
         if name.lower() in _TRANSFER:
             name = f"X-Crawl-{name}"
         lines.append(f"{one_line(name)}: {one_line(value)}")

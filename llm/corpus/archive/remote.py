@@ -4,7 +4,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 import httpx
 
 from llm.corpus.archive.remote_settings import RemoteSettings
+from llm.corpus.web.addresses import Gate, PrivateAddress, private_names
+from llm.corpus.web.connect import Transport
 from llm.corpus.web.fetch import RETRIED, retry_after
+from llm.corpus.web.headers import can_be_sent, together
 
 # A try counts as new once this much more has come: a server may break off often, not for ever.
 _GAIN = 1 << 20
@@ -35,13 +38,20 @@ class Remote:
         values: RemoteSettings,
         hosts: Mapping[str, str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        places: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`hosts`: addresses (host:port) that stand in for host names."""
+        """hosts: addresses (host:port) that stand in for host names.
+
+        places: what the recipe names; its addresses and localhost may be private.
+        """
+        gate = Gate(hosts or {}, private_names(places, values.private_hosts))
         self.values = values
         self.sleep = sleep
+        self.clock = clock
         self.asked = 0
         self.client = httpx.Client(
-            transport=_Rerouted(hosts or {}),
+            transport=Transport(gate),
             timeout=values.timeout_seconds,
             follow_redirects=True,
             max_redirects=5,
@@ -98,6 +108,7 @@ class Transfer:
         self.url = url
         self.validator = validator
         self.size: int | None = None
+        self.begun = remote.clock()
 
     def chunks(self, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes from `start` on, at most `length`. Raises Refused and ConnectionError."""
@@ -110,9 +121,12 @@ class Transfer:
                 for chunk in self._connection(position, end):
                     position += len(chunk)
                     yield chunk
+                    self._check_time(position)
                 goal = self.size if end is None else min(end, self.size or end)
                 if goal is None or position >= goal or position == before:
                     return
+            except PrivateAddress as error:
+                raise Refused(str(error)) from error
             except (
                 httpx.InvalidURL,
                 httpx.UnsupportedProtocol,
@@ -135,7 +149,17 @@ class Transfer:
                         f"{self.url} asks for a pause of {asked:.0f} seconds: try again then, or "
                         "raise max_wait_seconds"
                     ) from error
+                self._check_time(position)
                 self.remote.sleep(max(min(wait, values.max_wait_seconds), asked))
+
+    def _check_time(self, position: int) -> None:
+        """Raise ConnectionError where the file has had its time."""
+        hours = self.remote.values.max_hours
+        if hours is not None and self.remote.clock() - self.begun > hours * 3600:
+            raise ConnectionError(
+                f"{self.url} has taken {hours:g} hours for {position} bytes: try again, which goes on from "
+                "there, or raise max_hours"
+            )
 
     def _connection(self, position: int, end: int | None) -> Iterator[bytes]:
         """What one connection gives of [position, end)."""
@@ -172,7 +196,8 @@ class Transfer:
                 return None
             raise Refused(f"http_416: no byte {position} in {size or 'unknown'} bytes")
         if status in RETRIED:
-            raise _Later(f"http_{status}", retry_after(response.headers) or 0.0)
+            said = together(response.headers.multi_items())
+            raise _Later(f"http_{status}", retry_after(said) or 0.0)
         if status not in (200, 206):
             raise Refused(f"http_{status}")
         found = _validator(response.headers)
@@ -317,23 +342,9 @@ class RemoteFile(io.RawIOBase):
         self.notes.unlink(missing_ok=True)
 
 
-class _Rerouted(httpx.HTTPTransport):
-    """Sends the requests for some host names to other addresses; the Host header stays."""
-
-    def __init__(self, hosts: Mapping[str, str]) -> None:
-        super().__init__()
-        self.hosts = hosts
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        address = self.hosts.get(request.url.netloc.decode()) or self.hosts.get(request.url.host)
-        if address is not None:
-            name, _, port = address.rpartition(":")
-            request.extensions = {**request.extensions, "sni_hostname": request.url.host}
-            request.url = request.url.copy_with(host=name, port=int(port))
-        return super().handle_request(request)
-
-
 def _validator(headers: Mapping[str, str]) -> str:
     """What names this version of the file: a strong ETag, else the date of its last change."""
-    tag = headers.get("etag", "")
-    return tag if tag and not tag.startswith("W/") else headers.get("last-modified", "")
+    tag, changed = headers.get("etag", ""), headers.get("last-modified", "")
+    if can_be_sent(tag) and not tag.startswith("W/"):
+        return tag
+    return changed if can_be_sent(changed) else ""

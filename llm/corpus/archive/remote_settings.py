@@ -29,6 +29,17 @@ class RemoteSettings:
     max_wait_seconds: float = setting(
         default=300.0, description="Longest pause that a server may ask for (seconds).", ge=0
     )
+    max_hours: float | None = setting(
+        default=24.0,
+        description="Time for one file, over all its connections (hours); the next try goes on from "
+        "there. none: no limit.",
+        gt=0,
+    )
+    private_hosts: tuple[str, ...] = setting(
+        default=(),
+        description="Host names that may be on a private network; without them, only public addresses "
+        "are connected to, and addresses and localhost that the recipe names.",
+    )
     user_agent: str = setting(
         default="Penstock/0.1", description="How the reader names itself.", min_length=1
     )

@@ -2,7 +2,7 @@
 
 import gzip
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from llm.corpus.archive.pages import PLACE_BITS, Page, PageStore
 from llm.corpus.archive.records import INFORMATION, records
 from llm.corpus.archive.records import POSITION as POSITION
+from llm.corpus.web.headers import lines, listed, only
 from llm.durable import replacing
 from llm.step import BadInput, Context, StepResult, digest_of
 
@@ -39,6 +40,8 @@ state: new, changed, unchanged, or unseen (known from the crawl before, and not 
 FAILURES = pa.schema([("url", pa.string()), ("reason", pa.string())])
 
 _BATCH = 10_000
+# Kinds of failures that a step's summary names.
+_KINDS_TOLD = 4
 
 # Headers that say what may be done with a page, and so belong to its content.
 _TERMS = ("x-robots-tag", "tdm-reservation", "tdm-policy")
@@ -50,10 +53,11 @@ def write_pages(
     shard_bytes: int,
     counts: Mapping[str, Any],
     unseen: Iterable[Mapping[str, Any]] = (),
+    summary: str = "",
 ) -> StepResult:
     """Write `pages/*.warc.gz`, index.parquet and failures.parquet of all that is in `store`.
 
-    unseen: further rows of the index, of pages that lie elsewhere. Shards hold `shard_bytes` on average (payload, uncompressed); which page is in which follows
+    summary: what to say of the pages; "": their number and size. unseen: further rows of the index, of pages that lie elsewhere. Shards hold `shard_bytes` on average (payload, uncompressed); which page is in which follows
     from its URL alone. Raises BadInput when there is no page at all.
     """
     pages, size = store.totals()
@@ -78,6 +82,7 @@ def write_pages(
     table = pa.Table.from_pylist(failures, schema=FAILURES)
     pq.write_table(table, context.out / "failures.parquet", compression="zstd")
     reasons = Counter(_kind_of(row["reason"]) for row in failures)
+    told = _tell(failures, reasons, context)
     return StepResult(
         counts={
             "pages": pages,
@@ -88,8 +93,33 @@ def write_pages(
         },
         content=digest_of(item for part in parts.items() for item in part),
         parts=parts,
-        summary=f"{pages:,} pages, {size / 1e6:.1f} MB",
+        summary=(summary or f"{pages:,} pages, {size / 1e6:.1f} MB") + told,
     )
+
+
+def _tell(failures: Sequence[Mapping[str, str]], reasons: Counter[str], context: Context) -> str:
+    """Show what gave no page, by kind; returns the same in short, for the step's summary."""
+    if not failures:
+        return ""
+    rows = []
+    for kind, count in reasons.most_common():
+        first = next(row for row in failures if _kind_of(row["reason"]) == kind)
+        rows.append(
+            {"kind": kind, "count": count, "example": first["url"], "reason": first["reason"]}
+        )
+        said = f" ({first['reason']})" if first["reason"] != kind else ""
+        context.report.info(f"no page: {kind} {count:,}, such as {first['url']}{said}")
+    context.report.table(
+        "failures", rows, "What gave no page, by kind. All are in the artifact's failures.parquet."
+    )
+    context.report.info(
+        f"all {len(failures):,} failures are in failures.parquet in the step's folder, which `penstock "
+        "show crawl` names"
+    )
+    kinds = ", ".join(f"{row['kind']} {row['count']:,}" for row in rows[:_KINDS_TOLD])
+    more = f" and {len(rows) - _KINDS_TOLD} kinds more" if len(rows) > _KINDS_TOLD else ""
+    example = f", such as {rows[0]['example']}"
+    return f"; {len(failures):,} gave no page ({kinds}{more}{example}; all in failures.parquet)"
 
 
 def shard_count(size: int, shard_bytes: int) -> int:
@@ -124,13 +154,11 @@ def _write_shard(
 
 def terms(headers: Mapping[str, str]) -> list[str]:
     """What a page's headers (in lower case) say may be done with it, as "name: value"."""
-    said = {name: headers.get(name, "") for name in _TERMS}
+    said = [(name, line) for name in _TERMS for line in lines(headers, name)]
     # Of a Link header, which may name a good deal that changes with each answer, the licence only.
-    links = (
-        headers.get("link", "").split(",") if "license" in headers.get("link", "").lower() else []
-    )
-    said["link"] = ",".join(link.strip() for link in links if "license" in link.lower())
-    return [f"{name}: {value}" for name, value in said.items() if value]
+    linked = listed(headers, "link").split(",")
+    said.append(("link", ",".join(link.strip() for link in linked if "license" in link.lower())))
+    return [f"{name}: {value}" for name, value in said if value]
 
 
 def _row(page: Page, part: str) -> dict[str, Any]:
@@ -146,8 +174,8 @@ def _row(page: Page, part: str) -> dict[str, Any]:
         "fetched_at": page.fetched_at if was is None else was.fetched_at,
         "depth": page.depth,
         "state": page.state,
-        "etag": page.headers.get("etag") or (was.etag if was else ""),
-        "last_modified": page.headers.get("last-modified") or (was.last_modified if was else ""),
+        "etag": only(page.headers, "etag") or (was.etag if was else ""),
+        "last_modified": only(page.headers, "last-modified") or (was.last_modified if was else ""),
     }
 
 

@@ -7,8 +7,10 @@ TDM Reservation Protocol (W3C community group report, 2024).
 
 import html as html_entities
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+from llm.corpus.reading import directives
 
 # HTTP headers that speak of rights.
 HEADERS = frozenset({"x-robots-tag", "tdm-reservation", "link"})
@@ -45,13 +47,16 @@ class Rights(NamedTuple):
     opt_out: str
 
 
-def rights(html: str = "", headers: Mapping[str, str] | None = None) -> Rights:
-    """What a page and its HTTP headers (names in any case) say of licence and opt-outs."""
+def rights(html: str = "", headers: Mapping[str, str | Sequence[str]] | None = None) -> Rights:
+    """What a page and its HTTP headers (names in any case) say of licence and opt-outs.
+
+    headers: the lines of each in a sequence, or one text where they cannot be told apart.
+    """
     named = {name.lower(): value for name, value in (headers or {}).items()}
     words = set(_robots_words(named.get("x-robots-tag", "")))
-    if named.get("tdm-reservation", "").strip() == "1":
+    if any(line.strip() == "1" for line in _lines(named.get("tdm-reservation", ""))):
         words.add("tdm")
-    linked = _LINK_HEADER.search(named.get("link", "")[:4000])
+    linked = _LINK_HEADER.search(", ".join(_lines(named.get("link", "")))[:4000])
     licence = linked[1] if linked else ""
     lowered = html.lower()
     if any(word in lowered for word in _WORTH_IT):
@@ -70,7 +75,7 @@ def _of_html(html: str, words: set[str]) -> str:
             if name == "robots":
                 words.update(_robots_words(content))
             elif name in AI_CRAWLERS:
-                words.update(_robots_words(f"{name}: {content}"))
+                words.update("noai" for word in directives.read(content) if word.name in WORDS)
             elif name == "tdm-reservation" and content.strip() == "1":
                 words.add("tdm")
             elif name in _META_LICENCES:
@@ -101,21 +106,14 @@ def _tags(html: str) -> Iterator[tuple[str, dict[str, str]]]:
         )
 
 
-def _robots_words(directives: str) -> Iterator[str]:
-    """The restricting words of "noindex, noai" or "ccbot: noindex, otherbot: nofollow"."""
-    agent = ""
-    for directive in directives.lower().split(","):
-        before, colon, after = directive.partition(":")
-        if colon and before.strip() not in (
-            "unavailable_after",
-            "max-snippet",
-            "max-image-preview",
-        ):
-            agent, directive = before.strip(), after
-        for word in directive.split():
-            if word not in WORDS:
-                continue
-            if agent in ("", "*", "robots"):
-                yield word
-            elif agent in AI_CRAWLERS:
-                yield "noai"
+def _lines(said: str | Sequence[str]) -> Sequence[str]:
+    return (said,) if isinstance(said, str) else said
+
+
+def _robots_words(said: str | Sequence[str]) -> Iterator[str]:
+    """The restricting words of directives for everybody; noai where a crawler for AI is shut out."""
+    for found in directives.read(said):
+        if found.name in WORDS and not found.agent:
+            yield found.name
+        elif found.name in WORDS and found.agent in AI_CRAWLERS:
+            yield "noai"

@@ -1,6 +1,6 @@
 """One fetched page to what is known of it: text, language, licence, opt-outs. Imports little."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from llm.corpus.language import identify
@@ -15,7 +15,7 @@ class Page(NamedTuple):
     """A fetched page and how it is to be read.
 
     status: of HTTP, 0 without. charset: as declared by the server, None where it is not.
-    headers: those that speak of rights.
+    headers: the lines of those that speak of rights.
     """
 
     payload: bytes
@@ -23,7 +23,7 @@ class Page(NamedTuple):
     status: int
     content_type: str
     charset: str | None
-    headers: Mapping[str, str]
+    headers: Mapping[str, Sequence[str]]
     engine: Engine
     min_characters: int
     max_page_bytes: int

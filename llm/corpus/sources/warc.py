@@ -61,7 +61,8 @@ def read(values: WarcSource, inputs: Inputs, context: Context) -> StepResult:
     """
     store = PieceStore(context.work / "warc.sqlite", context.machine.takedown)
     try:
-        with Remote(values.remote, context.machine.hosts) as remote:
+        places = [place for place in (values.path, values.list, values.base) if place]
+        with Remote(values.remote, context.machine.hosts, places=places) as remote:
             entries = list(_entries(values, remote))
             reader = _Reader(values, store, remote, context)
             reader.read(entries)

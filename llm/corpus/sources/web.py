@@ -7,9 +7,10 @@ from typing import Any
 
 from llm.corpus.archive.warc import write_pages
 from llm.corpus.erasure.exclusions import Exclusions
+from llm.corpus.web.addresses import Gate
 from llm.corpus.web.crawler import Crawler
 from llm.corpus.web.fetch import Fetcher
-from llm.corpus.web.frontier import Frontier
+from llm.corpus.web.frontier import MILLISECONDS, OUT_OF_TIME, Frontier
 from llm.corpus.web.login import Login, login
 from llm.corpus.web.parse import Parser
 from llm.corpus.web.recrawl import NightBefore
@@ -31,6 +32,7 @@ _ADVICE = {
     "trap": "it leads to an address that looks like one of endlessly many: name another seed",
     "content_type": "it is no page of text but {detail}: name a page",
     "crawl_delay": "its {detail}: raise max_crawl_delay_seconds to crawl it all the same",
+    "private_address": "{detail}: add the host to private_hosts if it is to be crawled all the same",
     "too_large": "it is {detail}: raise max_page_bytes",
 }
 
@@ -60,13 +62,13 @@ def crawl(values: WebSource, inputs: Inputs, context: Context) -> StepResult:
 async def _run(
     values: WebSource, frontier: Frontier, before: NightBefore, secrets: Login, context: Context
 ) -> None:
-    hosts = context.machine.hosts
+    gate = Gate(context.machine.hosts, Scope(values).private)
     takedown = Exclusions(context.machine.takedown)
 
     def requested() -> None:
         frontier.add_number("requests")
 
-    fetches = Fetcher(values.user_agent, values.limits(), hosts, requested, secrets)
+    fetches = Fetcher(values.user_agent, values.limits(), gate, requested, secrets)
     with Parser() as parser:
         async with fetches as fetcher:
             await Crawler(values, frontier, fetcher, parser, before, context.report, takedown).run()
@@ -90,12 +92,13 @@ def _write(
         counts["unseen"] = sum(1 for _ in before.unseen())
         counts["not_downloaded"] = frontier.number("not_downloaded")
         counts["saved_bytes"] = frontier.number("saved_bytes")
-    result = write_pages(frontier, context, values.shard_bytes, counts, before.unseen())
+    summary = _summary(counts) if before.exists else ""
+    result = write_pages(frontier, context, values.shard_bytes, counts, before.unseen(), summary)
     before.write(context.out)
     if not before.exists:
         return result
     content = digest_of([str(result.content), *(text for row in gone for text in row)])
-    return dataclasses.replace(result, content=content, summary=_summary(counts))
+    return dataclasses.replace(result, content=content)
 
 
 def _summary(counts: Mapping[str, Any]) -> str:
@@ -131,7 +134,7 @@ def _check_seeds(values: WebSource) -> None:
 
 def _warn(frontier: Frontier, context: Context) -> None:
     left = frontier.count("waiting", "left")
-    if left:
+    if left and not frontier.number(OUT_OF_TIME):
         context.report.info(f"{left:,} addresses more were found than max_pages lets in")
     trapped = sum(reason.startswith("trap:") for _, reason in frontier.failures())
     if trapped:
@@ -146,6 +149,14 @@ def _warn(frontier: Frontier, context: Context) -> None:
 
 def _nothing(values: WebSource, frontier: Frontier) -> Exception:
     """The error of a crawl without pages. What was unreachable is made ready for another try."""
+    if frontier.number(OUT_OF_TIME):
+        # The next try has its time again.
+        frontier.forget_number(OUT_OF_TIME)
+        frontier.forget_number(MILLISECONDS)
+        frontier.forgive()
+        return ConnectionError(
+            f"no page came within max_hours ({values.max_hours:g}): try again later, or raise it"
+        )
     seeds = frontier.seeds()
     said = [f"{url}: {_explain(reason, values.user_agent)}" for url, _, reason in seeds]
     unreachable = frontier.count("unreachable")

@@ -1,6 +1,7 @@
 """The crawl of web sites: which page next, from which host, and what becomes of the answer."""
 
 import asyncio
+from asyncio import timeout
 from collections.abc import Iterable
 
 from llm.corpus import robots
@@ -10,8 +11,8 @@ from llm.corpus.erasure.exclusions import Exclusions
 from llm.corpus.web import feeds, scope
 from llm.corpus.web.budgets import Queue
 from llm.corpus.web.discovery import Sitemaps
-from llm.corpus.web.fetch import NOWHERE, Answer, Fetcher, FetchFailed
-from llm.corpus.web.frontier import Frontier, Waiting
+from llm.corpus.web.fetch import NOT_THE_SITE_S, NOWHERE, Answer, Fetcher, FetchFailed, unforeseen
+from llm.corpus.web.frontier import MILLISECONDS, OUT_OF_TIME, Frontier, Waiting
 from llm.corpus.web.links import Links, read_headers
 from llm.corpus.web.parse import Parser
 from llm.corpus.web.recrawl import Known, NightBefore, found_on
@@ -53,10 +54,40 @@ class Crawler:
         self.agent = next(reversed(robots.product_tokens(values.user_agent)), "")
         self.kept = frontier.totals()[0]
         self.kept_of = frontier.pages_by_host()
+        self.noted = 0.0
 
     async def run(self) -> None:
-        """Fetch level by level. Raises only what the disk or the program is at fault for."""
+        """Fetch level by level, as long as there is time. Raises only what the disk is at fault for."""
         self.frontier.start(self.scope.seeds)
+        self.frontier.start_with(
+            (Address(url, written), depth, listed)
+            for url, depth, written, listed in self.before.left()
+            if not self.scope.refusal(url) and not self.scope.too_deep(depth, url)
+        )
+        hours = self.values.max_hours
+        spent = self.frontier.number(MILLISECONDS) / 1000
+        left = None if hours is None else max(0.0, hours * 3600 - spent)
+        self.noted = asyncio.get_running_loop().time()
+        try:
+            async with timeout(left) as limit:
+                await self._run()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self.frontier.add_number(OUT_OF_TIME)
+            waiting = self.frontier.count("waiting")
+            self.report.warning(
+                f"the crawl has had its {hours:g} hours (max_hours): {waiting:,} addresses wait for the "
+                "next night"
+            )
+
+    def _note_time(self) -> None:
+        """Keep how long the crawl has taken, so that one that goes on after a kill knows."""
+        now = asyncio.get_running_loop().time()
+        self.frontier.add_number(MILLISECONDS, round(1000 * (now - self.noted)))
+        self.noted = now
+
+    async def _run(self) -> None:
         if self.values.sitemaps:
             await Sitemaps(
                 self.scope, self.sites, self.frontier, self.parser, self._targets, self.report
@@ -119,8 +150,8 @@ class Crawler:
 
     async def _visit(self, waiting: Waiting, site: Site) -> bool:
         """Fetch one address and note what came of it. True: a page is kept."""
-        rules = await self.sites.rules(site)
         try:
+            rules = await self.sites.rules(site)
             if self.takedown and self.takedown.covers(waiting.url):
                 raise FetchFailed("taken_down", unreachable=False)
             if site.problem is not None:
@@ -139,6 +170,15 @@ class Crawler:
             self.frontier.give_up(waiting, failure.reason, unreachable=failure.unreachable)
             self.sites.note_failure(site, failure)
             return False
+        except NOT_THE_SITE_S:
+            raise
+        except Exception as error:
+            reason = unforeseen(error)
+            self.report.warning(f"{waiting.url} is left out: {reason}")
+            self.frontier.give_up(waiting, reason)
+            return False
+        finally:
+            self._note_time()
 
     async def _ask(self, url: str, site: Site, known: Known | None) -> Answer:
         """Fetch a page; one that is known, on the condition that it changed."""
@@ -172,19 +212,17 @@ class Crawler:
             return await self._read_feed(waiting, answer)
         if not self._is_text(answer):
             raise FetchFailed(f"content_type: {answer.media_type}", unreachable=False)
-        links = read_headers(answer.headers, self.agent)
+        said = answer.lines("x-robots-tag", "refresh", "content-type")
+        links = read_headers(said, self.agent, waiting.url)
         if answer.media_type in ("", *HTML_TYPES):
-            said = answer.headers.get("x-robots-tag", "")
-            declared = answer.headers.get("content-type", "")
-            links = await self.parser.links(answer.body, waiting.url, said, self.agent, declared)
-        if links.noindex and self.values.noindex == "leave_out":
-            self.frontier.give_up(waiting, "noindex", self._followed(waiting, links))
+            links = await self.parser.links(answer.body, waiting.url, said, self.agent)
+        if self._is_to_be_left_out(waiting, links, answer):
             return False
         page = Page(
             url=waiting.url,
             payload=answer.body,
             status=answer.status,
-            content_type=answer.headers.get("content-type", ""),
+            content_type=answer.content_type,
             headers=answer.headers,
             fetched_at=answer.fetched_at,
             depth=waiting.depth,
@@ -194,14 +232,13 @@ class Crawler:
         found = found_on(page, links)
         if known is not None and known.is_same(page):
             page = known.revisit(page)
-        self.frontier.keep(waiting, page, self._followed(waiting, links), found, links.problem)
+        targets, moved = self._followed(waiting, links), self._moved(waiting, links)
+        self.frontier.keep(waiting, page, targets, found, links.problem, moved)
         return True
 
     def _keep_unchanged(self, waiting: Waiting, answer: Answer, known: Known) -> bool:
         """Keep a page that the server says is what it was; its links are the known ones."""
-        targets = self._followed(waiting, known.links)
-        if known.links.noindex and self.values.noindex == "leave_out":
-            self.frontier.give_up(waiting, "noindex", targets)
+        if self._is_to_be_left_out(waiting, known.links, answer):
             return False
         page = Page(
             url=waiting.url,
@@ -215,8 +252,35 @@ class Crawler:
         )
         self.frontier.add_number("not_downloaded")
         self.frontier.add_number("saved_bytes", known.earlier.size)
-        self.frontier.keep(waiting, known.revisit(page), targets, known.packed)
+        targets = self._followed(waiting, known.links)
+        moved = self._moved(waiting, known.links)
+        self.frontier.keep(waiting, known.revisit(page), targets, known.packed, "", moved)
         return True
+
+    def _is_to_be_left_out(self, waiting: Waiting, links: Links, answer: Answer) -> bool:
+        """Give up a page that asks not to be kept, unless the recipe says otherwise. True: given up."""
+        if self.values.noindex == "keep" or not links.asks_to_be_left_out(answer.fetched_at):
+            return False
+        targets, moved = self._followed(waiting, links), self._moved(waiting, links)
+        self.frontier.give_up(waiting, "noindex", targets, moved=moved)
+        return True
+
+    def _moved(self, waiting: Waiting, links: Links) -> Address | None:
+        """Where the page's refresh leads, if the crawl may go there: as far from the seeds as the page."""
+        target = links.refresh
+        if target is None or waiting.hops >= MAX_REDIRECTS:
+            return None
+        refusal = self._refusal_of_move(waiting, target)
+        if refusal and waiting.depth == 0:
+            self.report.warning(
+                f"{waiting.url} leads on to {target.url}, which is left out: {refusal}"
+            )
+        return None if refusal else target
+
+    def _refusal_of_move(self, waiting: Waiting, target: Address) -> str:
+        refusal = self.scope.refusal(target.url)
+        # The seeds are fetched whatever `include` says, and so is what they have moved to.
+        return "" if refusal == scope.NOT_INCLUDED and waiting.depth == 0 else refusal
 
     def _followed(self, waiting: Waiting, links: Links) -> list[Address]:
         """The links of a page that the crawl is to follow."""
@@ -253,13 +317,10 @@ class Crawler:
         return False
 
     def _redirect(self, waiting: Waiting, answer: Answer) -> None:
-        target = resolve(answer.headers.get("location", ""), waiting.url)
+        target = next(filter(None, (resolve(line, waiting.url) for line in answer.locations)), None)
         if target is None or target.url == waiting.url or waiting.hops >= MAX_REDIRECTS:
             raise FetchFailed(NOWHERE, unreachable=False)
-        refusal = self.scope.refusal(target.url)
-        # The seeds are fetched whatever `include` says, and so is what they have moved to.
-        if refusal == scope.NOT_INCLUDED and waiting.depth == 0:
-            refusal = ""
+        refusal = self._refusal_of_move(waiting, target)
         if refusal == ENDLESS:
             raise FetchFailed(ENDLESS, unreachable=False)
         if refusal:

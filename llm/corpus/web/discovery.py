@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from llm.corpus import robots
 from llm.corpus.web import sitemaps
-from llm.corpus.web.fetch import FetchFailed
+from llm.corpus.web.fetch import NOT_THE_SITE_S, FetchFailed, unforeseen
 from llm.corpus.web.frontier import Frontier
 from llm.corpus.web.parse import Parser
 from llm.corpus.web.scope import Scope
@@ -90,13 +90,19 @@ class Sitemaps:
             return []
         try:
             answer = await self.sites.follow(url, sitemaps.MAX_BYTES, ask_rules=True)
+            found = await self.parser.listing(answer.body, url)
         except FetchFailed as failure:
             self.report.warning(f"the sitemap {url} is left out: {failure.reason}")
+            return []
+        except NOT_THE_SITE_S:
+            raise
+        except Exception as error:
+            self.frontier.refuse([url], unforeseen(error))
+            self.report.warning(f"the sitemap {url} is left out: {unforeseen(error)}")
             return []
         if answer.status != 200:
             self.frontier.set_sitemap(url, [], [], place)
             return []
-        found = await self.parser.listing(answer.body, url)
         pages = self.targets(1, found.pages)
         room = self.most - self.frontier.listed(place)
         if found.problem:

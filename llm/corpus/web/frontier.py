@@ -15,7 +15,7 @@ from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.web.traps import patterns
 from llm.corpus.web.urls import Address, host
 
-VERSION = 5
+VERSION = 6
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS urls (
@@ -32,11 +32,15 @@ CREATE TABLE IF NOT EXISTS robots (
 CREATE TABLE IF NOT EXISTS sitemaps (url TEXT PRIMARY KEY, position INTEGER, found TEXT);
 CREATE TABLE IF NOT EXISTS links (url TEXT PRIMARY KEY, found BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS earlier (url TEXT PRIMARY KEY, depth INTEGER NOT NULL, row TEXT NOT NULL, links BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS earlier_left (url TEXT PRIMARY KEY, depth INTEGER NOT NULL, written TEXT NOT NULL, listed INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS files (url TEXT PRIMARY KEY, content_type TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS earlier_files (url TEXT PRIMARY KEY, content_type TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS patterns (pattern TEXT PRIMARY KEY, seen INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
+
+# Names of numbers: whether the time was over before the work, and how much has gone into it.
+OUT_OF_TIME, MILLISECONDS = "out_of_time", "milliseconds"
 
 # Where sitemaps' pages stand in level 1: behind everything that the seeds link to.
 _BEHIND_LINKS = 1 << 60
@@ -76,6 +80,20 @@ class Frontier(PageStore):
             for position, seed in enumerate(seeds):
                 place = {"level": 0, "parent": 0, "position": position}
                 self._see(Address(seed), depth=0, hops=0, listed=True, **place)
+
+    def start_with(self, found: Iterable[tuple[Address, int, bool]]) -> None:
+        """Put (address, depth, listed) in before everything that the seeds link to."""
+        with self.transaction():
+            for position, (address, depth, listed) in enumerate(found):
+                place = {"level": 1, "parent": 0, "position": position}
+                self._see(address, depth=depth, hops=0, listed=listed, **place)
+
+    def left(self) -> Iterator[tuple[str, int, str, bool]]:
+        """(url, depth, written, listed) of what waits, in the order in which it would have come."""
+        query = """SELECT url, depth, written, listed FROM urls WHERE state = 'waiting'
+            ORDER BY level, rank, parent, position, url"""
+        for url, depth, written, listed in self.database.execute(query):
+            yield url, depth, written, bool(listed)
 
     def recall(self, urls: Iterable[tuple[str, int]]) -> bool:
         """Put (url, depth) that nothing has led to in a level behind all others. True: there are some."""
@@ -168,10 +186,12 @@ class Frontier(PageStore):
         links: Iterable[Address],
         found: bytes,
         problem: str = "",
+        moved: Address | None = None,
     ) -> None:
         """A page came: keep it, its links for the next level, and all that was found on it.
 
         problem: why links of it are missing, if any are.
+        moved: where a browser goes on to by itself, one level on but no deeper.
         """
         with self.transaction():
             self.add(page)
@@ -179,6 +199,7 @@ class Frontier(PageStore):
                 self.fail(page.url, problem)
             self.database.execute("INSERT INTO links VALUES (?, ?)", (page.url, found))
             self._finish(waiting.url, "page")
+            self._move(waiting, moved)
             for position, link in enumerate(links):
                 self._link(waiting, link, position)
 
@@ -207,14 +228,7 @@ class Frontier(PageStore):
         """The address redirects: its target takes its place, one level on but no deeper."""
         with self.transaction():
             self._finish(waiting.url, "redirect", target.url)
-            self._see(
-                target,
-                depth=waiting.depth,
-                level=waiting.level + 1,
-                parent=waiting.rank,
-                position=0,
-                hops=waiting.hops + 1,
-            )
+            self._move(waiting, target)
 
     def give_up(
         self,
@@ -222,11 +236,13 @@ class Frontier(PageStore):
         reason: str,
         links: Iterable[Address] = (),
         unreachable: bool = False,
+        moved: Address | None = None,
     ) -> None:
         """The address gives no page, for this reason; its links count all the same."""
         with self.transaction():
             self._finish(waiting.url, "unreachable" if unreachable else "failed", reason)
             self.fail(waiting.url, reason)
+            self._move(waiting, moved)
             for position, link in enumerate(links):
                 self._link(waiting, link, position)
 
@@ -299,11 +315,26 @@ class Frontier(PageStore):
             (name, amount, amount),
         )
 
+    def forget_number(self, name: str) -> None:
+        """Count from zero again."""
+        self.database.execute("DELETE FROM numbers WHERE name = ?", (name,))
+
     def number(self, name: str) -> int:
         """What `add_number` came to."""
         query = "SELECT value FROM numbers WHERE name = ?"
         row = self.database.execute(query, (name,)).fetchone()
         return int(row[0]) if row else 0
+
+    def _move(self, waiting: Waiting, target: Address | None) -> None:
+        if target is not None:
+            self._see(
+                target,
+                depth=waiting.depth,
+                level=waiting.level + 1,
+                parent=waiting.rank,
+                position=-1,
+                hops=waiting.hops + 1,
+            )
 
     def _link(self, waiting: Waiting, link: Address, position: int, listed: bool = False) -> None:
         self._see(

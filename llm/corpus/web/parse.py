@@ -5,7 +5,9 @@ time and memory, and breaks nothing but itself.
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -32,9 +34,8 @@ class Page(NamedTuple):
 
     body: bytes
     url: str
-    said: str
+    headers: Mapping[str, Sequence[str]]
     agent: str
-    content_type: str
 
 
 class File(NamedTuple):
@@ -55,8 +56,7 @@ class Listing(NamedTuple):
 def parse(item: Page | File) -> Links | Listing:
     """Read one page or file, in whatever process this is."""
     if isinstance(item, Page):
-        headers = {"x-robots-tag": item.said, "content-type": item.content_type}
-        return read_links(item.body, item.url, headers, item.agent)
+        return read_links(item.body, item.url, item.headers, item.agent)
     found = sitemaps.read(item.body)
     pages = [resolve(page, item.url) for page in found.pages]
     named = [resolve(one, item.url) for one in found.sitemaps]
@@ -87,15 +87,14 @@ class Parser:
         self.guards.close()
         self.threads.shutdown(cancel_futures=True)
 
-    async def links(self, body: bytes, url: str, said: str, agent: str, content_type: str) -> Links:
-        """The links of a page; one that cannot be read has a `problem`.
-
-        said, content_type: its X-Robots-Tag and Content-Type.
-        """
-        found = await self._parse(Page(body, url, said, agent, content_type))
+    async def links(
+        self, body: bytes, url: str, headers: Mapping[str, Sequence[str]], agent: str
+    ) -> Links:
+        """The links of a page; see `read_links`. One that cannot be read has a `problem`."""
+        found = await self._parse(Page(body, url, headers, agent))
         if isinstance(found, Failed):
-            noindex = read_headers({"x-robots-tag": said}, agent).noindex
-            return Links((), noindex, problem=f"links_unread: {found.reason}")
+            about = read_headers(headers, agent, url)
+            return replace(about, problem=f"links_unread: {found.reason}")
         assert isinstance(found, Links)
         return found
 

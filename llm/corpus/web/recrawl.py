@@ -20,7 +20,8 @@ import zstandard
 from llm.corpus.archive.pages import Earlier, Page
 from llm.corpus.archive.warc import terms
 from llm.corpus.web.fetch import Answer
-from llm.corpus.web.frontier import Frontier
+from llm.corpus.web.frontier import OUT_OF_TIME, Frontier
+from llm.corpus.web.headers import can_be_sent, only
 from llm.corpus.web.links import Links
 from llm.corpus.web.urls import Address
 from llm.step import BadInput
@@ -32,10 +33,12 @@ LINKS = pa.schema(
         ("feeds", pa.list_(pa.string())),
         ("terms", pa.string()),
         ("noindex", pa.bool_()),
+        ("until", pa.string()),
+        ("refresh", pa.string()),
         ("written", pa.map_(pa.string(), pa.string())),
     ]
 )
-"""What a page links to. written: of these, how those were written that are asked for otherwise. terms: what its headers say may be done with it. noindex: it asks not to be kept."""
+"""What a page links to. written: of these, how those were written that are asked for otherwise. terms: what its headers say may be done with it. noindex: it asks not to be kept; until: from when on. refresh: where a browser goes on to by itself."""
 
 FILES = pa.schema(
     [
@@ -50,6 +53,16 @@ FILES = pa.schema(
 
 GONE = pa.schema([("url", pa.string()), ("reason", pa.string())])
 """Pages that the night before had and that are no more, or may not be had any more."""
+
+LEFT = pa.schema(
+    [
+        ("url", pa.string()),
+        ("depth", pa.int32()),
+        ("written", pa.string()),
+        ("listed", pa.bool_()),
+    ]
+)
+"""Addresses that were not asked for as the time was over: the next night begins with them."""
 
 _GONE = ("http_404", "http_410", "robots_disallowed", "noindex", "taken_down")
 _BATCH = 10_000
@@ -143,7 +156,14 @@ class NightBefore:
             tuple(Address(url, written.get(url, "")) for url in links[of])
             for of in ("links", "feeds")
         )
-        about = Links(urls, links["noindex"], named)
+        refresh = links.get("refresh")
+        about = Links(
+            urls,
+            links["noindex"],
+            named,
+            refresh=Address(refresh, written.get(refresh, "")) if refresh else None,
+            until=links.get("until") or "",
+        )
         return Known(earlier, row["content_type"], about, links["terms"], found[1])
 
     def file(self, url: str) -> KnownFile | None:
@@ -158,16 +178,20 @@ class NightBefore:
 
         known: what it was, where the server says that it is still that.
         """
-        headers = answer.headers
-        etag = headers.get("etag", "") or (known.etag if known else "")
-        modified = headers.get("last-modified", "") or (known.last_modified if known else "")
+        etag = only(answer.headers, "etag") or (known.etag if known else "")
+        modified = only(answer.headers, "last-modified") or (known.last_modified if known else "")
         if answer.status != 200 or not (etag or modified):
             return
         packed = known.packed if known else _PACK.compress(answer.body)
         self.database.execute(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
-            (answer.url, headers.get("content-type", ""), etag, modified, packed),
+            (answer.url, answer.content_type, etag, modified, packed),
         )
+
+    def left(self) -> list[tuple[str, int, str, bool]]:
+        """(url, depth, written, listed) of what the night before had no time for, in its order."""
+        query = "SELECT url, depth, written, listed FROM earlier_left ORDER BY rowid"
+        return self.database.execute(query).fetchall()
 
     def not_seen(self) -> list[tuple[str, int]]:
         """(url, depth) of the pages of the night before that nothing has led to yet, nearest first."""
@@ -188,7 +212,7 @@ class NightBefore:
             yield {**json.loads(row), "part": "", "state": "unseen"}
 
     def write(self, out: Path) -> None:
-        """Write links.parquet, of all pages that are known, files.parquet and gone.parquet."""
+        """Write links.parquet, of all pages that are known, files.parquet, gone.parquet and left.parquet."""
         with pq.ParquetWriter(out / "links.parquet", LINKS, compression="zstd") as writer:
             for batch in _batches(self._all_links()):
                 writer.write_table(pa.Table.from_pylist(batch, schema=LINKS))
@@ -199,6 +223,11 @@ class NightBefore:
                 writer.write_table(
                     pa.Table.from_pylist([dict(zip(names, row, strict=True))], schema=FILES)
                 )
+        if self.frontier.number(OUT_OF_TIME):
+            left = [dict(zip(LEFT.names, row, strict=True)) for row in self.frontier.left()]
+            pq.write_table(
+                pa.Table.from_pylist(left, schema=LEFT), out / "left.parquet", compression="zstd"
+            )
         rows = [{"url": url, "reason": reason} for url, reason in self.gone()]
         table = pa.Table.from_pylist(rows, schema=GONE)
         pq.write_table(table, out / "gone.parquet", compression="zstd")
@@ -213,6 +242,10 @@ class NightBefore:
                     ]
                     query = "INSERT OR REPLACE INTO earlier VALUES (?, ?, ?, ?)"
                     self.database.executemany(query, rows)
+            if (folder / "left.parquet").exists():
+                rows = pq.read_table(folder / "left.parquet").select(LEFT.names).to_pylist()
+                query = "INSERT OR REPLACE INTO earlier_left VALUES (?, ?, ?, ?)"
+                self.database.executemany(query, [tuple(row.values()) for row in rows])
             # Where it is missing, an older program made the crawl: its pages are downloaded again.
             if not (folder / "links.parquet").exists():
                 return
@@ -252,18 +285,22 @@ class NightBefore:
 
 def found_on(page: Page, links: Links) -> bytes:
     """What is kept for the next night of a page that was downloaded."""
+    refresh = () if links.refresh is None else (links.refresh,)
     about = {
         "links": [found.url for found in links.urls],
         "feeds": [found.url for found in links.feeds],
         "noindex": links.noindex,
-        "written": [found for found in (*links.urls, *links.feeds) if found.written],
+        "until": links.until,
+        "refresh": links.refresh.url if links.refresh else "",
+        "written": [found for found in (*links.urls, *links.feeds, *refresh) if found.written],
     }
     return _packed({**about, "terms": "\n".join(terms(page.headers))})
 
 
 def _conditions(etag: str, last_modified: str) -> dict[str, str]:
+    """What can be sent: a value with other characters could not be told back as it came."""
     found = {"If-None-Match": etag, "If-Modified-Since": last_modified}
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in found.items() if can_be_sent(value)}
 
 
 def _packed(row: Mapping[str, Any]) -> bytes:

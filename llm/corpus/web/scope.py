@@ -1,5 +1,6 @@
 """How far a crawl goes: which addresses it may ask for, and how much of each host."""
 
+from llm.corpus.web.addresses import private_names
 from llm.corpus.web.traps import ENDLESS, is_endless
 from llm.corpus.web.urls import bare, host, host_name, matches, normalise
 from llm.corpus.web.websource import WebSource
@@ -16,6 +17,8 @@ class Scope:
         # www.example.org and example.org are one site, which redirects from one to the other.
         names = map(host_name, values.hosts) if values.hosts else map(host, self.seeds)
         self.hosts = {*map(bare, names)}
+        places = [*self.seeds, *(f"http://{name}" for name in self.hosts)]
+        self.private = private_names(places, map(host_name, values.private_hosts))
         self.budgets = {host_name(name): budget for name, budget in values.budgets.items()}
 
     def is_own(self, url: str) -> bool:

@@ -6,7 +6,15 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from llm.corpus import robots
-from llm.corpus.web.fetch import NOWHERE, Answer, Fetcher, FetchFailed
+from llm.corpus.web.fetch import (
+    NOT_THE_SITE_S,
+    NOWHERE,
+    PRIVATE,
+    Answer,
+    Fetcher,
+    FetchFailed,
+    unforeseen,
+)
 from llm.corpus.web.frontier import Frontier, Waiting
 from llm.corpus.web.pace import Pace
 from llm.corpus.web.recrawl import NightBefore
@@ -95,14 +103,18 @@ class Sites:
                 site.rules = None
                 try:
                     status, body, site.rules_from = await self._robots(site)
+                    rules = robots.from_response(status, body, self.values.user_agent)
+                    self._slow_down(site, rules.delay_seconds)
+                    site.rules = rules
                 except FetchFailed as failure:
                     reason = failure.reason
                     if failure.unreachable:
                         reason = f"robots_unreachable: {reason}"
                     site.problem = FetchFailed(reason, failure.unreachable)
-                    return None
-                site.rules = robots.from_response(status, body, self.values.user_agent)
-                self._slow_down(site, site.rules.delay_seconds)
+                except NOT_THE_SITE_S:
+                    raise
+                except Exception as error:
+                    site.problem = FetchFailed(f"robots_{unforeseen(error)}", unreachable=False)
         return site.rules
 
     def _slow_down(self, site: Site, asked: float | None) -> None:
@@ -146,10 +158,8 @@ class Sites:
         and only if there is nothing against the host as a whole. What the night before had is asked
         for on the condition that it changed.
         """
-        for _ in range(robots.MAX_REDIRECTS + 1):
+        for hop in range(robots.MAX_REDIRECTS + 1):
             site = self.site(origin(url))
-            if not self.scope.is_own(url) and await self.fetcher.is_private(url):
-                raise FetchFailed(_PRIVATE, unreachable=False)
             if ask_rules:
                 await self.rules(site)
                 if site.problem is not None:
@@ -161,6 +171,8 @@ class Sites:
                     url, site.pace, _is_ok, max_bytes, conditions, whole=whole
                 )
             except FetchFailed as failure:
+                if hop and failure.reason.startswith(PRIVATE):
+                    raise FetchFailed(_PRIVATE, unreachable=False) from failure
                 if ask_rules and failure.asked is not None:
                     self.note_failure(site, failure)
                 raise
@@ -168,7 +180,7 @@ class Sites:
             unchanged = known if answer.status == 304 else None
             if unchanged is not None:
                 answer = unchanged.restore(answer)
-            target = normalise(answer.headers.get("location", ""), url)
+            target = next(filter(None, (normalise(line, url) for line in answer.locations)), None)
             if not 300 <= answer.status < 400 or target is None:
                 self.before.keep_file(answer, unchanged)
                 return answer

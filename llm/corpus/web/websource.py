@@ -38,6 +38,11 @@ class WebSource:
         description="Host names to stay on (with the port unless it is the default; with or without www.); "
         "none: the seeds'.",
     )
+    private_hosts: tuple[str, ...] = setting(
+        default=(),
+        description="Host names that may be on a private network, such as a company's own; without them, "
+        "only public addresses are connected to, and addresses and localhost that are seeds.",
+    )
     include: tuple[str, ...] = setting(
         default=(),
         description="Patterns of addresses to fetch, `*` for anything (the seeds always are); none: all.",
@@ -142,6 +147,12 @@ class WebSource:
         description="A page whose server asks for a longer wait (Retry-After) is given up (seconds).",
         gt=0,
     )
+    max_hours: float | None = setting(
+        default=24.0,
+        description="Time for a night's crawl (hours); what is left then is asked for first in the next "
+        "night. none: no limit.",
+        gt=0,
+    )
     shard_bytes: int = setting(
         default=32_000_000,
         description="Mean size of a shard of the result (bytes of pages, uncompressed).",
@@ -162,6 +173,8 @@ class WebSource:
     def __post_init__(self) -> None:
         check_headers(self.headers)
         hosts = {bare(host_name(name)) for name in self.hosts}
+        for name in self.private_hosts:
+            host_name(name)
         budgets = Counter(map(host_name, self.budgets))
         twice = [name for name, count in budgets.items() if count > 1]
         if twice:

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from llm.corpus.web.links import read_links
+from llm.corpus.web.links import read_headers, read_links
 
 PAGE = "http://site.test/docs/page.html"
 
@@ -91,3 +91,66 @@ def test_what_the_encoding_of_the_page_lacks_is_sent_as_a_reference() -> None:
     body = "<meta charset=koi8-r><a href='/s?q=да漢'>k</a>".encode("koi8-r", "xmlcharrefreplace")
     links = read_links(body, PAGE, {})
     assert links.urls[0].url == "http://site.test/s?q=%C4%C1%26%2328450%3B"
+
+
+def test_of_several_bases_the_first_with_an_address_counts() -> None:
+    # HTML, 4.2.3
+    link = b"<a href=y>y</a>"
+    for bases, found in (
+        (b'<base target=_top><base href="/x/">', "http://site.test/x/y"),
+        (b'<base href="/x/"><base href="/z/">', "http://site.test/x/y"),
+        (b'<base href="data:,"><base href="/x/">', "http://site.test/docs/y"),
+        (b"<base target=_top>", "http://site.test/docs/y"),
+    ):
+        assert read_links(bases + link, PAGE, {}).urls == ((found, ""),)
+
+
+@pytest.mark.parametrize(
+    ("content", "target"),
+    [
+        ("0; url=/docs/", "/docs/"),
+        ("0;URL='/docs/'", "/docs/"),
+        ('5 ; url = "/docs/" and more', "/docs/"),
+        ("0,/docs/", "/docs/"),
+        ("0 /docs/", "/docs/"),
+        (".5;url=/docs/", "/docs/"),
+        ("0;url=sub/", "/docs/sub/"),
+        ("30", None),
+        ("0;", None),
+        ("; url=/docs/", None),
+        ("soon; url=/docs/", None),
+        ("60; url=/docs/page.html#top", None),
+        ("0; url=javascript:go()", None),
+    ],
+)
+def test_a_refresh_leads_on(content: str, target: str | None) -> None:
+    # HTML, 4.2.5.3: shared declarative refresh steps
+    body = f"<meta http-equiv=Refresh content='{content}'>".replace("'", '"', 1)
+    body = body[: -len("'>")] + '">' if '"' not in content else body.replace('="', "='", 1)
+    wanted = None if target is None else f"http://site.test{target}"
+    for links in (
+        read_links(body.encode(), PAGE, {}),
+        read_headers({"refresh": (content,)}, url=PAGE),
+        read_links(b"<p>x</p>", PAGE, {"refresh": content}),
+    ):
+        assert (links.refresh.url if links.refresh else None) == wanted
+
+
+def test_each_header_line_has_a_scope_of_its_own() -> None:
+    def noindex(said: str | tuple[str, ...]) -> bool:
+        return read_headers({"x-robots-tag": said}, "penstock").noindex
+
+    assert noindex(("otherbot: nofollow", "noindex"))
+    assert not noindex(("otherbot: nofollow, noindex",))
+    assert not noindex(("otherbot: noindex, nofollow", "nofollow"))
+    assert noindex(("otherbot: nofollow", "penstock: noindex"))
+    # As clients join two lines: what keeps a page out counts in doubt.
+    assert noindex("otherbot: nofollow, noindex")
+
+
+def test_a_page_asks_to_be_left_out_from_its_date_on() -> None:
+    said = {"x-robots-tag": ("unavailable_after: 25 Jun 2030 15:00:00 PST",)}
+    links = read_headers(said, "penstock")
+    assert links.until == "2030-06-25T23:00:00Z"
+    assert not links.asks_to_be_left_out("2030-06-25T22:59:59Z")
+    assert links.asks_to_be_left_out("2030-06-25T23:00:00Z")

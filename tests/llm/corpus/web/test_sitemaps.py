@@ -79,3 +79,66 @@ def test_a_broken_sitemap_says_so_and_an_empty_one_does_not() -> None:
     assert read(b"<html><p>404").problem == "damaged: no sitemap"
     assert read(gzip.compress(SAMPLE * 50)[:-20]).problem.startswith("truncated")
     assert read(b"<urlset/>").problem == read(SAMPLE).problem == ""
+
+
+URL = "<url><loc>https://a.example/?a=1&amp;b=2</loc></url>"
+DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        f"\n{DECLARATION}<urlset>{URL}</urlset>",
+        f"Warning: a notice\n{DECLARATION}<urlset>{URL}</urlset>",
+        f"<urlset><t>a&nbsp;b</t>{URL}</urlset>",
+        f"<!DOCTYPE urlset SYSTEM 'x.dtd'><urlset><t>a&nbsp;b&undefined;</t>{URL}</urlset>",
+        f"<urlset><t>a & b &amp c</t>{URL}</urlset>",
+        f"<urlset><t>a < b</t>{URL}</urlset>",
+        f'<urlset a="1" a="2">{URL}</urlset>',
+        f"<urlset a=1 b>{URL}</urlset>",
+        f'<urlset a="1>{URL}</urlset>',
+        f"<urlset><t>\x01\x0b</t>{URL}</urlset>",
+        f"<urlset><t>&#0;&#x1;&#x999999;</t>{URL}</urlset>",
+        f"<urlset><t>a</u>{URL}</urlset>",
+        f"<urlset></url></urlset>{URL}</urlset>".replace(URL, f"<urlset>{URL}"),
+        f"<urlset><url><lastmod>2020{URL}</urlset>",
+        f"<urlset/>{DECLARATION}<urlset>{URL}</urlset>",
+        f"<urlset><!-- a -- b -->{URL}</urlset>",
+        f"<urlset><!-- a {URL}</urlset>",
+        f"<urlset><i:image><i:loc>https://a.example/i.png</i:loc></i:image>{URL}</urlset>",
+        f"<urlset><t>&x;</t>{URL}</urlset>".replace("1&amp;b", "1&b"),
+        f"<urlset><t>&x;</t>{URL}</urlset>".replace("https:", "<![CDATA[https:")
+        .replace("&amp;", "&").replace("</loc>", "]]></loc>"),
+        f"<urlset><t>&x;</t>{URL}</urlset>".replace("&amp;", "&#38;"),
+        f"<urlset><t>&x;</t>{URL}</urlset>".replace("</loc>", ""),
+        f"{DECLARATION}<urlset>{URL}</urlset>".replace("UTF-8", "UTF-16"),
+        f"{DECLARATION}<urlset>{URL}</urlset>".replace("UTF-8", "nonsense"),
+    ],
+)  # fmt: skip
+def test_a_fault_spoils_no_address_behind_it(fault: str) -> None:
+    # XML 1.0, 4.6: amp, lt, gt, apos and quot are always known.
+    found = read(fault.encode())
+    assert (found.pages, found.problem) == (("https://a.example/?a=1&b=2",), "")
+
+
+def test_a_byte_that_is_no_utf_8_stays_that_byte() -> None:
+    body = (
+        DECLARATION.encode() + b"<urlset><t>\xe9</t><url><loc>/caf\xe9</loc></url>" + URL.encode()
+    )
+    assert read(body).pages == ("/caf%E9", "https://a.example/?a=1&b=2")
+    latin = body.replace(b"UTF-8", b"ISO-8859-1")
+    assert read(latin).pages[0] == "/caf\xe9"
+
+
+def test_feeds_with_faults_lose_nothing() -> None:
+    rss = (
+        "<rss><channel><title>a&nbsp;&mdash; b & c</title><item><link>/1?a=1&amp;b=2</link>"
+        "<description>a<br>b</description></item><item><title>x</item><item><link>/2?a=1&b=2</link>"
+        '<atom:link rel="self" href="/no"/></item></channel></rss>'
+    )
+    assert read(rss.encode()).pages == ("/1?a=1&b=2", "/2?a=1&b=2")
+    atom = (
+        "<feed><link rel='self' href='/no'/><entry><title>a & b</title><link href='/1?a=1&amp;b=2' "
+        "rel='alternate'/><link rel='edit' href='/no'/></entry><entry><link href=/2 /></entry></feed>"
+    )
+    assert read(atom.encode()).pages == ("/1?a=1&b=2", "/2")
