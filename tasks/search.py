@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
+from tasks.quotes import LONGEST, Quotes
+
 ZSTD, GZIP, SQLITE = b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"SQLite format 3\x00"
 CHUNK = 1 << 22
 
@@ -43,17 +45,16 @@ def _longest(pattern: re.Pattern[str], text: str) -> list[str]:
     return sorted(long, key=lambda one: (-len(one), one))
 
 
-def holds(path: Path, wanted: Sequence[bytes]) -> bool:
+def holds(path: Path, wanted: Quotes | Sequence[bytes]) -> bool:
     """Whether a file has one of these pieces in it: as it stands, unpacked, or in a table."""
-    if not wanted:
+    quotes = wanted if isinstance(wanted, Quotes) else Quotes.of(wanted)
+    if not len(quotes):
         return False
-    pattern = re.compile(b"|".join(re.escape(one) for one in wanted))
-    longest = max(map(len, wanted))
     tail = b""
     for piece in _contents(path):
-        if pattern.search(tail + piece):
+        if quotes.within(tail + piece):
             return True
-        tail = piece[-longest:]
+        tail = piece[-LONGEST:]
     return False
 
 
@@ -94,7 +95,7 @@ def _columns(batch: pa.RecordBatch) -> Iterator[bytes]:
             yield "\n".join(value for value in column.to_pylist() if value).encode()
         elif pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
             for value in column.to_pylist():
-                yield from _unpacked(value)
+                yield from unpacked(value)
 
 
 def _database(path: Path) -> Iterator[bytes]:
@@ -104,12 +105,12 @@ def _database(path: Path) -> Iterator[bytes]:
         for (table,) in tables:
             for row in database.execute(f'SELECT * FROM "{table}"'):
                 for value in row:
-                    yield from _unpacked(value.encode() if isinstance(value, str) else value)
+                    yield from unpacked(value.encode() if isinstance(value, str) else value)
     finally:
         database.close()
 
 
-def _unpacked(value: object) -> Iterator[bytes]:
+def unpacked(value: object) -> Iterator[bytes]:
     """A value in a table, and what is in it where it is packed."""
     if not isinstance(value, bytes):
         return

@@ -2,42 +2,45 @@
 
 import dataclasses
 import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm.corpus.documents import DOC_ID
+from llm.corpus.erasure.erase import url_in
 from llm.corpus.erasure.erased import ERASED
 from llm.corpus.erasure.exclusions import Exclusions
 from llm.corpus.erasure.takedown import Takedown, Takedowns, change_list, exclusions
 from llm.runs import Runs
 from llm.store import Artifact, Store
+from llm.store.names import Name
 from llm.tokens.shards import Shard
 from llm.training.nights import nights_of
 from tasks.home import Home
+from tasks.quotes import Quotes
 from tasks.search import pieces
 
-# Pieces of text that quotations are looked for by: of each document, and of all.
-PIECES, MOST_PIECES = 2, 200
+PIECES = 2
+"""Stretches of each text that quotations are looked for by (count)."""
 
 
 @dataclasses.dataclass
 class Found:
     """What the list covers in a store.
 
-    addresses: of documents and unreadable pages by id, "" where a purge took it; urls: all of them;
-    quotes: pieces of their texts; files: of the user's own that it was read from; copies: other
-    addresses with the same text.
+    addresses: of documents and unreadable pages by id, "" where a purge took it; urls: all of them,
+    of conversations too; quotes: stretches of their texts; files: of the user's own that it was read
+    from; copies: other addresses with the same text.
     """
 
     addresses: dict[bytes, str] = dataclasses.field(default_factory=dict)
     urls: set[str] = dataclasses.field(default_factory=set)
-    quotes: list[bytes] = dataclasses.field(default_factory=list)
+    quotes: Quotes = dataclasses.field(default_factory=Quotes)
     files: set[str] = dataclasses.field(default_factory=set)
     copies: set[str] = dataclasses.field(default_factory=set)
 
@@ -52,6 +55,11 @@ class Found:
         own = (one for one, url in self.addresses.items() if url and covered.covers(url))
         return pa.array(sorted(own), DOC_ID)
 
+    def urls_of(self, entry: str) -> set[str]:
+        """The addresses that one entry covers."""
+        covered = Exclusions([entry])
+        return {url for url in self.urls if covered.covers(url)}
+
 
 def list_path(home: Home) -> Path:
     """Where the takedown list is."""
@@ -62,49 +70,83 @@ def find(store: Store, takedowns: Takedowns) -> Found:
     """Everything in the store that the list covers, by address; what was purged, by id."""
     found = Found()
     covered = Exclusions(exclusions(takedowns))
-    clusters: list[Path] = []
+    quotes = [found.quotes.rows]
+    others: set[bytes] = set()
+    clusters: list[Artifact] = []
     for artifact in store.artifacts():
         names = artifact.manifest["files"]
-        if ERASED in names:
-            text = (store.local(artifact.reference) / ERASED).read_text("utf8")
-            for one in json.loads(text):
-                found.addresses.setdefault(bytes.fromhex(one), "")
-        for name in names:
-            if not name.endswith(".parquet"):
-                continue
-            path = store.local(artifact.reference) / name
-            if name == "clusters.parquet":
-                clusters.append(path)
-            elif covered and _take_in(path, covered, found) and artifact.reference.step == "crawl":
-                own = artifact.manifest["values"].get("path")
-                found.files |= {own} if own else set()
-    # Whatever is cut, no script and no way of writing it goes before the others.
-    found.quotes = sorted(set(found.quotes), key=zlib.crc32)[:MOST_PIECES]
-    if found.addresses:
-        others = {one for path in clusters for one in _same_cluster(path, found)}
-        found.copies = set(_addresses(store, others - found.addresses.keys()))
+        if "clusters.parquet" in names:
+            clusters.append(artifact)
+        wanted = [name for name in names if _may_name(artifact, name)]
+        if not wanted:
+            continue
+        with store.borrowing():
+            folder = store.local(artifact.reference)
+            if ERASED in names:
+                for one in json.loads((folder / ERASED).read_text("utf8")):
+                    found.addresses.setdefault(bytes.fromhex(one), "")
+            for name in wanted if covered else ():
+                texts = _take_in(folder / name, covered, found)
+                if texts is None:
+                    continue
+                stretches = (piece for text in texts for piece in pieces(text, PIECES))
+                quotes.append(Quotes.of(stretches).rows)
+                source = {"crawl": "path", "questions": "data"}.get(artifact.reference.step, "")
+                own = artifact.manifest["values"].get(source)
+                found.files |= {own} if own and not own.startswith("builtin:") else set()
+    found.quotes = Quotes(np.concatenate(quotes))
+    for artifact in clusters if found.addresses else ():
+        with store.borrowing():
+            others |= _same_cluster(store.local(artifact.reference) / "clusters.parquet", found)
+    found.copies = set(_addresses(store, others - found.addresses.keys()))
     return found
 
 
-def _take_in(path: Path, covered: Exclusions, found: Found) -> bool:
+def _may_name(artifact: Artifact, name: str) -> bool:
+    """Whether a file has rows with addresses, or the ids that a purge left."""
+    if name == ERASED:
+        return True
+    if artifact.reference.step == "questions":
+        return name.endswith(".jsonl")
+    return name.endswith(".parquet") and name != "clusters.parquet"
+
+
+def _take_in(path: Path, covered: Exclusions, found: Found) -> list[str] | None:
+    """Note what a file says of covered addresses; the texts that it has of them, None: nothing."""
+    if path.suffix == ".jsonl":
+        return _take_in_lines(path, covered, found)
+    if path.suffix != ".parquet":
+        return None
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         if "url" not in names:
-            return False
+            return None
         urls = file.read(columns=["url"])["url"]
         rows = covered.among(urls)
         if not rows.any():
-            return False
+            return None
         mask = pa.array(rows)
         listed = urls.filter(mask).to_pylist()
         found.urls |= set(listed)
         if "doc_id" in names and file.schema_arrow.field("doc_id").type == DOC_ID:
             ids = file.read(columns=["doc_id"])["doc_id"].filter(mask).to_pylist()
             found.addresses.update(zip(ids, listed, strict=True))
-        if "text" in names and len(found.quotes) < 10 * MOST_PIECES:
-            for text in file.read(columns=["text"])["text"].filter(mask).to_pylist():
-                found.quotes += pieces(text or "", PIECES)
-    return True
+        if "text" not in names:
+            return []
+        texts = file.read(columns=["text"])["text"].filter(mask).to_pylist()
+        return [text for text in texts if text]
+
+
+def _take_in_lines(path: Path, covered: Exclusions, found: Found) -> list[str] | None:
+    """The same of conversations."""
+    texts: list[str] = []
+    with path.open("rb") as stream:
+        for line in stream:
+            url = url_in(line)
+            if url and covered.covers(url):
+                found.urls.add(url)
+                texts += [one.get("content") or "" for one in json.loads(line)["messages"]]
+    return texts or None
 
 
 def _same_cluster(path: Path, found: Found) -> set[bytes]:
@@ -117,73 +159,117 @@ def _same_cluster(path: Path, found: Found) -> set[bytes]:
 def _addresses(store: Store, ids: set[bytes]) -> Iterator[str]:
     wanted = pa.array(sorted(ids), DOC_ID)
     for artifact in store.artifacts("extract") if ids else ():
-        path = store.local(artifact.reference) / "documents.parquet"
-        table = pq.read_table(path, columns=["doc_id", "url"])
+        with store.borrowing():
+            path = store.local(artifact.reference) / "documents.parquet"
+            table = pq.read_table(path, columns=["doc_id", "url"])
         rows = table.filter(pc.is_in(table["doc_id"], value_set=wanted))
         yield from (url for url in rows["url"].to_pylist() if url)
 
 
-def seen_by(store: Store, runs: Runs, ids: pa.Array) -> list[dict[str, Any]]:
+class Seen:
     """What was made from documents: tokenizers, models, what was measured on them.
 
-    Each with step, key, label, at (when it was made, Unix seconds), runs, pointers, and `certain`:
-    False for a model whose token shards are gone, so that nobody can tell.
+    Followed from inputs to what was made of them, whatever the clocks said.
     """
-    everything = list(store.artifacts())
-    tainted = {one.manifest["content"] for one in everything if _feeds(store, one, ids)}
-    known = {one.manifest["content"] for one in everything if one.reference.step == "tokenize"}
-    records = runs.all()
-    pointers = {
-        (ref["step"], ref["key"]): name
-        for name, value in runs.pointers().items()
-        for ref in (value or {}).get("references", [])
-    }
-    seen = []
-    # What is made later reads only what was made before.
-    for one in sorted(everything, key=lambda item: item.manifest["made"]["at"]):
-        reference, contents = one.reference, one.manifest["contents"]
-        # A model has not read what its vocabulary was learned from.
-        certain = any(
-            content in tainted
-            for name, listed in contents.items()
-            if name != "tokenizer"
-            for content in listed
-        )
-        read = {content for night in nights_of(contents) for content in night}
-        unknown = reference.step == "pretrain" and read - known
-        if not (certain or unknown) or reference.step in ("tokenize", "write"):
-            continue
-        if certain:
-            tainted.add(reference.content)
-        own = (reference.step, reference.key)
-        seen.append(
+
+    def __init__(self, store: Store, runs: Runs, found: Found) -> None:
+        """Read every manifest, and which of the found documents each artifact has, once."""
+        self.everything = [one for one in store.artifacts() if "contents" in one.manifest]
+        self.has = {one.name: _found_in(store, one, found) for one in self.everything}
+        self.runs: dict[Name, list[str]] = {}
+        for record in runs.each():
+            for name in {(ref.step, ref.key) for ref in record.references()}:
+                self.runs.setdefault(name, []).append(record.id)
+        self.pointers = {
+            (ref["step"], ref["key"]): name
+            for name, value in runs.pointers().items()
+            for ref in (value or {}).get("references", [])
+        }
+
+    def by(self, ids: pa.Array, urls: Iterable[str] = ()) -> list[dict[str, Any]]:
+        """Who has seen documents with these ids, and conversations at these addresses.
+
+        Each with step, key, label, at (when it was made, Unix seconds), runs, pointers, and
+        `certain`: False for a model whose token shards are gone, so that nobody can tell, and for
+        what was made from it.
+        """
+        wanted = {*ids.to_pylist(), *urls}
+        fed = [one for one in self.everything if self.has[one.name] & wanted]
+        certain = self._made_from(fed)
+        known = {
+            one.manifest["content"] for one in self.everything if one.reference.step == "tokenize"
+        }
+        unknown = [
+            one
+            for one in self.everything
+            if one.reference.step == "pretrain"
+            and {each for night in nights_of(one.manifest["contents"]) for each in night} - known
+        ]
+        doubtful = {one.name: one for one in unknown} | self._made_from(unknown)
+        told = {**doubtful, **certain} if wanted else {}
+        return [
             {
-                "step": reference.step,
-                "key": reference.key,
+                "step": one.reference.step,
+                "key": one.reference.key,
                 "label": one.manifest["label"],
                 "at": one.manifest["made"]["at"],
-                "certain": certain,
-                "runs": [
-                    record.id
-                    for record in records
-                    if any((ref.step, ref.key) == own for ref in record.references())
-                ],
-                "pointer": pointers.get(own),
+                "certain": name in certain,
+                "runs": self.runs.get(name, []),
+                "pointer": self.pointers.get(name),
             }
-        )
-    return seen
+            for name, one in sorted(told.items(), key=lambda item: item[1].manifest["made"]["at"])
+        ]
+
+    def _made_from(self, fed: Sequence[Artifact]) -> dict[Name, Artifact]:
+        """What was made from artifacts, and from that; of text and tokens what they hold decides."""
+        readers: dict[str, list[Artifact]] = {}
+        for one in self.everything:
+            for name, contents in one.manifest["contents"].items():
+                # A model has not read what its vocabulary was learned from.
+                if name != "tokenizer" and one.reference.step not in TEXT:
+                    for content in contents:
+                        readers.setdefault(content, []).append(one)
+        found: dict[Name, Artifact] = {}
+        waiting = list(fed)
+        while waiting:
+            for reader in readers.get(waiting.pop().manifest["content"], ()):
+                if reader.name not in found:
+                    found[reader.name] = reader
+                    waiting.append(reader)
+        return found
 
 
-def _feeds(store: Store, artifact: Artifact, ids: pa.Array) -> bool:
-    """Whether an artifact is text or tokens of one of the documents that something was made from."""
+TEXT = ("write", "tokenize", "questions")
+"""Steps whose artifacts are text or tokens that something is made from."""
+
+
+def _found_in(store: Store, artifact: Artifact, found: Found) -> set[bytes | str]:
+    """Which of the documents (ids) and conversations (addresses) an artifact has."""
     step = artifact.reference.step
-    if step not in ("write", "tokenize") or not len(ids):
-        return False
-    folder = store.local(artifact.reference)
-    if step == "tokenize":
-        return bool(shards_with(folder, ids))
-    listed = pq.read_table(folder / "documents.parquet", columns=["doc_id"])["doc_id"]
-    return bool(pc.any(pc.is_in(listed, value_set=ids)).as_py())
+    if step not in TEXT or not (found.addresses or found.urls):
+        return set()
+    with store.borrowing():
+        folder = store.local(artifact.reference)
+        if step == "questions":
+            lines = (
+                line
+                for path in sorted(folder.glob("*.jsonl"))
+                for line in path.read_bytes().splitlines()
+            )
+            return {url for line in lines if (url := url_in(line)) in found.urls}
+        if step == "tokenize":
+            columns = [
+                Shard.open(path).documents.column("doc_id")
+                for path in sorted(folder.glob("*.arrow"))
+            ]
+        else:
+            columns = [pq.read_table(folder / "documents.parquet", columns=["doc_id"])["doc_id"]]
+        ids = found.ids
+        return {
+            one
+            for column in columns
+            for one in column.filter(pc.is_in(column, value_set=ids)).to_pylist()
+        }
 
 
 def shards_with(folder: Path, ids: pa.Array) -> list[str]:
@@ -198,11 +284,12 @@ def shards_with(folder: Path, ids: pa.Array) -> list[str]:
 def note_seen(home: Home, found: Found) -> Takedowns:
     """Note with each entry of the list what was made from its documents, as far as is new."""
     takedowns = Takedowns.load(list_path(home))
-    seen = {
-        entry.entry: seen_by(home.store, home.runs, found.of(entry.entry))
-        for entry in takedowns.entries
-        if entry.purged_at is None or len(found.of(entry.entry))
-    }
+    everyone = Seen(home.store, home.runs, found)
+    seen: dict[str, list[dict[str, Any]]] = {}
+    for entry in takedowns.entries:
+        own, urls = found.of(entry.entry), found.urls_of(entry.entry)
+        if entry.purged_at is None or len(own) or urls:
+            seen[entry.entry] = everyone.by(own, urls)
 
     def noted(entry: Takedown) -> Takedown:
         known = {(one["step"], one["key"]): one for one in entry.seen_by}

@@ -16,7 +16,7 @@ from llm.corpus.conversations import Messages, read_conversations
 from llm.corpus.questions_settings import BUILTIN, QuestionSettings
 from llm.corpus.site import documentation
 from llm.corpus.site.documentation import Class, Function, Module, Parameter
-from llm.step import BadInput, Context, Inputs, StepResult
+from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("python", "zstandard")  # the documentation is that of the interpreter
 
@@ -92,12 +92,19 @@ def _write(
     context: Context,
     counts: dict[str, dict[str, int]],
 ) -> StepResult:
-    """Split the conversations and write them; `repeated` are held-out ones that training has too."""
+    """Split the conversations and write them; `repeated` are held-out ones that training has too.
+
+    taken_down: left out, because the takedown list covers their addresses.
+    """
     held_out: list[tuple[Messages, str]] = []
     answers: set[str] = set()
-    train = 0
+    erased = set(values.erased)
+    train = taken_down = 0
     with (context.out / "train.jsonl").open("w", encoding="utf8") as stream:
         for messages, url in rows:
+            if erased and url and digest_of([url]) in erased:
+                taken_down += 1
+                continue
             first = next((one["content"] for one in messages if one["role"] == "user"), "")
             key = documents.hash64(url or first)
             if documents.validation(key, values.validation_fraction):
@@ -108,6 +115,7 @@ def _write(
             stream.write(_line(messages, url))
     if not train:
         lost = f"all {len(held_out)} are held out" if held_out else "there are none"
+        lost += f", {taken_down} were taken down" if taken_down else ""
         raise BadInput(
             f"no conversations to learn from in {values.data}: {lost}; give more of them, or lower "
             "tokenize.validation.fraction"
@@ -121,6 +129,8 @@ def _write(
             f"none of the {train} conversations is held out: the answers cannot be evaluated"
         )
     split = {"train": train, "validation": len(fresh), "repeated": len(held_out) - len(fresh)}
+    if taken_down:
+        split["taken_down"] = taken_down
     return StepResult(
         counts={**split, **counts},
         summary=f"{train:,} conversations for training, {len(fresh):,} for validation",

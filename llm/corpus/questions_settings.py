@@ -25,3 +25,8 @@ class QuestionSettings:
         description="Longest derived answer (characters); longer ones end with a sentence.",
         ge=40,
     )
+    erased: tuple[str, ...] = setting(
+        default=(),
+        description="Digests of the addresses of conversations that were taken down; filled in from "
+        "the takedown list.",
+    )

@@ -5,6 +5,7 @@ tables their neighbours, so that nothing made from them has to be made again.
 """
 
 import gzip
+import json
 import sqlite3
 import uuid
 import zlib
@@ -87,13 +88,20 @@ def _stand_in(length: int, number: int) -> bytes:
 
 
 def erase_rows(
-    path: Path, target: Path, covered: Exclusions, ids: pa.Array, *, drop: bool = False
+    path: Path,
+    target: Path,
+    covered: Exclusions,
+    ids: pa.Array,
+    *,
+    drop: bool = False,
+    tells: Callable[[bytes], bool] | None = None,
 ) -> int:
     """Copy a Parquet file without what it says of covered addresses or of documents by these ids.
 
     A row that has a doc_id stays, with that alone, its numbers and its plain words: tables of one
-    shard go on having the same rows. `drop`, and where there is no doc_id: the row goes. Returns
-    how many rows are erased; with none, nothing is written.
+    shard go on having the same rows. `drop`, and where there is no doc_id: the row goes. tells:
+    whether a `body` (a feed, a sitemap) names or quotes one of the pages; then its row goes, and the
+    next crawl fetches it again. Returns how many rows are erased; with none, nothing is written.
     """
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
@@ -115,6 +123,9 @@ def erase_rows(
             gone |= pc.is_in(keys["doc_id"], value_set=ids).to_numpy()
         if "url" in schema.names:
             gone |= covered.among(keys["url"])
+        if tells is not None and "body" in schema.names:
+            bodies = file.read(columns=["body"])["body"]
+            gone |= np.fromiter((tells(one.as_py() or b"") for one in bodies), bool, len(bodies))
         if not gone.any():
             return 0
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -178,15 +189,75 @@ def _all_blank(table: pa.Table, columns: list[int]) -> np.ndarray:
     return found
 
 
-def erase_entries(path: Path, covered: Exclusions) -> int:
-    """Delete from a SQLite file, in place, every row whose `url` is covered; no byte of it is left."""
-    with _opened(path, covered.covers) as database:
+def erase_lines(path: Path, target: Path, covered: Exclusions) -> int:
+    """Copy a file of JSON lines without those whose `url` is covered.
+
+    Returns how many are erased; with none, nothing is written.
+    """
+    if not has_lines(path, covered):
+        return 0
+    erased = 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as aside, aside.open("wb") as stream:
+        for line in _lines(path):
+            if _is_line_of(line, covered):
+                erased += 1
+            else:
+                stream.write(line)
+    return erased
+
+
+def has_lines(path: Path, covered: Exclusions) -> bool:
+    """Whether a file of JSON lines has one whose `url` is covered."""
+    return any(_is_line_of(line, covered) for line in _lines(path))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        yield from stream
+
+
+def _is_line_of(line: bytes, covered: Exclusions) -> bool:
+    url = url_in(line)
+    return bool(url) and covered.covers(url)
+
+
+def url_in(line: bytes) -> str:
+    """The `url` of a JSON line; "" where it has none."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return ""
+    url = row.get("url") if isinstance(row, dict) else None
+    return url if isinstance(url, str) else ""
+
+
+def erase_entries(
+    path: Path, covered: Exclusions, tells: Callable[[bytes], bool] = lambda body: False
+) -> int:
+    """Delete from a SQLite file, in place, what it says of covered addresses; no byte of it is left.
+
+    That is every row whose `url` is covered, or the site (`origin`), the shape of addresses
+    (`pattern`) or the target of a redirect (`reason`) that it names; and what was fetched that is no
+    page (a feed, a sitemap) where it tells of one.
+    """
+    conditions = {
+        "url": "covered(url)",
+        "origin": "covered(origin)",
+        "pattern": "covered_pattern(pattern)",
+        "reason": "covered_web(reason)",
+        "body": "tells(body)",
+    }
+    with _opened(path, covered, tells) as database:
         erased = 0
         tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:
             columns = [row[1] for row in database.execute(f'PRAGMA table_info("{table}")')]
-            if "url" in columns:
-                query = f'DELETE FROM "{table}" WHERE covered(url)'
+            wanted = [condition for name, condition in conditions.items() if name in columns]
+            if table == "sitemaps" and "found" in columns:
+                wanted.append("tells(found)")
+            if wanted:
+                query = f'DELETE FROM "{table}" WHERE {" OR ".join(wanted)}'
                 erased += database.execute(query).rowcount
         if erased:
             database.execute("VACUUM")
@@ -195,12 +266,24 @@ def erase_entries(path: Path, covered: Exclusions) -> int:
 
 
 class _opened:
-    """A SQLite file in which deleted rows are overwritten; `covered(url)` is known to it."""
+    """A SQLite file in which deleted rows are overwritten, with the functions of `erase_entries`."""
 
-    def __init__(self, path: Path, covered: Callable[[str], bool]) -> None:
+    def __init__(self, path: Path, covered: Exclusions, tells: Callable[[bytes], bool]) -> None:
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.execute("PRAGMA secure_delete = ON")
-        self._database.create_function("covered", 1, lambda url: bool(url) and covered(url))
+
+        def body(value: str | bytes | None) -> bool:
+            data = value.encode() if isinstance(value, str) else value
+            return bool(data) and tells(data or b"")
+
+        functions: dict[str, Callable[..., bool]] = {
+            "covered": lambda url: bool(url) and covered.covers(url),
+            "covered_web": lambda said: "://" in (said or "") and covered.covers(said),
+            "covered_pattern": lambda one: bool(one) and covered.covers_pattern(one),
+            "tells": body,
+        }
+        for name, function in functions.items():
+            self._database.create_function(name, 1, function)
 
     def __enter__(self) -> sqlite3.Connection:
         return self._database

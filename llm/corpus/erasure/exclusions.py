@@ -5,18 +5,35 @@ the scheme, and what has none. A page's address is covered in every spelling tha
 over http, https and without a scheme alike; what is no web address is covered as it stands.
 """
 
+import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llm.corpus.web.traps import patterns
 from llm.corpus.web.urls import normalise
 
 # With more hosts than this, one pattern of all of them is slower than a look at each address.
 _MOST_IN_PATTERN = 200
+
+
+# An address in a text, or a host name alone.
+_ADDRESS = re.compile(
+    r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://[^\s<>\"\\^`{}|']+"
+    r"|(?<![\w.-])(?:[\w-]{1,63}\.)+[^\W\d_][\w-]{1,62}(?::\d+)?(?:/[^\s<>\"\\^`{}|']*)?",
+    re.IGNORECASE,
+)
+_AFTER = ".,;:!?)]&"
+
+
+def addresses_in(text: str) -> Iterator[str]:
+    """Whatever may be an address or a host name in a text, each once."""
+    for found in dict.fromkeys(match.rstrip(_AFTER) for match in _ADDRESS.findall(text)):
+        yield html.unescape(found)
 
 
 class Exclusions:
@@ -27,6 +44,12 @@ class Exclusions:
         self._addresses = {_address(entry) for entry in entries}
         self._domains = {entry for entry in entries if "://" not in entry}
         self._pattern = _pattern(entries)
+        self._patterns = {
+            pattern
+            for entry in entries
+            if "://" in entry
+            for pattern, _ in patterns(web_address(entry) or entry)
+        }
 
     def __bool__(self) -> bool:
         return bool(self._addresses or self._domains)
@@ -39,6 +62,24 @@ class Exclusions:
             return False
         labels = _host(url).split(".")
         return any(".".join(labels[start:]) in self._domains for start in range(len(labels)))
+
+    def covers_pattern(self, pattern: str) -> bool:
+        """Whether what a crawl notes of addresses' shape (`web.traps`) is of covered ones."""
+        return pattern in self._patterns or self.covers(f"http://{pattern}")
+
+    def covers_some(self, text: str) -> bool:
+        """Whether a text names a covered address or host."""
+        return any(self.covers(one) for one in addresses_in(text))
+
+    def without(self, text: str, instead: str) -> str:
+        """The text with `instead` in the place of each covered address and host."""
+
+        def put(match: re.Match[str]) -> str:
+            kept = match[0].rstrip(_AFTER)
+            end = match[0][len(kept) :]
+            return instead + end if self.covers(html.unescape(kept)) else match[0]
+
+        return _ADDRESS.sub(put, text)
 
     def among(self, urls: pa.ChunkedArray | pa.Array) -> np.ndarray:
         """Which of a column's addresses are covered: (N,) bool."""

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import random
 import sqlite3
 from pathlib import Path
@@ -9,13 +10,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from warcio.archiveiterator import ArchiveIterator as Warcio
 
 from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.documents import DOC_ID
-from llm.corpus.erasure.erase import erase_entries, erase_records, erase_rows
+from llm.corpus.erasure.erase import erase_entries, erase_lines, erase_records, erase_rows
 from llm.corpus.erasure.exclusions import Exclusions
+from llm.corpus.web.frontier import Frontier
+from llm.corpus.web.recrawl import FILES
+from llm.corpus.web.urls import Address
 from tests.llm.corpus.crawls import make_crawl, make_texts
 
 MARKER = "zqxjkvw-secret"
@@ -117,3 +122,101 @@ def test_a_frontier_forgets_without_a_trace_and_goes_on(tmp_path: Path) -> None:
         "PRAGMA integrity_check"
     ).fetchone() == ("ok",)
     store.close()
+
+
+FEED = b"""<rss><channel><item><link>http://good.example/post-5</link>
+<description>the text of it &amp; more</description></item></channel></rss>"""
+PLAIN_FEED = FEED.replace(b"post-5", b"post-6")
+
+
+def tells(body: bytes) -> bool:
+    """As a purge asks: of an address, in this test."""
+    packed = body.startswith(b"\x28\xb5\x2f\xfd")
+    text = zstandard.decompress(body) if packed else body
+    return Exclusions(["http://good.example/post-5", "bad.example"]).covers_some(text.decode())
+
+
+def test_a_frontier_forgets_all_that_names_a_page_or_its_site(tmp_path: Path) -> None:
+    frontier = Frontier(tmp_path)
+    frontier.start(["http://good.example/a", "http://bad.example/7/x", "http://x.bad.example/8"])
+    level = frontier.next_level(5)
+    assert level == 0
+    for one in frontier.waiting(0):
+        if "good" in one.url:
+            frontier.move(one, Address("http://bad.example/target"))
+    frontier.set_robots("https://x.bad.example", 200, b"User-agent: *", 1.0)
+    frontier.set_robots("https://good.example", 200, b"User-agent: *", 1.0)
+    listed = [["http://bad.example/map.xml"], ["http://good.example/map2.xml"]]
+    for number, further in enumerate(listed):
+        frontier.set_sitemap(f"http://good.example/{number}.xml", [], further)
+    for host in ("x.bad.example", "good.example", "notbad.example"):
+        frontier.database.execute("INSERT INTO patterns VALUES (?, 3)", (f"{host}/0/?a",))
+    for name, body in (("feed", zstandard.compress(FEED)), ("other", PLAIN_FEED)):
+        for table in ("files", "earlier_files"):
+            row = (f"http://good.example/{name}", "text/xml", "", "", body)
+            frontier.database.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", row)
+    frontier.close()
+    path = tmp_path / "frontier.sqlite"
+    assert erase_entries(path, Exclusions(["http://good.example/post-5", "bad.example"]), tells)
+    data = path.read_bytes()
+    assert b"/bad.example" not in data and b"x.bad.example" not in data
+    assert b"post-5" not in data and b"post-6" in data
+    database = sqlite3.connect(path)
+    left = {
+        table: [row[0] for row in database.execute(f"SELECT {column} FROM {table}")]
+        for table, column in (("robots", "origin"), ("patterns", "pattern"), ("sitemaps", "url"))
+    }
+    database.close()
+    assert left == {
+        "robots": ["https://good.example"],
+        "patterns": ["good.example/0/?a", "notbad.example/0/?a"],
+        "sitemaps": ["http://good.example/1.xml"],
+    }
+    assert erase_entries(path, Exclusions(["bad.example"]), tells) == 0
+
+
+def test_a_feed_that_names_an_erased_page_is_erased_with_it(tmp_path: Path) -> None:
+    rows = [
+        {"url": f"http://good.example/{name}", "body": zstandard.compress(body)}
+        for name, body in (("feed", FEED), ("other", PLAIN_FEED))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, FILES), tmp_path / "files.parquet")
+    one = Exclusions(["http://good.example/post-5"])
+    out = tmp_path / "out.parquet"
+    assert erase_rows(tmp_path / "files.parquet", out, one, NOBODY, tells=tells) == 1
+    assert pq.read_table(out)["url"].to_pylist() == ["http://good.example/other"]
+
+
+def test_conversations_go_by_their_address(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"url": f"http://{host}/q", "messages": [MARKER]})
+        for host in ("bad.example", "good.example")
+    ]
+    (tmp_path / "c.jsonl").write_text("\n".join([*lines, "no json", "[1]", ""]))
+    assert erase_lines(tmp_path / "c.jsonl", tmp_path / "out.jsonl", BAD) == 1
+    assert (tmp_path / "out.jsonl").read_text() == "\n".join([lines[1], "no json", "[1]", ""])
+    assert erase_lines(tmp_path / "out.jsonl", tmp_path / "again.jsonl", BAD) == 0
+    assert not (tmp_path / "again.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("see http://bad.example/a?b=1&amp;c, and more", "see X, and more"),
+        ("bad.example refused (x.bad.example:8080/y).", "X refused (X)."),
+        (
+            "http://good.example/?to=http://bad.example/",
+            "http://good.example/?to=http://bad.example/",
+        ),
+        ("notbad.example and bad.example.org", "notbad.example and bad.example.org"),
+        ("no address at all: 1.5, v2.0.1, a.b", "no address at all: 1.5, v2.0.1, a.b"),
+    ],
+)
+def test_addresses_in_messages_are_replaced(text: str, after: str) -> None:
+    assert BAD.without(text, "X") == after
+
+
+def test_long_words_are_gone_through_in_a_line() -> None:
+    """Work, not seconds: a search that starts again at each letter would never end here."""
+    text = "a" * 2_000_000 + "." + "-" * 2_000_000 + "://"
+    assert BAD.without(text, "X") == text
