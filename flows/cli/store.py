@@ -92,7 +92,8 @@ def _close_crashed() -> None:
 def _name_unreadable(console: Console, unreadable: Mapping[Path, str]) -> None:
     for problem in unreadable.values():
         console.print(
-            f"passed over: {problem}. What it refers to is kept; delete the file to let it go",
+            f"passed over: {problem}. Restore it from a backup, or delete it: as long as it is there, "
+            "gc removes nothing that it may refer to",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -221,6 +222,7 @@ def gc(
         "runs": len(garbage.records),
         "busy": garbage.busy,
         "unreadable": list(runs.unreadable().values()),
+        "unsure": [str(path) for path in garbage.unsure],
     }
     console = Console()
     if not as_json and garbage.busy:

@@ -26,7 +26,8 @@ WEEK = 7 * 24 * 3600
 class Garbage:
     """What nothing refers to any more. busy: a run is going on, so that nothing counts as such.
 
-    folders: path → bytes: damaged artifacts, what killed removals left, abandoned work.
+    folders: path → bytes: damaged artifacts, what killed removals left, abandoned work. unsure: files
+    of which a part is lost, so that any artifact may be what they refer to.
     """
 
     artifacts: Sequence[Summary] = ()
@@ -34,6 +35,7 @@ class Garbage:
     records: Sequence[Head] = ()
     keep_runs: int | None = None
     busy: bool = False
+    unsure: Sequence[Path] = ()
 
     @property
     def bytes(self) -> int:
@@ -85,12 +87,16 @@ def collect(store: Store, runs: Runs, told: Garbage) -> Garbage:
 def _decide(store: Store, runs: Runs, keep_runs: int | None) -> Garbage:
     heads = runs.heads()
     kept_heads, old = _by_age(heads, keep_runs)
-    kept, keys = _referred_to(runs, kept_heads)
+    kept, keys, unsure = _referred_to(runs, kept_heads)
     summaries = store.summaries()
     for name in [one for one in kept if one[0] in REWRITTEN and one in summaries]:
         # An erasure needs them to write an earlier night's shard again.
         kept.update(summaries[name].made_of)
-    artifacts = [one for name, one in summaries.items() if name not in kept and name[1] not in keys]
+    artifacts = [
+        one
+        for name, one in summaries.items()
+        if name not in kept and name[1] not in keys and not unsure
+    ]
     folders = {
         **store.left_over(),
         **{
@@ -99,7 +105,9 @@ def _decide(store: Store, runs: Runs, keep_runs: int | None) -> Garbage:
             if _is_done_with(path, summaries, heads)
         },
     }
-    return Garbage(sorted(artifacts, key=lambda one: one.name), folders, old, keep_runs)
+    return Garbage(
+        sorted(artifacts, key=lambda one: one.name), folders, old, keep_runs, unsure=unsure
+    )
 
 
 def _by_age(heads: Sequence[Head], keep_runs: int | None) -> tuple[list[Head], list[Head]]:
@@ -119,24 +127,26 @@ def _by_age(heads: Sequence[Head], keep_runs: int | None) -> tuple[list[Head], l
     return kept, old
 
 
-def _referred_to(runs: Runs, heads: Sequence[Head]) -> tuple[set[Name], set[str]]:
-    """What runs and pointers refer to; of files that cannot be read, every key that is in them."""
+def _referred_to(runs: Runs, heads: Sequence[Head]) -> tuple[set[Name], set[str], Sequence[Path]]:
+    """What runs and pointers refer to, by name; by key, where a file is of a newer version.
+
+    And the files of which nobody can tell, because a part is lost.
+    """
     names: set[Name] = set()
-    keys: set[str] = set()
     for head in heads:
-        try:
+        with suppress(FileNotFoundError, Unreadable):
             names |= names_of(runs.load(head.id).references())
-        except FileNotFoundError:
-            continue
-        except Unreadable:
-            for path in runs.files_of(head.id):
-                keys |= keys_in(path.read_bytes())
     for value in runs.pointers().values():
         names |= {(ref["step"], ref["key"]) for ref in (value or {}).get("references", [])}
+    keys: set[str] = set()
+    unsure = []
     for path in runs.unreadable():
         with suppress(FileNotFoundError):
-            keys |= keys_in(path.read_bytes())
-    return names, keys
+            found = keys_in(path.read_bytes())
+            keys |= found or set()
+            unsure += [path] if found is None else []
+            names |= names_of(iter(runs.calls_of(path.stem)))
+    return names, keys, unsure
 
 
 def _work_folders(store: Store) -> Iterator[Path]:

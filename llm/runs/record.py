@@ -176,8 +176,15 @@ def _is_taken(stage: Mapping[str, Any]) -> bool:
     return any(step.get("action") == "taken" for step in stage["steps"])
 
 
-def keys_in(data: bytes) -> set[str]:
-    """The keys of artifacts that a file names, however damaged or new it is."""
+def keys_in(data: bytes) -> set[str] | None:
+    """The keys of artifacts that a JSON file names, whatever else is in it.
+
+    None where a part of the file is lost, so that nobody can tell.
+    """
+    try:
+        json.loads(data)
+    except ValueError:
+        return None
     return {match.decode("utf8", "replace") for match in _KEY.findall(data)}
 
 

@@ -58,16 +58,24 @@ class Runs:
     def load(self, run_id: str) -> RunRecord:
         """Read a record and its calls. Raises FileNotFoundError and Unreadable."""
         record = RunRecord.read(self.path(run_id))
+        record.calls = [call for call, _ in self._calls(run_id)]
+        return record
+
+    def calls_of(self, run_id: str) -> list[Reference]:
+        """What the calls of a run made or took, also where its record cannot be read."""
+        return [reference for _, reference in self._calls(run_id)]
+
+    def _calls(self, run_id: str) -> list[tuple[dict[str, Any], Reference]]:
         try:
             lines = self._journal(run_id).read_bytes().splitlines()
         except FileNotFoundError:
-            return record
+            return []
+        found = []
         for line in lines:
             with suppress(ValueError, TypeError, KeyError):  # a line that a kill cut short
                 call = json.loads(line)
-                Reference.from_json(call["reference"])
-                record.calls.append(call)
-        return record
+                found.append((call, Reference.from_json(call["reference"])))
+        return found
 
     def files_of(self, run_id: str) -> list[Path]:
         """A record's file, and what lies beside it."""
