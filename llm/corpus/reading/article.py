@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
-from llm.corpus.reading.blocks import LONG, Block, Blocks, Span, blocks_of, parse
+from llm.corpus.reading.blocks import LEAVES, LONG, Block, Blocks, Span, blocks_of, parse
 from llm.corpus.reading.names import COMMENTS, CONTENT, NOISE, STRONG, WIDE
 from llm.corpus.reading.noise import is_byline, is_trimming
 
@@ -19,7 +19,7 @@ ENOUGH = 0.4
 TOO_MUCH = 0.5
 # Without any name, the main text is the smallest part of the page with these shares of its prose,
 # by weight and by characters.
-MOST, MUCH = 0.85, 0.75
+MOST, MUCH = 0.85, 0.65
 # An element is the only body among those of its names where it has this share of their prose.
 SOLE = 0.6
 # What lies round the main part belongs to it where this share of its characters is prose.
@@ -141,7 +141,7 @@ def main_range(page: Blocks, is_article: bool) -> tuple[int, int]:
         enough_weight, enough_score = MOST * weight(best), MUCH * score(best)
         for span in page.spans:
             if (
-                span.tag not in _LEAVES
+                span.tag not in LEAVES
                 and best.start <= span.start
                 and span.end <= best.end
                 and weight(span) >= enough_weight
@@ -173,7 +173,7 @@ def widened(page: Blocks, best: Span, weights: list[float]) -> tuple[int, int]:
     around = [
         span
         for span in reversed(page.spans)
-        if span.start <= start and end <= span.end and span.tag not in (*_LEAVES, "body")
+        if span.start <= start and end <= span.end and span.tag not in (*LEAVES, "body")
     ]
     around.sort(key=lambda span: span.end - span.start)
     for span in around:
@@ -235,8 +235,6 @@ def _is_trimming(block: Block) -> bool:
     return is_trimming(block.text) or is_byline(block.text)
 
 
-# Elements that are one paragraph, not what holds them.
-_LEAVES = frozenset({"p", "li", "dt", "dd", "tr", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"})
 # What names an element the main text, best first; the first _EXACT leave nothing to look for in it.
 _NAMED: tuple[Callable[[Span], bool], ...] = (
     lambda span: span.body,

@@ -127,6 +127,8 @@ _NOISY_ROLES = frozenset(
     ]
 )
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+# Elements that are one paragraph, not what holds them.
+LEAVES = frozenset({"p", "li", "dt", "dd", "tr", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"})
 _ASIDE_OF_TEXT = re.compile(r"note|warning|tip|callout|admonition|caution|important", re.IGNORECASE)
 _WHITE = re.compile(r"[^\S\x0b]+")
 _BREAK = "\x0b"
@@ -264,14 +266,17 @@ class _Walker:
             self.row = self.rows
         elif tag == "table":
             self.row = -1
-        is_body = node.get("itemprop") == "articleBody"
-        span = Span(len(found.blocks), 0, tag, says, is_body, names)
-        found.spans.append(span)
+        span = None
+        if says or tag not in LEAVES:  # nobody asks where a paragraph is
+            is_body = node.get("itemprop") == "articleBody" if names else False
+            span = Span(len(found.blocks), 0, tag, says, is_body, names)
+            found.spans.append(span)
         self.children(node, tag, kind, depth)
         self.flush()
-        span.end = len(found.blocks)
-        if span.start == span.end:
-            found.spans.pop()  # and those inside went before it
+        if span is not None:
+            span.end = len(found.blocks)
+            if span.start == span.end:
+                found.spans.pop()  # and those inside went before it
         if tag == "figure":
             self.in_figure -= 1
         self.kind, self.row = outer
@@ -359,10 +364,18 @@ class _Walker:
         """End the block: what was collected is text of its own from here."""
         if not self.pieces:
             return
-        text = _WHITE.sub(" ", "".join(self.pieces)).strip(" \x0b")
+        text = "".join(self.pieces)
         links = self.links
         self.pieces.clear()
         self.links = 0
+        if _BREAK not in text:
+            text = " ".join(text.split())
+            if text:
+                kind = "figure" if self.in_figure and self.kind in ("div", "p") else self.kind
+                block = Block(kind, text, links, self.row, prose(kind, text, links))
+                self.found.blocks.append(block)
+            return
+        text = _WHITE.sub(" ", text).strip(" \x0b")
         if not text:
             return
         parts = _BREAKS.split(text) if _BREAK in text else [text]
@@ -403,20 +416,22 @@ _NEVER_BY_NAME = {NOISE: _OF_TEXT, STRONG: _OF_TEXT, COMMENTS: ("main", "body")}
 
 def _kind_of(node: Any, tag: str, inline: bool = False) -> tuple[int, str]:
     """What an element's names say (CONTENT, NOISE ... or 0; -1: never read), and its names."""
-    attributes = dict(node.items())
-    if not attributes:
+    items = node.items()
+    if not items:
         return (NOISE if tag in ("aside", "form") else 0), ""
+    attributes = dict(items)
     get = attributes.get
     if "hidden" in attributes and get("hidden") != "until-found":
         return -1, ""
-    style = get("style")
-    if style and _HIDDEN_STYLE.search(style):
+    if "style" in attributes and _HIDDEN_STYLE.search(attributes["style"]):
         return -1, ""
-    names = (get("class") or "") + " " + (get("id") or "")
+    names = get("class", "") + " " + get("id", "")
+    if names == " ":
+        names = "itemprop " if "itemprop" in attributes else ""
     role = get("role")
     if role in _NOISY_ROLES and (tag not in ("body", "main", "article")):
         return STRONG, names
-    kind = kind_of_names(names) if len(names) > 1 else 0
+    kind = kind_of_names(names) if names else 0
     if tag == "form" and kind <= NOISE:
         return (
             NOISE,

@@ -71,11 +71,17 @@ def tidy(text: str) -> str:
 
     Indentation stays; white space at line ends goes; at most one blank line in a row.
     """
-    text = _SPACES.sub(" ", _LINE_ENDS.sub("\n", repair(text)))
-    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    text = _LINE_ENDS.sub("\n", repair(text))
+    text = _INVISIBLE.sub("", text)
     if not text.isascii():
+        text = unicodedata.normalize("NFC", _SPACES.sub(" ", text))
         text = text.encode("utf-8", "replace").decode()  # lone surrogates have no UTF-8
-    return _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text)).strip("\n")
+    # Most texts have neither, and looking for each blank before a line's end takes long.
+    if " \n" in text or "\t\n" in text or text[-1:] in (" ", "\t"):
+        text = _TRAILING.sub("", text)
+    if "\n\n\n" in text:
+        text = _BLANK_LINES.sub("\n\n", text)
+    return text.strip("\n")
 
 
 def _found(text: str) -> str:

@@ -53,8 +53,8 @@ _NOISE = words(
     "ad-space ad-label ad-sense google-ad google-ads dfp sponsor sponsors sponsored author authors "
     "author-bio author-info authorbio about-author about-the-author byline bylines bio tags tag-list "
     "taglist tagcloud tag-cloud tag-links tags-links cat-links keywords postmeta post-meta entrymeta "
-    "metadata meta-data meta meta-info info-meta timestamp time-stamp dateline pubdate pub-date published "
-    "posted-on date date-published caption captions credit credits photo-credit image-credit "
+    "metadata meta-data meta meta-info info-meta timestamp time-stamp dateline pubdate pub-date "
+    "posted-on date-published caption captions credit credits photo-credit image-credit "
     "media-credit copyright menu submenu menu-item dropdown popular popular-posts recent recent-posts "
     "recent-comments read-more readmore read-next read-also also-read alsoread teaser teasers donate "
     "donation donations cross-promo crosspromo poll rating ratings vote votes vote-up reactions "
@@ -62,7 +62,7 @@ _NOISE = words(
     "previous-next linklist link-list see-also seealso more-from more-on more-in more-like more-stories "
     "more-news morefrom moreon latest-news latest-posts latest-stories latest-articles top-stories "
     "other-news other-posts other-articles similar-posts rss share-buttons toc table-of-contents upvote "
-    "profile avatar search searchform search-form infobox navbox catlinks cta call-to-action "
+    "avatar search searchform search-form infobox navbox catlinks cta call-to-action "
     "inread pull-quote pullquote inline-promo inline-related wp-caption tools article-tools utility utils "
     "actions gravatar"
 )
@@ -106,7 +106,7 @@ _WHOLE_STRONG = words("hidden sidebar-content print-hidden")
 _WHOLE_NOISE = words(
     "widget widgets widget-area links print date meta next prev author page-links post-footer "
     "entry-footer article-footer story-footer post-info article-info entry-info story-info post-nav "
-    "post-date entry-date article-date entry-utility post-tags"
+    "post-date entry-date article-date entry-utility post-tags published profile"
 )
 # First words that make a name one of layout, or of a field with a label.
 _LAYOUT = words(

@@ -14,6 +14,7 @@ from llm.corpus.reading.article import render
 from llm.corpus.reading.blocks import Block
 
 _WHITE = re.compile(r"\s+")
+_BLANKS = re.compile(r"[^\S\n]+")
 _TAG = re.compile(r"<[^>]*>")
 _SOURCE_PRE = re.compile(r"<pre\b[^>]*>(.*?)</pre", re.DOTALL | re.IGNORECASE)
 # Elements of trafilatura's output that are paragraphs or hold some; the others are inline.
@@ -59,6 +60,7 @@ class _Writer:
         self.pieces: list[str] = []
         self.kind = "p"
         self.row = -1
+        self.in_quotation = False
 
     def holder(self, node: Any, kind: str) -> None:
         outer, self.kind = self.kind, kind
@@ -76,7 +78,7 @@ class _Writer:
         elif not isinstance(tag, str):
             return
         elif tag not in _KINDS or (tag == "code" and self.pieces and "\n" not in _all(node)):
-            self.pieces.append(_WHITE.sub(" ", _all(node)))
+            self.text(_all(node))
         elif tag == "code" or (tag == "quote" and _squashed(_all(node)) in self.preformatted):
             self.flush()
             text = _all(node).strip("\r\n").rstrip()
@@ -87,11 +89,14 @@ class _Writer:
             self.row += tag == "row"
             part = (node.get("rend") or "")[:2]
             inside = part if part in ("dt", "dd") else _KINDS[tag]
+            outer, self.in_quotation = self.in_quotation, self.in_quotation or tag == "quote"
             self.holder(node, inside or kind)
+            self.in_quotation = outer
 
     def text(self, text: str | None) -> None:
+        # Its fallback sets line ends between what may be paragraphs; quotations have the source's.
         if text:
-            self.pieces.append(_WHITE.sub(" ", text))
+            self.pieces.append((_WHITE if self.in_quotation else _BLANKS).sub(" ", text))
 
     def flush(self) -> None:
         lines = [" ".join(line.split(" ")).strip() for line in "".join(self.pieces).split("\n")]

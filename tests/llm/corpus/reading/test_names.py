@@ -30,6 +30,7 @@ NOTICE = (
         "hidden md:block",
         "print-area",
         "text-caption-large",
+        "date-posts",
     ],
 )
 def test_a_word_inside_a_name_drops_no_text(name: str) -> None:
@@ -69,6 +70,24 @@ def test_a_quotation_is_text_whatever_it_is_called() -> None:
     quotation = f'<blockquote class="twitter-tweet social-share"><p>{TEXT[1]}</p></blockquote>'
     html = wrapped(f"<article><p>{TEXT[0]}</p>{quotation}<p>{TEXT[2]}</p></article>")
     assert read_article(html).text.split("\n\n") == TEXT[:3]
+
+
+def test_scripts_without_blanks_or_marks_are_prose() -> None:
+    thai = "สะพานสร้างด้วยหินโดยช่างก่อสร้างที่เรียนรู้งานของตนทางใต้และพ่อค้าจ่ายค่าผ่านทางเพื่อซ่อมแซม"
+    burmese = "တံတားကို တောင်ဘက်တွင် အလုပ်သင်ခဲ့သော ပန်းရန်ဆရာများက ကျောက်ဖြင့် တည်ဆောက်ခဲ့ကြသည်"
+    for text in (thai, burmese):
+        texts = [text * 2 + str(number) for number in range(5)]
+        body = "".join(f"<p>{each}</p>" for each in texts)
+        html = wrapped(
+            f'<div class="article">{body}</div><ul><li><a href="/">{text[:30]}</a></li></ul>'
+        )
+        assert read_article(html).text.split("\n\n") == texts
+
+
+def test_a_page_without_prose_is_not_all_trimmings() -> None:
+    lines = "<br>".join(f"line {number} of the song" for number in range(30))
+    html = wrapped(f'<div class="widget"><div class="post-body">{lines}</div></div>')
+    assert "line 7 of the song" in read_article(html).text
 
 
 def test_posts_called_comments_are_text_where_nothing_else_is() -> None:
