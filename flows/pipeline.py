@@ -1,8 +1,12 @@
 """The whole pipeline: each stage in turn, as far as its store does not have the answer already."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
+import httpx
 from prefect import flow
 from prefect.flows import Flow
 from prefect.logging import get_run_logger
@@ -16,13 +20,18 @@ from flows.finetune import finetune
 from flows.parameters import recipe_of_run
 from flows.pretrain import pretrain
 from flows.promote import promote
+from flows.service.tell import connected, tell_stages
 from flows.summary import stage_row
 from flows.tokenize import tokenize
 from flows.tokenizer import tokenizer
 from llm.recipe import STAGES, load_machine
 from tasks import ready
+from tasks.cached import Told, forget_untold, run_cached, untold
 from tasks.orchestrate import put_table
-from tasks.record import check_stages, night_of, recorded, select, take
+from tasks.record import check_stages, night_of, recipe_of, recorded, select, take
+from tasks.run import Options
+
+_BEGUN: ContextVar[str | None] = ContextVar("begun", default=None)
 
 FLOWS: Mapping[str, Flow[Any, dict[str, str]]] = {
     "crawl": crawl,
@@ -56,17 +65,16 @@ def pipeline(
     force, keep: stages that run although done; stages that keep artifacts of older code.
     """
     todo = select(from_stage, until, only)
-    loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file, todo)
-    ready.check(loaded, load_machine(HOME.machine_file, machine or []), todo)
     check_stages([*(force or []), *(keep or [])])
-    taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])
-    day = night_of(HOME.runs, loaded, snapshot, bool(taken), flow_run.scheduled_start_time)
     with (
         HOME.runs.alive(f"flow-{flow_run.id}"),
-        recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as run,
+        _begun(recipe, overrides or [], machine or [], snapshot, todo) as run,
     ):
+        told = _cached(
+            run, todo, Options(tuple(force or ()), tuple(keep or ()), tuple(machine or ()))
+        )
         after: list[dict[str, str]] = []
-        for name in todo:
+        for name in todo[len(told) :]:
             done = FLOWS[name](
                 recipe=recipe,
                 overrides=overrides or [],
@@ -82,3 +90,55 @@ def pipeline(
         rows = [stage_row(name, stage) for name, stage in HOME.runs.load(run).stages.items()]
         put_table("summary", rows, f"Run {run}: what each stage did")
     return {"run": run}
+
+
+@contextmanager
+def going_on(run: str) -> Iterator[None]:
+    """Within it the pipeline goes on with a run that this process has begun, and keeps its record."""
+    token = _BEGUN.set(run)
+    try:
+        yield
+    finally:
+        _BEGUN.reset(token)
+
+
+@contextmanager
+def _begun(
+    recipe: str,
+    overrides: Sequence[str],
+    machine: Sequence[str],
+    snapshot: str | None,
+    todo: Sequence[str],
+) -> Iterator[str]:
+    """The id of this flow run's record: one that was begun, or a new one."""
+    run = _BEGUN.get()
+    if run is not None:
+        record = HOME.runs.load(run)
+        record.flow_run_id = str(flow_run.id)
+        HOME.runs.save(record)
+        yield run
+        return
+    loaded = recipe_of_run(recipe, overrides, machine, HOME.machine_file, todo)
+    ready.check(loaded, load_machine(HOME.machine_file, machine), todo)
+    taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])
+    day = night_of(HOME.runs, loaded, snapshot, bool(taken), flow_run.scheduled_start_time)
+    with recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as run:
+        yield run
+
+
+def _cached(run: str, todo: Sequence[str], options: Options) -> list[Told]:
+    """The stages that the store has whole, shown as parts of this flow run."""
+    if _BEGUN.get() is not None:
+        kept = untold(HOME, run)
+        told = [] if kept is None else kept[1]
+    else:
+        told = run_cached(HOME, recipe_of(HOME.runs.load(run)), run, todo, options)
+    address = os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    if told and address:
+        try:
+            with connected(HOME, address) as client:
+                tell_stages(client, str(flow_run.id), HOME.runs.load(run), told)
+        except httpx.HTTPError as error:
+            get_run_logger().warning("the UI does not show the stages that are cached: %s", error)
+    forget_untold(HOME, run)
+    return told

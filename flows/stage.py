@@ -11,7 +11,7 @@ from flows.parameters import check_parent, recipe_of_run
 from llm.recipe import STAGES, Recipe, load_machine
 from tasks import ready
 from tasks.orchestrate import PrefectRun
-from tasks.record import night_of, recorded, take
+from tasks.record import night_of, recipe_of, recorded, take
 from tasks.run import Options, Wiring, carry_out_stage
 
 
@@ -35,13 +35,13 @@ def stage_flow(stage: str, wiring: Wiring) -> Flow[Any, dict[str, str]]:
         alone and keeps a record of its own. after: the stage before, for the graph's arrows.
         """
         check_parent(run)
-        parameters = (recipe, overrides or [], machine or [])
-        loaded = recipe_of_run(*parameters, HOME.machine_file, (stage,))
         names = (stage,)
         options = Options(names if force else (), names if keep else (), tuple(machine or ()))
         with HOME.runs.alive(f"flow-{flow_run.id}"):
             if run is not None:
-                return _carry_out(stage, wiring, loaded, options, run)
+                return _carry_out(stage, wiring, recipe_of(HOME.runs.load(run)), options, run)
+            parameters = (recipe, overrides or [], machine or [])
+            loaded = recipe_of_run(*parameters, HOME.machine_file, names)
             ready.check(loaded, load_machine(HOME.machine_file, options.machine), names)
             taken = take(HOME.runs, loaded, STAGES[: STAGES.index(stage)])
             scheduled = flow_run.scheduled_start_time

@@ -1,6 +1,7 @@
 """What a finished run is summed up to: a line a stage, a sample of text, the report's path."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -48,17 +49,64 @@ def stage_row(stage: str, result: dict[str, Any]) -> dict[str, Any]:
         state = "run" if result["ran"] == len(steps) else f"run {result['ran']} of {len(steps)}"
     else:
         state = next((name for name in ("kept", "taken") if name in actions), "cached")
-    said = [step["summary"] for step in steps if step["summary"]]
     searched = [step["summary"] for step in steps if step["step"] == SEARCH and step["summary"]]
-    out = [*said[-1:], *(text for text in searched[-1:] if text not in said[-1:])]
+    said = _said(result)
+    out = [said, *(text for text in searched[-1:] if text != said)]
     return {
         "stage": stage,
         "state": state,
         "ran": result["ran"],
         "steps": len(steps),
         "seconds": result["seconds"],
-        "out": "; ".join(out),
+        "out": "; ".join(filter(None, out)),
     }
+
+
+def _said(result: dict[str, Any]) -> str:
+    """What a stage says came out: of its last step, and of all calls of that step together."""
+    telling = [step for step in result["steps"] if step["summary"]]
+    if not telling:
+        return ""
+    last = telling[-1]
+    calls = [step for step in telling if step["step"] == last["step"]]
+    if len(calls) == 1:
+        return str(last["summary"])
+    together = result.get("counts", {}).get(last["step"])
+    if together is not None and last["step"] in TOGETHER:
+        return TOGETHER[last["step"]](together)
+    return "; ".join(f"{_label(step)}: {step['summary']}" for step in calls)
+
+
+def _label(step: dict[str, Any]) -> str:
+    """Which call of its step this is."""
+    return str(step["name"]).removeprefix(step["step"]).strip() or str(step["step"])
+
+
+def _pages(counts: dict[str, Any]) -> str:
+    return f"{number(counts['pages'], 'page')}, {counts['bytes'] / 1e6:,.1f} MB"
+
+
+def _documents(counts: dict[str, Any]) -> str:
+    return f"{number(counts['documents'], 'document')}, {counts['bytes'] / 1e6:,.2f} MB"
+
+
+def _tokens(counts: dict[str, Any]) -> str:
+    held = sum(source["tokens"] for source in counts["validation"].values())
+    train = counts["tokens"] - held
+    return f"{train:,} tokens for training, {held:,} for validation"
+
+
+def number(count: int, noun: str) -> str:
+    """A count with its noun: "1 page", "2 pages"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+TOGETHER: dict[str, Callable[[dict[str, Any]], str]] = {
+    "crawl": _pages,
+    "write": _documents,
+    "tokenize": _tokens,
+}
+"""How the counts of all calls of a step are told."""
 
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:

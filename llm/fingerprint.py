@@ -214,7 +214,8 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float) and math.isfinite(value):
-        return value
+        # A default of 50 and the 50.0 that a recipe's 50 is read as are one value.
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
     raise TypeError(f"no stable serialisation for {value!r} ({type(value).__name__})")
 
 

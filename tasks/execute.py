@@ -24,42 +24,47 @@ def fulfil(
     report: Reporter,
     ask: Callable[[Call, Verdict], bool] = lambda call, verdict: False,
 ) -> Done:
-    """Take a call's artifact from the store, or make it; notes how in `run.done`.
+    """Take a call's artifact from the store, or make it; notes how in the run.
 
     ask: whether an expensive step whose code changed runs again.
     """
+    verdict = decide(run, call)
+    if verdict.action == "ask":
+        verdict = Verdict("run" if ask(call, verdict) else "kept", verdict.why, verdict.artifact)
+    if verdict.action in ("cached", "kept"):
+        return take(run, call, verdict, report)
+    report.info(f"{call.name} runs: {'; '.join(verdict.why)}")
+    started = time.monotonic()
     forced = run.stage in run.options.force
-    verdict = judge(
+    artifact, made = make(run.store, call, run.machine, report, forced=forced)
+    seconds = time.monotonic() - started
+    return _ended(run, call, "run" if made else "cached", seconds, artifact)
+
+
+def decide(run: Run, call: Call) -> Verdict:
+    """What is to be done about a call of a run."""
+    return judge(
         run.store,
         call,
         run.recipe.policy,
-        forced=forced,
+        forced=run.stage in run.options.force,
         kept=run.stage in run.options.keep,
         previous=lambda: run.previous(call),
     )
-    why = "; ".join(verdict.why)
-    if verdict.action == "ask":
-        verdict = Verdict("run" if ask(call, verdict) else "kept", verdict.why, verdict.artifact)
+
+
+def take(run: Run, call: Call, verdict: Verdict, report: Reporter) -> Done:
+    """Take the artifact that a verdict found (cached or kept); notes how in the run."""
+    assert verdict.artifact is not None, "a call that is cached or kept has an artifact"
     if verdict.action == "kept":
         report.warning(
-            f"KEEPS its artifact although its code changed ({why}). To make it anew: {run.anew}"
+            f"KEEPS its artifact although its code changed ({'; '.join(verdict.why)}). "
+            f"To make it again: {run.anew}"
         )
-    if verdict.action in ("cached", "kept") and verdict.artifact is not None:
-        artifact, seconds = verdict.artifact, 0.0
-        action: str = verdict.action
-    else:
-        report.info(f"{call.name} runs: {why}")
-        started = time.monotonic()
-        wanted_by = {
-            "recipe": run.recipe.name,
-            "stage": run.stage,
-            "label": call.name,
-            "order": run.runs.order(),
-        }
-        artifact, made = make(
-            run.store, call, run.machine, report, forced=forced, wanted_by=wanted_by
-        )
-        action, seconds = "run" if made else "cached", time.monotonic() - started
+    return _ended(run, call, verdict.action, 0.0, verdict.artifact)
+
+
+def _ended(run: Run, call: Call, action: str, seconds: float, artifact: Artifact) -> Done:
     summary = artifact.manifest["summary"]
     done = Done(call.name, call.step.name, action, round(seconds, 2), summary, artifact.reference)
     run.ended(done, artifact.manifest["counts"])

@@ -49,6 +49,11 @@ class Home:
         return self.folder / "prefect"
 
     @property
+    def untold(self) -> Path:
+        """What the UI has not been told yet of runs that needed no server."""
+        return self.folder / "untold"
+
+    @property
     def machine_file(self) -> Path:
         """How to use this machine."""
         return self.folder / "machine.yaml"

@@ -96,8 +96,7 @@ def carry_out(run: PrefectRun, call: Call, upstream: list[Reference]) -> Any:
     finally:
         reporter.close()
     if reporting.terminal is not None:
-        took = f"{done.seconds:6.1f} s" if done.action == "run" else f"{done.action:>8}"
-        reporting.terminal.line(f"  {call.name:<28} {took}  {done.summary}")
+        reporting.terminal.line(done.line)
     if done.action == "run":
         return done.reference
     return Completed(name="Cached", message=done.summary or None, data=done.reference)

@@ -55,6 +55,11 @@ def recorded(
             runs.save(record)
 
 
+def recipe_of(record: RunRecord) -> Recipe:
+    """The recipe of a run as it was when the run began: editing the file meanwhile changes nothing."""
+    return Recipe.model_validate(record.values)
+
+
 def take(runs: Runs, recipe: Recipe, stages: Sequence[str]) -> dict[str, Result]:
     """What the newest run of a recipe left of some stages, as it is. Raises BadInput."""
     taken = {}

@@ -45,6 +45,12 @@ class Done:
     summary: str
     reference: Reference
 
+    @property
+    def line(self) -> str:
+        """The call in one line, for people."""
+        took = f"{self.seconds:6.1f} s" if self.action == "run" else f"{self.action:>8}"
+        return f"  {self.name:<28} {took}  {self.summary}"
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, for the run record."""
         return {**dataclasses.asdict(self), "reference": self.reference.to_json()}
@@ -52,6 +58,8 @@ class Done:
 
 class Run:
     """What a stage's wiring is given."""
+
+    notes_calls = True
 
     def __init__(
         self,
@@ -70,7 +78,7 @@ class Run:
         folder = machine.sinks_folder or str(runs.folder / "sinks")
         self.machine = dataclasses.replace(machine, takedown=takedown, sinks_folder=folder)
         self.done: list[Done] = []
-        self.totals: dict[str, dict[str, Any]] = {}  # counts of all calls together, by step
+        self._counts: dict[tuple[str, str], Mapping[str, Any]] = {}  # by step and name of the call
         self.run_id = run_id
         self.noting = threading.Lock()
         look_at_code_again()
@@ -90,9 +98,16 @@ class Run:
         """Note how a call ended: in the run's record when the stage ends, and at once in its journal."""
         with self.noting:
             self.done.append(done)
-            self.totals[done.step] = added(self.totals.get(done.step, {}), counts)
-        if self.run_id is not None:
+            self._counts[done.step, done.name] = counts
+        if self.notes_calls and self.run_id is not None:
             self.runs.note(self.run_id, {"stage": self.stage, **done.to_json()})
+
+    def totals(self) -> dict[str, dict[str, Any]]:
+        """The counts of all calls of each step together. A call that came twice counts as it was last."""
+        found: dict[str, dict[str, Any]] = {}
+        for (step, _), counts in self._counts.items():
+            found[step] = added(found.get(step, {}), counts)
+        return found
 
     def take(self, name: str, reference: Reference, summary: str) -> None:
         """Note that an artifact is taken as it is, without asking for it again."""
@@ -178,7 +193,7 @@ def carry_out_stage(run: Run, wiring: Wiring, run_id: str) -> None:
     record.stages[run.stage] = {
         "outputs": outputs_to_json(outputs),
         "steps": [done.to_json() for done in run.done],
-        "counts": run.totals,
+        "counts": run.totals(),
         "ran": sum(done.action == "run" for done in run.done),
         "seconds": round(time.monotonic() - started, 2),
     }

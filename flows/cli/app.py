@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from flows.cli import corpus, ladder, models, store, takedown
-from flows.cli.shared import shown, split
+from flows.cli.shared import split
 from flows.environment import HOME
 from llm.step import BadInput, PrintReporter
 
@@ -64,38 +64,14 @@ def run(
     as_json: bool = JSON,
 ) -> None:
     """Run a recipe: what is done already comes from the cache."""
-    values, machine = split(overrides)
-
-    def check() -> None:
-        # Wrong input is told before a server is waited for.
-        from flows.planning import make_plan
-        from llm.recipe import load_machine, load_recipe
-        from tasks import ready
-        from tasks.record import select
-
-        todo = select(from_stage, until, only)
-        loaded = load_recipe(recipe, values, todo)
-        ready.check(loaded, load_machine(HOME.machine_file, machine), todo)
-        if todo[0] == "crawl":  # its hosts, files, functions and logins
-            make_plan(HOME, recipe, values, snapshot, None, None, "crawl", force, keep, machine)
-
-    with shown(console, check):
-        from flows.pipeline import pipeline
-
-        done = pipeline(
-            recipe=recipe,
-            overrides=values,
-            snapshot=snapshot,
-            from_stage=from_stage,
-            until=until,
-            only=only,
-            force=force,
-            keep=keep,
-            machine=machine,
-        )
+    from flows.running import run_recipe
     from flows.summary import print_summary, summarize
 
-    summary = summarize(HOME, done["run"])
+    values, machine = split(overrides)
+    done = run_recipe(
+        console, recipe, values, snapshot, from_stage, until, only, force, keep, machine
+    )
+    summary = summarize(HOME, done)
     if as_json:
         print(json.dumps(summary, indent=1))
     else:

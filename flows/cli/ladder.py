@@ -51,7 +51,7 @@ def ladder(
     options = Options((LADDER,) if force else (), (), tuple(machine))
     # Not while a server starts: what is tried would seem slower than it is.
     foresee(HOME, loaded, budget_seconds(minutes, budget), options, PrintReporter())
-    with shown(console, lambda: None):
+    with shown(console):
         from flows.ladder import ladder as flow
 
         done = flow(

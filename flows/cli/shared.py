@@ -1,7 +1,8 @@
 """What commands share that run a flow and show it at the terminal."""
 
+import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -17,20 +18,18 @@ def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 @contextmanager
-def shown(console: Console, check: Callable[[], None]) -> Iterator[None]:
-    """Within it flows can be run, and what their tasks do is shown on the console.
-
-    check: what is wrong with the input, told before a server is waited for.
-    """
-    check()
+def shown(console: Console) -> Iterator[None]:
+    """Within it flows can be run, and what their tasks do is shown on the console."""
     from flows.service.server import prefect_api
 
     signal.signal(signal.SIGTERM, _interrupt)
     with prefect_api(HOME, _import_prefect) as address:
+        from flows.service.tell import tell_untold
         from flows.service.watch import close_crashed
         from tasks import reporting
 
         close_crashed(HOME, with_api=True)
+        tell_untold(HOME, os.environ["PREFECT_API_URL"].removesuffix("/api"))
         if address:
             console.print(f"Watch it at {address}", highlight=False)
         reporting.terminal = reporting.Terminal(console)

@@ -98,6 +98,7 @@ def _tell_address(home: Home, address: str, console: Console) -> None:
 
 
 def _watch(home: Home, server: Server, worker: subprocess.Popen[bytes]) -> NoReturn:
+    from flows.service.tell import tell_untold
     from flows.service.watch import close_crashed
 
     while True:
@@ -107,6 +108,7 @@ def _watch(home: Home, server: Server, worker: subprocess.Popen[bytes]) -> NoRet
                     f"the {name} ended with code {process.returncode}; see {server.log.parent}"
                 )
         close_crashed(home, with_api=True)
+        tell_untold(home, server.address)
         time.sleep(WATCH_SECONDS)
 
 

@@ -119,3 +119,8 @@ def test_packages_are_empty_and_nothing_is_imported_by_name() -> None:
             if isinstance(node, ast.Name | ast.Attribute):
                 name = node.id if isinstance(node, ast.Name) else node.attr
                 assert path == by_name or name not in ("import_module", "__import__"), path
+
+
+def test_a_whole_number_is_the_same_value_as_a_float() -> None:
+    assert digest_values({"min_words": 50}) == digest_values({"min_words": 50.0})
+    assert digest_values({"min_words": 50}) != digest_values({"min_words": 50.5})

@@ -111,6 +111,62 @@ def test_a_cached_run_shows_its_stages_and_cached_tasks(home: Home, server: Serv
     assert {"summary", "corpus-funnel"} <= tables
 
 
+def test_a_cached_run_needs_no_server_and_the_next_one_is_told(home: Home, server: Server) -> None:
+    done = penstock(home, "run", "demo", *overrides(), "--json")
+    assert done.returncode == 0, done.stderr
+    alone = json.loads(done.stdout)["run"]
+    assert [path.stem for path in home.untold.iterdir()] == [alone]
+    assert home.runs.load(alone).outcome == "completed"
+    assert not (home.folder / "logs" / "worker.log").exists()
+    done = penstock(home, "run", "demo", *overrides(), "--json", server=server)
+    assert done.returncode == 0, done.stderr
+    assert not list(home.untold.iterdir())
+    flow_run = home.runs.load(alone).flow_run_id
+    assert flow_run is not None
+    query = {"flow_runs": {"id": {"any_": [flow_run]}}}
+    [shown] = ask(server, "flow_runs", query)
+    assert shown["name"] == "demo" and shown["state_type"] == "COMPLETED"
+    query = {"flow_runs": {"parent_flow_run_id": {"any_": [flow_run]}}}
+    stages = {run["name"]: run for run in ask(server, "flow_runs", query)}
+    assert len(stages) == 8
+    assert {run["state_type"] for run in stages.values()} == {"COMPLETED"}
+
+    def of_clean() -> dict[str, str]:
+        query = {"flow_runs": {"id": {"any_": [stages["clean demo"]["id"]]}}}
+        return {task["name"]: task["state_name"] for task in ask(server, "task_runs", query)}
+
+    steps = home.runs.load(alone).stages["clean"]["steps"]
+    wanted = {step["name"]: "Cached" for step in steps}
+    wait_for(lambda: of_clean() == wanted, 60)
+
+
+def test_editing_the_recipe_during_a_run_changes_nothing(
+    tmp_path: Path, home: Home, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The crawl's hook edits the file: clean, which comes after it, has the values of the start."""
+    text = "It is a text about the town, and of the people who have lived there for long. " * 20
+    (tmp_path / "editor.py").write_text(
+        "from pathlib import Path\n\n\ndef documents():\n"
+        f"    path = Path({str(tmp_path)!r}) / 'edited.yaml'\n"
+        "    path.write_text(path.read_text().replace('pii: [email]', 'pii: [ip]'))\n"
+        f"    yield {{'text': {text!r}, 'url': 'https://a.example/'}}\n"
+    )
+    recipe = tmp_path / "edited.yaml"
+    recipe.write_text(
+        "name: edited\ncrawl:\n  sources:\n    mine: {type: hook, function: 'editor:documents'}\n"
+        "clean:\n  pii: [email]\n  filters: {presets: []}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = penstock(home, "run", str(recipe), "--until", "clean", "--json", server=server)
+    assert done.returncode == 0, done.stderr
+    assert "pii: [ip]" in recipe.read_text()
+    record = home.runs.load(json.loads(done.stdout)["run"])
+    assert record.values["clean"]["pii"] == ["email"]
+    written = record.outputs("clean")["documents"]
+    [artifact] = [home.store.read(one.step, one.key) for one in written.values()]
+    assert artifact.manifest["values"]["pii"] == ["email"]
+
+
 def wait_for(condition: Callable[[], Any], seconds: float = 150.0) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

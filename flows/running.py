@@ -1,0 +1,79 @@
+"""`penstock run`: what the store has is taken at once; for the rest Prefect and a server are started."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from flows.cli.shared import shown
+from flows.environment import HOME
+from llm.recipe import STAGES, load_machine, load_recipe
+from tasks import ready
+from tasks.cached import Told, keep_untold, run_cached
+from tasks.record import check_stages, night_of, recorded, select, take
+from tasks.run import Done, Options
+
+
+def run_recipe(
+    console: Console,
+    recipe: str,
+    overrides: Sequence[str],
+    snapshot: str | None,
+    from_stage: str | None,
+    until: str | None,
+    only: str | None,
+    force: Sequence[str],
+    keep: Sequence[str],
+    machine: Sequence[str],
+) -> str:
+    """Run a recipe; the parameters are the pipeline's. Returns the id of the run record."""
+    todo = select(from_stage, until, only)
+    loaded = load_recipe(recipe, overrides, todo)
+    check_stages([*force, *keep])
+    ready.check(loaded, load_machine(HOME.machine_file, machine), todo)
+    taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])
+    day = night_of(HOME.runs, loaded, snapshot, bool(taken))
+    parameters: dict[str, Any] = {
+        "recipe": recipe,
+        "overrides": list(overrides),
+        "snapshot": snapshot,
+        "from_stage": from_stage,
+        "until": until,
+        "only": only,
+        "force": list(force),
+        "keep": list(keep),
+        "machine": list(machine),
+    }
+
+    def show(told: Told, done: Sequence[Done]) -> None:
+        for text in told.warnings:
+            console.print(f"  ! {text}", highlight=False, markup=False, soft_wrap=True)
+        for call in done:
+            console.print(call.line, highlight=False, markup=False, soft_wrap=True)
+
+    options = Options(tuple(force), tuple(keep), tuple(machine))
+    with recorded(HOME.runs, loaded, day, taken) as run_id:
+        told = run_cached(HOME, loaded, run_id, todo, options, show)
+        keep_untold(HOME, run_id, told, parameters)
+        if len(told) < len(todo):
+            with shown(console):
+                from flows.pipeline import going_on, pipeline
+
+                with going_on(run_id):
+                    pipeline(**parameters)
+            return run_id
+    _tell()
+    return run_id
+
+
+def _tell() -> None:
+    """Show in the UI what needed no server, if one is there; else the next one is told."""
+    from flows.service.server import announced
+
+    given = os.environ.get("PREFECT_API_URL")
+    address = given.removesuffix("/api") if given else announced(HOME)
+    if address:
+        from flows.service.tell import tell_untold
+
+        tell_untold(HOME, address)
