@@ -17,14 +17,13 @@ from llm.corpus.archive.pages import Page, known_date
 from llm.corpus.archive.parsing import Damage, Record, read_records
 from llm.corpus.archive.transfer import decoded
 from llm.corpus.web.crawler import TEXT_TYPES
+from llm.corpus.web.headers import content_type, media_type, only, together
 from llm.corpus.web.urls import normalise
 
 _SHA1 = re.compile(r"sha1:([A-Z2-7]{32})")
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d+)?[ \t]+(\d{3})(?!\d)")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
-# A type as it may stand in a header (RFC 9110, 8.3.1): what is none does not count.
-_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+[ \t]*(?:;.*)?", re.ASCII)
 
 _PAGES = ("response", "resource", "conversion")
 # Other kinds of the standard (ISO 28500, 6), which hold no page of their own.
@@ -173,53 +172,44 @@ def _is_whole(block: bytes) -> bool:
     """Whether a response has as many bytes as its server said: the lengths in ARC files are rough."""
     end = _HEAD_END.search(block)
     lines = _LINE_END.split(block[: end.start()])[1:] if end else []
-    said = _http_headers(lines).get("content-length", "")
+    said = only(_http_headers(lines), "content-length")
     return end is not None and said.isdecimal() and len(block) - end.end() >= int(said)
 
 
 def _http_headers(lines: list[bytes]) -> dict[str, str]:
-    """Headers by name in lower case. Lines of one name are joined; of types, the last one counts."""
-    headers: dict[str, str] = {}
-    name = ""
+    """Headers by name in lower case; the lines of one name stay apart (see `web.headers`)."""
+    pairs = list[tuple[str, str]]()
+    folds = False
     for line in lines:
         text = line.decode("latin-1")
         if text[:1] in (" ", "\t"):
-            if name:
-                headers[name] += " " + text.strip()
+            if folds:
+                name, value = pairs[-1]
+                pairs[-1] = (name, f"{value} {text.strip()}")
             continue
         name, colon, value = text.partition(":")
-        name, value = name.strip().lower(), value.strip()
-        if not colon or not name:
-            name = ""
-        elif name == "content-type" and name in headers:
-            headers[name] = value if _TYPE.fullmatch(value) else headers[name]
-        else:
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+        folds = bool(colon and name.strip())
+        if folds:
+            pairs.append((name.strip(), value.strip()))
+    return together(pairs)
 
 
 def _with_type(page: Page) -> Page:
-    """The page with the type that its headers declare: of several, the last one that is a type.
-
-    (Fetch standard, "extract a MIME type".)
-    """
-    said = page.headers.get("content-type", "")
-    types = [one.strip() for one in said.split(",") if _TYPE.fullmatch(one.strip())]
-    found = said if not types or '"' in said else types[-1]
-    return replace(page, content_type=" ".join(found.split()))
+    """The page with the type that its headers declare."""
+    return replace(page, content_type=" ".join(content_type(page.headers).split()))
 
 
 def _checked(page: Page, offset: int, max_bytes: int) -> Page | Bad:
     """The page if it is text that came whole, else why it is not."""
-    media_type = page.content_type.partition(";")[0].strip().lower()
+    kind = media_type(page.content_type).name
     if not page.url:
         return Bad(offset, "no_address: the record names no address")
     if page.status == 0:
         return Bad(offset, "bad_http: the response has no status", page.url)
     if page.status != 200:
         return Bad(offset, f"http_{page.status}", page.url)
-    if media_type not in ("", *TEXT_TYPES):
-        return Bad(offset, f"content_type: {media_type}", page.url)
+    if kind not in ("", *TEXT_TYPES):
+        return Bad(offset, f"content_type: {kind}", page.url)
     if len(page.payload) > max_bytes:
         return Bad(offset, f"too_large: over {max_bytes} bytes", page.url)
     return page

@@ -44,7 +44,7 @@ def decoded(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
 def _codings(headers: Mapping[str, str], header: str) -> Iterator[str]:
     """The codings that a header names, the one that was applied last first."""
     said = ",".join(value for name, value in headers.items() if name.lower() == header)
-    for coding in reversed(said.lower().split(",")):
+    for coding in reversed(re.split(r"[,\n]", said.lower())):
         yield coding.strip().removeprefix("x-")
 
 

@@ -16,7 +16,7 @@ import httpx
 from llm.corpus.web.addresses import Gate
 from llm.corpus.web.answers import Answers
 
-LIBRARIES = ("httpcore",)
+LIBRARIES = ("httpcore", "h11")
 
 _Options = Iterable[Any] | None
 # Of several addresses each but the last gets so long, and no more (seconds).

@@ -16,7 +16,7 @@ import httpx
 
 from llm.corpus.web.addresses import Gate, PrivateAddress
 from llm.corpus.web.connect import AsyncTransport
-from llm.corpus.web.headers import lines, listed, media_type, only, together
+from llm.corpus.web.headers import content_type, lines, listed, media_type, only, together
 from llm.corpus.web.limits import Limits
 from llm.corpus.web.login import NO_LOGIN, Login
 from llm.corpus.web.pace import Pace
@@ -67,11 +67,7 @@ class Answer:
     @property
     def content_type(self) -> str:
         """The declared type, as it was written; where several were, the one that counts."""
-        said = listed(self.headers, "content-type")
-        if "," not in said:
-            return said
-        name, charset = media_type(said)
-        return name if charset is None else f"{name}; charset={charset}"
+        return content_type(self.headers)
 
     @property
     def locations(self) -> tuple[str, ...]:

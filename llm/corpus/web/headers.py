@@ -74,6 +74,15 @@ def media_type(said: str) -> MediaType:
     return MediaType(name or said.partition(";")[0].strip().lower(), charset)
 
 
+def content_type(headers: Mapping[str, str]) -> str:
+    """The declared type of an answer as it was written; where several were, the one that counts."""
+    said = listed(headers, "content-type")
+    if "," not in said:
+        return said
+    name, charset = media_type(said)
+    return name if charset is None else f"{name}; charset={charset}"
+
+
 def _charset(member: str) -> str | None:
     for name, quoted, bare in _PARAMETER.findall(member):
         value = re.sub(r"\\(.)", r"\1", quoted) if quoted else bare.strip()

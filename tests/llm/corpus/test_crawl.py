@@ -56,7 +56,7 @@ def test_every_field_is_described(kind: type) -> None:
 def test_retry_after_is_a_number_or_a_date() -> None:
     date = email.utils.formatdate(time.time() + 100, usegmt=True)
     assert retry_after({"retry-after": "7"}) == 7
-    assert retry_after({"retry-after": date}) == pytest.approx(100, abs=3)
+    assert retry_after({"retry-after": date}) == pytest.approx(100, abs=60)
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
     assert retry_after({"retry-after": "soon"}) is None
     assert retry_after({}) is None

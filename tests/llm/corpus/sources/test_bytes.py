@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from llm.corpus.extract import ExtractShard, extract
-from llm.corpus.sources import web
+from llm.corpus.sources import warc, web
+from llm.corpus.sources.warc import WarcSource
 from llm.corpus.web import connect, crawler, fetch
 from llm.corpus.web.crawler import WebSource
 from llm.step import BadInput, Context, Machine, StepResult
@@ -395,3 +396,32 @@ def test_a_crawl_goes_on_with_the_time_that_it_has_left(
         crawl(source(max_hours=1.0), context, wire)
     crawl(source(max_hours=1.0), context, wire)
     assert kept(context) == ["/"]
+
+
+def test_an_archive_of_others_keeps_header_lines_apart(wire: Wire, context: Context) -> None:
+    def record(path: str, *lines: str) -> bytes:
+        http = "\r\n".join(
+            ["HTTP/1.1 200 OK", "Content-Type: text/html", *lines, "", "<p>text</p>"]
+        )
+        head = [
+            "WARC/1.0", "WARC-Type: response", f"WARC-Target-URI: http://site.test{path}",
+            "WARC-Date: 2024-01-02T03:04:05Z", f"WARC-Record-ID: <urn:uuid:{path}>",
+            "Content-Type: application/http", f"Content-Length: {len(http)}", "", http, "", "",
+        ]  # fmt: skip
+        return "\r\n".join(head).encode()
+
+    tag = "X-Robots-Tag: "
+    archive = context.work / "a.warc"
+    archive.write_bytes(
+        record("/theirs", tag + "otherbot: noindex, noai")
+        + record("/mine", tag + "otherbot: noindex", tag + "noai")
+        + record("/typed", "Content-Type: text/html; charset=utf-8", "Content-Type: text/html")
+    )
+    warc.read(WarcSource(path=str(archive)), {}, context)
+    rows = pq.read_table(context.out / "index.parquet").to_pylist()
+    types = {row["url"].rpartition("/")[2]: row["content_type"] for row in rows}
+    assert types["typed"] == "text/html; charset=utf-8"
+    text_of(context)
+    found = pq.read_table(context.out.parent / "extracted" / "documents.parquet").to_pylist()
+    said = {row["url"].rpartition("/")[2]: row["opt_out"] for row in found}
+    assert (said["theirs"], said["mine"]) == ("", "noai")

@@ -235,14 +235,14 @@ def test_slow_huge_and_foreign_answers_cost_themselves_only(
     website: Any, context: Context, source: Make
 ) -> None:
     website.add("/", "home", "/slow", "/huge", "/bomb", "/image", "/broken", "/gone", "/fine")
-    website.answers["/slow"] = reply(b"<p>late</p>", slow=2.0)
+    website.answers["/slow"] = reply(b"<p>late</p>", slow=30.0)
     website.answers["/huge"] = reply(b"<p>" + b"x" * 300_000)
     bomb = gzip.compress(b"0" * 50_000_000)
     website.answers["/bomb"] = reply(bomb, headers={"Content-Encoding": "gzip"})
     website.answers["/image"] = reply(b"\x89PNG", headers={"Content-Type": "image/png"})
     website.answers["/broken"] = reply(b"not gzip", headers={"Content-Encoding": "gzip"})
     website.add("/fine")
-    values = source(timeout_seconds=0.7, max_page_bytes=200_000, retries=0)
+    values = source(timeout_seconds=4.0, max_page_bytes=200_000, retries=0)
     _, out = run(values, context, website)
     assert set(pages(out)) == {"/", "/fine"}
     reasons = {path: reason.partition(":")[0] for path, reason in failures(out).items()}
@@ -425,9 +425,9 @@ def test_one_seed_of_two_that_fails_is_a_warning(
 def test_what_is_unreachable_is_an_error_to_retry_and_the_retry_succeeds(
     website: Any, context: Context, source: Make
 ) -> None:
-    website.answers["/"] = reply(b"<p>slow</p>", slow=1.0)
+    website.answers["/"] = reply(b"<p>slow</p>", slow=30.0)
     where = fresh(context, website, "run")
-    values = source(timeout_seconds=0.3, retries=0, sitemaps=False)
+    values = source(timeout_seconds=4.0, retries=0, sitemaps=False)
     with pytest.raises(ConnectionError, match="timeout") as caught:
         web.crawl(values, {}, where)
     assert not isinstance(caught.value, BadInput)
