@@ -57,6 +57,7 @@ class Remote:
             max_redirects=5,
             headers={"User-Agent": values.user_agent, "Accept-Encoding": "identity"},
             trust_env=False,
+            event_hooks={"response": [_lead_to_one]},
         )
 
     def __enter__(self) -> "Remote":
@@ -340,6 +341,13 @@ class RemoteFile(io.RawIOBase):
         self.close()
         self.kept.unlink(missing_ok=True)
         self.notes.unlink(missing_ok=True)
+
+
+def _lead_to_one(response: httpx.Response) -> None:
+    """Of several Location lines, which httpx would join, let the first one count."""
+    found = response.headers.get_list("location")
+    if len(found) > 1:
+        response.headers["location"] = found[0]
 
 
 def _validator(headers: Mapping[str, str]) -> str:

@@ -185,3 +185,46 @@ def test_a_redirect_to_what_is_no_host_is_refused(server: FileServer, remote: Re
     server.misfortunes = ["move http://xn--a.elsewhere.example/"]
     with pytest.raises(Refused, match="bad_address"):
         remote.get(server.url("a.bin"))
+
+
+@pytest.mark.parametrize("seconds", [1800.0, 3700.0])
+def test_a_file_has_its_hours_over_all_its_connections(
+    server: FileServer, tmp_path: Path, seconds: float
+) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += seconds / 100  # each look at it
+        return now[0]
+
+    server.files["a.bin"] = DATA * 20
+    values = RemoteSettings(**HASTY, max_hours=1.0)  # type: ignore[arg-type]
+    with Remote(values, server.hosts, clock=clock) as remote:
+        kept = tmp_path / "a.part"
+        with remote.open(server.url("a.bin"), kept) as file:
+            found = io.BufferedReader(file).read()
+            assert isinstance(file.failure, ConnectionError)
+            assert "has taken 1 hours" in str(file.failure)
+        assert 0 < len(found) == kept.stat().st_size < len(DATA * 20)
+        now[0] = 0.0
+        with remote.open(server.url("a.bin"), kept) as file:
+            file.read(10)
+            assert server.ranges()[-1] == f"bytes={len(found)}-"
+
+
+def test_neither_a_redirect_nor_a_list_leads_to_a_private_address(
+    server: FileServer, remote: Remote
+) -> None:
+    inside = f"http://127.0.0.1:{server.port}/a.bin"
+    server.misfortunes = [f"move {inside}"]
+    with pytest.raises(Refused, match=r"private_address: 127\.0\.0\.1 is 127\.0\.0\.1"):
+        remote.get(server.url("a.bin"))
+    with pytest.raises(Refused, match="private_address"):
+        remote.get(inside)
+    assert len(server.requests) == 1
+    values = RemoteSettings(**HASTY)  # type: ignore[arg-type]
+    with Remote(values, places=[inside]) as named:
+        assert named.get(inside) == DATA
+    values = RemoteSettings(**HASTY, private_hosts=("127.0.0.1",))  # type: ignore[arg-type]
+    with Remote(values) as named:
+        assert named.get(inside) == DATA

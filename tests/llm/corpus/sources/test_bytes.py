@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import gzip
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,6 +13,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from llm.corpus.extract import ExtractShard, extract
 from llm.corpus.sources import warc, web
@@ -36,6 +41,7 @@ class Wire:
         self.answers: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.heads: dict[str, bytes] = {}
+        self.tls: ssl.SSLContext | None = None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self._serve, daemon=True)
@@ -50,6 +56,11 @@ class Wire:
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
+        if self.tls is not None:
+            try:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            except OSError:
+                return
         with connection:
             head = b""
             while b"\r\n\r\n" not in head:
@@ -425,3 +436,48 @@ def test_an_archive_of_others_keeps_header_lines_apart(wire: Wire, context: Cont
     found = pq.read_table(context.out.parent / "extracted" / "documents.parquet").to_pylist()
     said = {row["url"].rpartition("/")[2]: row["opt_out"] for row in found}
     assert (said["theirs"], said["mine"]) == ("", "noai")
+
+
+def certified(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate that `name` has given to itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "key").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    (folder / "certificate").write_bytes(certificate.public_bytes(pem))
+    return folder / "certificate", folder / "key"
+
+
+def test_tls_and_the_host_header_keep_to_the_name(
+    wire: Wire, context: Context, source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = certified(tmp_path, "site.test")
+    names = list[str]()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    tls.sni_callback = lambda connection, name, _: names.append(name)  # type: ignore[assignment]
+    wire.tls = tls
+    wire.answers = {"/": page(HTML + b"X-Foo : bar\r\n")}
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    crawl(source(seeds=("https://site.test/",)), context, wire)
+    assert b"host: site.test\r\n" in wire.heads["/"].lower()
+    assert set(names) == {"site.test"}
+    # Another name's certificate is refused, though the address is the same.
+    other = Machine(hosts={"other.test": f"127.0.0.1:{wire.port}"})
+    values = source(seeds=("https://other.test/",), retries=0)
+    with pytest.raises(ConnectionError, match="certificate"):
+        web.crawl(values, {}, replace(context, work=tmp_path / "w", machine=other))
