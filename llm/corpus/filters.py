@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from llm.corpus.filters_settings import FilterSettings, rules
+from llm.corpus.language_codes import members
 
 
 def failures(
@@ -51,5 +52,5 @@ def _of_other_languages(
         needed[codes == language] = score
     unwanted = scores < needed
     if settings.languages:
-        unwanted |= ~np.isin(codes, settings.languages)
+        unwanted |= ~np.isin(codes, members(settings.languages))
     return unwanted

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from llm.corpus.language_codes import SEVERAL, check_code, members
 from llm.corpus.presets import (
     BUILT_IN,
     C4,
@@ -45,7 +46,9 @@ class FilterSettings:
         "null for none.",
     )
     languages: tuple[str, ...] = setting(
-        default=(), description="Languages to keep (ISO 639 codes such as en); empty: all of them."
+        default=(),
+        description="Languages to keep (ISO 639-1 codes such as en; no: nb and nn, sh: bs, hr and sr; "
+        "und: texts without a language); empty: all of them.",
     )
     min_language_score: float = setting(
         default=0.65,
@@ -71,12 +74,20 @@ class FilterSettings:
                         f"{preset}.min_{name} is {low}, above max_{name} {high}: no document "
                         "can pass; lower the first or raise the second"
                     )
+        for field in ("languages", "min_language_scores", "per_language"):
+            for language in getattr(self, field):
+                check_code(language, field)
+                if field != "languages" and language in SEVERAL:
+                    raise ValueError(
+                        f"{field} names {language}, which stands for {' and '.join(SEVERAL[language])}: "
+                        "name each of them"
+                    )
         for language, score in self.min_language_scores.items():
             if not 0 <= score <= 1:
                 raise ValueError(
                     f"min_language_scores.{language} is {score}: a score lies between 0 and 1"
                 )
-            if self.languages and language not in self.languages:
+            if self.languages and language not in members(self.languages):
                 raise ValueError(
                     f"min_language_scores names {language}, which languages leaves out: add it "
                     "there, or take its score away"

@@ -213,7 +213,7 @@ def test_an_empty_result_names_the_filter_that_dropped_most(tmp_path: Path) -> N
     expected = r"none of 7 documents; gopher_quality\.min_words dropped most \(7\): set clean\.filters\.gopher_quality\.min_words \(now 50\)"
     with pytest.raises(BadInput, match=expected):
         clean(tmp_path / "a", {"s": texts}, FilterSettings())
-    languages = FilterSettings(presets=(), languages=("tlh",))
+    languages = FilterSettings(presets=(), languages=("haw",))
     with pytest.raises(BadInput, match=r"language dropped most \(7\).*allows only tlh"):
         clean(tmp_path / "b", {"s": texts}, languages)
     with pytest.raises(BadInput, match=r"none of 2 pages gave a text.*no_text"):

@@ -4,6 +4,7 @@ import dataclasses
 import random
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -282,3 +283,26 @@ def test_clean_prose_is_kept_in_every_script(
         for code, row in zip(codes, kept[1], strict=True)
     }
     assert failing == {code: [] for code in names}
+
+
+def test_a_code_of_several_languages_keeps_its_members() -> None:
+    settings = FilterSettings(presets=(), languages=("no", "sh"))
+    codes = np.array(["nb", "nn", "bs", "hr", "sr", "da", "und"])
+    _, matrix = failures(settings, {}, codes, np.ones(7))
+    assert matrix[:, 0].tolist() == [False] * 5 + [True] * 2
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"languages": ("eng",)}, "languages names the language 'eng', .* write en"),
+        ({"languages": ("iw",)}, "write he"),
+        ({"languages": ("pt-BR",)}, "write pt"),
+        ({"languages": ("English",)}, "write an ISO 639-1 code such as en"),
+        ({"min_language_scores": {"no": 0.5}}, "no, which stands for nb and nn: name each"),
+        ({"per_language": {"ger": {}}}, "write de"),
+    ],
+)
+def test_a_code_that_no_document_has_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FilterSettings(**values)
