@@ -1,4 +1,5 @@
-"""Language identification on single sentences: macro accuracy and F1, share of "und", MB/s a core.
+"""Language identification on single sentences: macro accuracy and F1, share of "und", MB/s a core; and MB/s of
+whole documents (the sentences of a language in one).
 
     python benchmarks/language.py [--peers] [--sentences FILE]
 
@@ -19,6 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from llm.corpus.language import identify, load  # noqa: E402
+
 DECLARATIONS = ROOT.parent / "shared" / "data" / "lm" / "udhr2" / "udhr2.zip"
 
 # lingua's languages, and the files of the Declaration that are in them (there is no Telugu one).
@@ -123,8 +127,6 @@ def declarations() -> dict[str, list[str]]:
 
 
 def ours(text: str) -> str:
-    from llm.corpus.language import identify
-
     return identify(text).code
 
 
@@ -132,7 +134,10 @@ def peers() -> dict[str, Callable[[str], str]]:
     import py3langid
     from lingua import LanguageDetectorBuilder
 
+    py3langid.classify("Any text will do.")
     built = LanguageDetectorBuilder.from_all_languages().with_low_accuracy_mode().build()
+
+    built.detect_language_of("Any text will do.")
 
     def lingua(text: str) -> str:
         found = built.detect_language_of(text)
@@ -141,12 +146,17 @@ def peers() -> dict[str, Callable[[str], str]]:
     return {"lingua (low)": lingua, "py3langid": lambda text: str(py3langid.classify(text)[0])}
 
 
-def measure(identify: Callable[[str], str], sentences: dict[str, list[str]]) -> dict[str, float]:
-    identify("Any text will do.")
+def measure(side: Callable[[str], str], sentences: dict[str, list[str]]) -> dict[str, float]:
     size = sum(len(one.encode()) for those in sentences.values() for one in those) / 1e6
     start = time.process_time()
-    answers = {code: [identify(one) for one in those] for code, those in sentences.items()}
+    answers = {code: [side(one) for one in those] for code, those in sentences.items()}
     seconds = time.process_time() - start
+    documents = ["\n".join(those)[:20_000] for those in sentences.values()] * 3
+    start = time.process_time()
+    for document in documents:
+        side(document)
+    long_seconds = time.process_time() - start
+    long_size = sum(len(document.encode()) for document in documents) / 1e6
     named: Counter[str] = Counter()
     right: dict[str, int] = {}
     for code, those in answers.items():
@@ -162,6 +172,7 @@ def measure(identify: Callable[[str], str], sentences: dict[str, list[str]]) -> 
         "und": round(named["und"] / count, 4),
         "wrong": round(1 - (sum(right.values()) + named["und"]) / count, 4),
         "mb_per_second": round(size / seconds, 2),
+        "mb_per_second_of_documents": round(long_size / long_seconds, 2),
     }
 
 
@@ -180,10 +191,11 @@ def main() -> None:
         parser.error(f"no shared data at {DECLARATIONS}: name a file with --sentences")
     if hasattr(os, "sched_setaffinity"):  # the peers would use all cores
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    load()
     sides = {"penstock": ours} | (peers() if options.peers else {})
-    results = {side: measure(function, sentences) for side, function in sides.items()}
-    for side, figures in results.items():
-        print(f"{side:<14}" + "  ".join(f"{name} {value}" for name, value in figures.items()))
+    results = {name: measure(function, sentences) for name, function in sides.items()}
+    for name, figures in results.items():
+        print(f"{name:<14}" + "  ".join(f"{key} {value}" for key, value in figures.items()))
     count = sum(map(len, sentences.values()))
     print(json.dumps({"languages": len(sentences), "sentences": count, **results}))
 

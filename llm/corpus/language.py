@@ -96,6 +96,12 @@ class _Guess(NamedTuple):
     sure: bool
 
 
+def load() -> None:
+    """Read the models, which the first doubtful text would do else."""
+    _cld2("Any text will do.")
+    _model()
+
+
 def identify(text: str) -> Language:
     """The language of most of the text. score: about the share of such answers that are right."""
     if not _LETTER.search(text):
@@ -107,7 +113,7 @@ def identify(text: str) -> Language:
     if group is not None:
         words = weigh(text, group)
         best, second = sorted(words, key=words.__getitem__, reverse=True)[:2]
-        if words[best] >= words[second] + 2:
+        if words[best] >= words[second] + (1 if best == first.code and first.sure else 2):
             return Language(best, first.score)
     second_guess = _fasttext(text)
     code, score = _agreed(first, second_guess)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from llm.corpus.language import identify
+from llm.corpus.language import identify, load
 from llm.corpus.reading.html import Engine, Unreadable, decode, read_html, tidy
 from llm.corpus.reading.rights import rights
 
@@ -55,8 +55,8 @@ def read_page(page: Page) -> PageText | Refused:
 
 
 def warm_up() -> None:
-    """Load the language model: once for all workers that are forked from here."""
-    identify("Any text will do.")
+    """Load the language models: once for all workers that are forked from here."""
+    load()
 
 
 def _read(page: Page) -> PageText:

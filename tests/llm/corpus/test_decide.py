@@ -214,7 +214,7 @@ def test_an_empty_result_names_the_filter_that_dropped_most(tmp_path: Path) -> N
     with pytest.raises(BadInput, match=expected):
         clean(tmp_path / "a", {"s": texts}, FilterSettings())
     languages = FilterSettings(presets=(), languages=("haw",))
-    with pytest.raises(BadInput, match=r"language dropped most \(7\).*allows only tlh"):
+    with pytest.raises(BadInput, match=r"language dropped most \(7\).*allows only haw"):
         clean(tmp_path / "b", {"s": texts}, languages)
     with pytest.raises(BadInput, match=r"none of 2 pages gave a text.*no_text"):
         clean(tmp_path / "c", {"s": [("http://a.test/1", ""), ("http://a.test/2", " ")]})
