@@ -17,6 +17,10 @@ DEFAULTS = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR" if "--debug" in sys.argv else "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "llm,tasks",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    # Prefect's own threads would print every log line and event that a lost server did not take.
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+    # Waits 2, 4, 8, ... s: four minutes for a server that starts again or a database that is busy.
+    "PREFECT_CLIENT_MAX_RETRIES": "7",
     # A server that Prefect would start by itself has no password (`flows.service.access`).
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
 }

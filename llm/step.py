@@ -137,6 +137,10 @@ class BadInput(ValueError):
     """The data or the recipe is at fault: trying again cannot help. The message says what to do."""
 
 
+class WorkerLost(RuntimeError):
+    """A process that a step had started was ended from outside: trying again goes on from its work folder."""
+
+
 def digest_of(parts: Iterable[bytes | str]) -> str:
     """Hex digest (BLAKE2b, 32 bytes) of a sequence of strings, each with its length."""
     state = hashlib.blake2b(digest_size=32)

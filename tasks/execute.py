@@ -7,11 +7,12 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
 from llm import durable
-from llm.step import BadInput, Context, Machine, Reporter
+from llm.step import BadInput, Context, Machine, Reporter, WorkerLost
 from llm.store import Artifact, Reference, Store
 from tasks.run import Done, Run
 from tasks.step import Call
@@ -150,11 +151,35 @@ def _no_space(store: Store, call: Call, error: OSError) -> str:
     )
 
 
+# Each says something about a file, a right or a name, which stays as it is. Object stores raise
+# these without an errno.
+_LASTING = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+_LASTING_ERRNO = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+
 def worth_retrying(error: BaseException) -> bool:
-    """Whether trying again can help: the network or a worker failed, not the data or the recipe."""
-    return isinstance(error, OSError) and error.errno not in (
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EACCES,
-        errno.EROFS,
-    )
+    """Whether trying again can help: the network or a process failed, not the data or the recipe.
+
+    A vanished artifact is not made by the step that misses it, and a missing right is not granted by
+    asking again. A process that was killed goes on from what is in its work folder.
+    """
+    if isinstance(error, WorkerLost | BrokenExecutor):
+        return True
+    if isinstance(error, _LASTING):
+        return False
+    return isinstance(error, OSError) and error.errno not in _LASTING_ERRNO

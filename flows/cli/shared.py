@@ -23,7 +23,11 @@ def shown(console: Console) -> Iterator[None]:
     from flows.service.server import prefect_api
 
     signal.signal(signal.SIGTERM, _interrupt)
-    with prefect_api(HOME, _import_prefect) as address:
+
+    def tell(line: str) -> None:
+        console.print(f"{line}; the run goes on", highlight=False, soft_wrap=True)
+
+    with prefect_api(HOME, _import_prefect, tell) as address:
         from flows.service.tell import tell_untold
         from flows.service.watch import close_crashed
         from tasks import reporting

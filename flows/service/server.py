@@ -4,19 +4,19 @@ Both use the database in the project's home, so a run made without a server in s
 the UI later. A server is a guarded child: it goes when its parent goes, however that dies.
 """
 
-import ctypes
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from flows.service.access import auth_string, client_settings, server_settings
+from flows.service.supervise import Kept, Process, die_with_parent
 from llm import durable
 from llm.step import BadInput
 from tasks.home import PROJECT, Home
@@ -24,17 +24,13 @@ from tasks.home import PROJECT, Home
 START_SECONDS = 600.0
 START_VARIABLE = "PENSTOCK_SERVER_START_SECONDS"
 SEND_SECONDS = 10.0
+STOP_SECONDS = 10.0
+LOOK_SECONDS = 0.5
 ANSWER_SECONDS = 20.0
 
 
 class ServerError(RuntimeError):
     """The server did not start; the message has the end of its log."""
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent dies (Linux only)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def listen(port: int) -> socket.socket:
@@ -69,13 +65,20 @@ def start_seconds() -> float:
 
 
 class Server:
-    """A Prefect server as a child process.
+    """A Prefect server as a child process; `kept.look()` starts it again when it has died.
 
     The socket is this process's, so that nobody else takes the port while the server restarts, and
     who asks meanwhile waits for an answer.
     """
 
-    def __init__(self, home: Home, port: int, *, with_ui: bool) -> None:
+    def __init__(
+        self,
+        home: Home,
+        port: int,
+        *,
+        with_ui: bool,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.socket = listen(port)
         port = int(self.socket.getsockname()[1])
         self.address = f"http://127.0.0.1:{port}"
@@ -84,12 +87,16 @@ class Server:
         self.log = home.folder / "logs" / "server.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
-        environment = os.environ | {
+        self._environment = os.environ | {
             **server_settings(home, port),
             "PREFECT_API_URL": f"{self.address}/api",
             "PREFECT_UI_URL": self.address,
             "PREFECT_SERVER_UI_ENABLED": "true" if with_ui else "false",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            # In memory, as by default, a restart would end every deployment's run in flight.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+                "prefect.server.concurrency.lease_storage.filesystem"
+            ),
         }
         if not with_ui:
             # A server for one run schedules nothing and watches nothing.
@@ -101,14 +108,17 @@ class Server:
                 "CANCELLATION_CLEANUP",
                 "PAUSE_EXPIRATIONS",
             ):
-                environment[f"PREFECT_SERVER_SERVICES_{service}_ENABLED"] = "false"
+                self._environment[f"PREFECT_SERVER_SERVICES_{service}_ENABLED"] = "false"
+        self.kept = Kept("Prefect server", self._start, tell)
+
+    def _start(self) -> Process:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "flows.service.app", str(self.socket.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env=self._environment,
                 cwd=PROJECT,
                 start_new_session=True,
                 pass_fds=[self.socket.fileno()],
@@ -119,7 +129,8 @@ class Server:
         """Wait until it answers, as long as it lives. Raises ServerError."""
         limit = start_seconds()
         deadline = time.monotonic() + limit
-        while self.process.poll() is None:
+        process = self.kept.process
+        while process.poll() is None:
             if is_up(self.address):
                 return
             if time.monotonic() > deadline:
@@ -133,7 +144,7 @@ class Server:
             time.sleep(0.2)
         self.stop()
         raise ServerError(
-            f"the Prefect server ended with code {self.process.returncode} before it answered. "
+            f"the Prefect server ended with code {process.returncode} before it answered. "
             f"Its log: {self.log}{self._said()}"
         )
 
@@ -146,21 +157,8 @@ class Server:
 
     def stop(self) -> None:
         """End it and what it started."""
-        stop_group(self.process, 10.0)
+        self.kept.stop(STOP_SECONDS)
         self.socket.close()
-
-
-def stop_group(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """SIGTERM to a child's process group, SIGKILL to what is left after `seconds`."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def is_up(address: str, seconds: float = 2.0) -> bool:
@@ -204,32 +202,75 @@ def announced(home: Home) -> str | None:
 
 
 @contextmanager
-def prefect_api(home: Home, meanwhile: Callable[[], None]) -> Iterator[str | None]:
+def prefect_api(
+    home: Home, meanwhile: Callable[[], None], tell: Callable[[str], None] = lambda line: None
+) -> Iterator[str | None]:
     """Make an API available for a run: the user's own, the UI's, or a server started for it.
 
     meanwhile: what can be done while a server starts, which takes seconds: imports, validation.
+    tell: is given a line for people when the run's own server dies; it is started again.
+    Raises ServerError where the server does not answer any more.
     Yields the address where the run can be watched; None for a server that ends with the run.
     """
     given = os.environ.get("PREFECT_API_URL")
     if given:
         meanwhile()
-        yield given.removesuffix("/api")
+        with _lost_server_told(given):
+            yield given.removesuffix("/api")
         return
     running = announced(home)
-    server = None if running else Server(home, 0, with_ui=False)
+    server = None if running else Server(home, 0, with_ui=False, tell=tell)
     try:
         address = server.address if server is not None else running
         # Before Prefect is imported: it reads its settings once.
         os.environ |= {**client_settings(home), "PREFECT_API_URL": f"{address}/api"}
         meanwhile()
-        if server is not None:
+        if server is None:
+            with _lost_server_told(str(address)):
+                yield running
+        else:
             server.wait()
-        yield running
+            with _looked_after(server), _lost_server_told(server.address):
+                yield None
     finally:
         if server is not None:
-            _send_what_is_left()
             server.stop()
-        os.environ.pop("PREFECT_API_URL", None)
+        for name in ("PREFECT_API_URL", *client_settings(home)):
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _looked_after(server: Server) -> Iterator[None]:
+    """Within it the server is started again, at its old address, when it dies."""
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(LOOK_SECONDS):
+            server.kept.look()
+
+    # The kernel ends a server when the thread that started it ends, which this one does last.
+    thread = threading.Thread(target=look, name="server", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        _send_what_is_left()
+        done.set()
+        thread.join()
+
+
+@contextmanager
+def _lost_server_told(address: str) -> Iterator[None]:
+    """Turn what clients raise about a lost server into one line."""
+    import httpx
+
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise ServerError(
+            f"the Prefect server at {address} does not answer any more ({type(error).__name__}). "
+            "What is finished is kept: run again to go on"
+        ) from error
 
 
 def _send_what_is_left() -> None:

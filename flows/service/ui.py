@@ -1,24 +1,28 @@
 """`penstock ui`: the Prefect server, a process worker and the deployments, until Ctrl-C."""
 
+import datetime
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import traceback
+from functools import partial
 from types import FrameType
-from typing import NoReturn
 
 from rich.console import Console
 
 from flows.service.access import auth_string, client_settings, password_file
 from flows.service.server import (
+    LOOK_SECONDS,
+    STOP_SECONDS,
     Server,
     ServerError,
     announced,
     announced_as,
-    die_with_parent,
-    stop_group,
 )
+from flows.service.supervise import Kept, Process, die_with_parent
 from llm import durable
 from llm.step import BadInput
 from tasks.home import PROJECT, Home
@@ -39,7 +43,11 @@ def serve(home: Home, port: int, workers: int, console: Console) -> None:
     if running:
         raise BadInput(f"the UI of this project is running already: {running}")
     signal.signal(signal.SIGTERM, _stop)
-    server = Server(home, port, with_ui=True)
+
+    def tell(line: str) -> None:
+        console.print(f"{line}; see {home.folder / 'logs'}", highlight=False, soft_wrap=True)
+
+    server = Server(home, port, with_ui=True, tell=tell)
     worker = None
     try:
         console.print("starting the Prefect server (some 15 s) …", highlight=False)
@@ -52,36 +60,21 @@ def serve(home: Home, port: int, workers: int, console: Console) -> None:
             *("--base-job-template", str(template), "--overwrite"),
         )
         _prefect("--no-prompt", "deploy", "--all")
-        log = home.folder / "logs" / "worker.log"
-        with log.open("ab") as stream:
-            worker = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "prefect",
-                    "worker",
-                    "start",
-                    "--pool",
-                    POOL,
-                    "--limit",
-                    str(workers),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                env=os.environ | {"PREFECT_WORKER_QUERY_SECONDS": "5"},
-                cwd=PROJECT,
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
+        worker = Kept("worker", partial(_start_worker, home, workers), tell)
         with announced_as(home, server.address):
             _tell_address(home, server.address, console)
-            _watch(home, server, worker)
+            threading.Thread(
+                target=_watch, args=(home, server.address), name="watch", daemon=True
+            ).start()
+            while True:
+                server.kept.look()
+                worker.look()
+                time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
         console.print("stopping")
     finally:
         if worker is not None:
-            stop_group(worker, 10.0)
+            worker.stop(STOP_SECONDS)
         server.stop()
 
 
@@ -97,19 +90,37 @@ def _tell_address(home: Home, address: str, console: Console) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _watch(home: Home, server: Server, worker: subprocess.Popen[bytes]) -> NoReturn:
+def _start_worker(home: Home, workers: int) -> Process:
+    command = ["worker", "start", "--pool", POOL, "--limit", str(workers)]
+    with (home.folder / "logs" / "worker.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "prefect", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"PREFECT_WORKER_QUERY_SECONDS": "5"},
+            cwd=PROJECT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+
+
+def _watch(home: Home, address: str) -> None:
+    """Look for runs that died, for ever. What goes wrong once is tried again at the next look."""
     from flows.service.tell import tell_untold
     from flows.service.watch import close_crashed
 
+    log = home.folder / "logs" / "watch.log"
     while True:
-        for process, name in ((server.process, "server"), (worker, "worker")):
-            if process.poll() is not None:
-                raise ServerError(
-                    f"the {name} ended with code {process.returncode}; see {server.log.parent}"
-                )
-        close_crashed(home, with_api=True)
-        tell_untold(home, server.address)
         time.sleep(WATCH_SECONDS)
+        try:
+            close_crashed(home, with_api=True)
+            tell_untold(home, address)
+        except Exception:
+            # A busy database, a server that starts again: the service outlives them.
+            with log.open("a") as stream:
+                stream.write(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC\n")
+                traceback.print_exc(file=stream)
 
 
 def _prefect(*arguments: str) -> None:

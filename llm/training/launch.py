@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.durable import write_json
-from llm.step import BadInput, Context, Machine, Reporter
+from llm.step import BadInput, Context, Machine, Reporter, WorkerLost
 from llm.training.guard import AGAIN, NO_SPACE, SIGNALLED, STOPPED
 from llm.training.sinks import sinks_beside
 from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
@@ -38,6 +38,10 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"  # which GPUs CUDA programs see, where not all
 
 class TrainingError(RuntimeError):
     """Training failed for a reason that may not come back; the message ends with the log's tail."""
+
+
+class TrainingInterrupted(TrainingError, WorkerLost):
+    """A process of training was killed or preempted: training goes on from the last checkpoint."""
 
 
 def processes_for(machine: Machine, parts: int) -> int:
@@ -254,7 +258,9 @@ def failure(work: Path, status: int) -> Exception:
             "checkpoint, which is whole"
         )
     if status == STOPPED:
-        return TrainingError("training was stopped from outside after a checkpoint; run it again")
+        return TrainingInterrupted(
+            "training was stopped from outside after a checkpoint; run it again"
+        )
     ended = f"ended with status {status}"
     if status > SIGNALLED:
         ended = (
@@ -263,7 +269,8 @@ def failure(work: Path, status: int) -> Exception:
     elif status < 0:
         ended = f"was ended: its launcher got {signal.Signals(-status).name}"
     tail = "\n".join(log[-TAIL_LINES:])
-    return TrainingError(
+    kind = TrainingInterrupted if status > SIGNALLED or status < 0 else TrainingError
+    return kind(
         f"training {ended}. Run it again to go on from the last checkpoint. "
         f"The end of {work / LOG}:\n{tail}"
     )

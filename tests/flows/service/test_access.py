@@ -153,3 +153,16 @@ def test_a_server_that_nobody_vouches_for_is_not_taken_for_the_ui(
     """A file of a UI that has gone may name a port that somebody else listens at now."""
     durable.write_json(home.folder / "server.json", {"address": server.address, "pid": 1})
     assert announced(home) is None
+
+
+def test_a_server_that_is_killed_answers_again_at_the_same_address(
+    home: Home, server: Server
+) -> None:
+    killed = server.kept.process
+    killed.kill()
+    killed.wait()
+    while server.kept.process is killed:
+        server.kept.look()
+    answer = ASK.get(f"{server.address}/api/admin/version", auth=server.login, timeout=600)
+    assert answer.status_code == 200, "who asked while it started was answered"
+    assert server.kept.process.poll() is None

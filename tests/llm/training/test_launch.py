@@ -160,7 +160,7 @@ def test_a_rank_that_is_killed_ends_in_an_error_with_the_log(
     killer = threading.Thread(target=kill_one)
     killer.start()
     with pytest.raises(
-        TrainingError, match=r"(?s)SIGKILL \(out of memory.*train.log:\n.*lost another"
+        launch.TrainingInterrupted, match=r"(?s)SIGKILL \(out of memory.*train.log:\n.*lost another"
     ):
         launch.run("llm.training.pretrain", job, context, 2, 100_000)
     killer.join()
