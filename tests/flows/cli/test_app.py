@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from flows.service.access import client_settings
@@ -19,6 +17,7 @@ from flows.service.server import Server
 from llm.step import Reporter
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally
+from tests.flows.asking import Api
 
 TINY = (
     "crawl.sources.docs.max_pages=30",
@@ -31,7 +30,6 @@ TINY = (
     "pretrain.tokens=2048",
     "finetune=[]",
 )
-Api = Callable[[str, dict[str, Any]], Any]
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +81,7 @@ def overrides(*more: str) -> list[str]:
 
 
 def ask(server: Server, what: str, query: dict[str, Any]) -> Any:
-    api, name = f"{server.address}/api", str(uuid.uuid4())
-    with httpx.Client(auth=server.login, timeout=120) as client:
-        token = client.get(f"{api}/csrf-token", params={"client": name}).json()["token"]
-        headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": name}
-        return client.post(f"{api}/{what}/filter", json=query, headers=headers).json()
+    return Api(server.address, server.login).post(f"{what}/filter", query)
 
 
 def test_a_cached_run_shows_its_stages_and_cached_tasks(home: Home, server: Server) -> None:
