@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.environment import HOME
-from flows.parameters import recipe_of_run
+from flows.parameters import Number, Texts, recipe_of_run
 from llm.recipe import load_machine
 from tasks.ladder import BEFORE, LADDER, advise, budget_seconds, climb, tokens_of
 from tasks.orchestrate import PrefectRun, put_table
@@ -21,16 +21,23 @@ from tasks.run import Options, carry_out_stage
 def ladder(
     recipe: str = "demo",
     minutes: float = 60.0,
-    budget: float | None = None,
-    overrides: list[str] | None = None,
+    budget: Number = None,
+    overrides: Texts = None,
     force: bool = False,
-    machine: list[str] | None = None,
+    machine: Texts = None,
 ) -> dict[str, str]:
     """Train small models of a recipe's family, and tell which one to train in `minutes`.
 
-    On the tokens that the recipe's newest run left. budget: minutes for the small models together;
-    none: a quarter of `minutes`. Raises BadInput before any training where they are too few for a
-    law. Returns the id of its run record.
+    On the tokens that the recipe's newest run left. Raises BadInput before any training where they
+    are too few for a law. Returns the id of its run record.
+
+    Args:
+        recipe: The name of a recipe in recipes/ that has made tokens, or the path of a YAML file.
+        minutes: How long the run to plan may take on this machine (minutes).
+        budget: For all small models together (minutes); empty: a quarter of `minutes`.
+        overrides: Values that replace the recipe's, one each: pretrain.model.heads=4.
+        force: Train the small models again.
+        machine: Values that replace the machine file's, one each: processes=1.
     """
     stages = (*BEFORE, "pretrain")
     loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file, stages)

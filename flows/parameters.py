@@ -9,11 +9,21 @@ file names to another place.
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect.context import FlowRunContext
+from pydantic import WithJsonSchema
 
 from llm.recipe import STAGES, Recipe, RecipeError, load_machine, load_recipe
+
+# Types of parameters, as the UI's form shows them: with choices, and without "None" as a second type
+# of everything that may be left empty.
+_STAGE = {"type": "string", "enum": list(STAGES)}
+Stage = Annotated[str | None, WithJsonSchema(_STAGE)]
+Stages = Annotated[list[str] | None, WithJsonSchema({"type": "array", "items": _STAGE})]
+Text = Annotated[str | None, WithJsonSchema({"type": "string"})]
+Texts = Annotated[list[str] | None, WithJsonSchema({"type": "array", "items": {"type": "string"}})]
+Number = Annotated[float | None, WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
 
 _SECRET = re.compile(r"\benv:[A-Za-z_]")
 # A stand-in for a host is sent what the host would be sent, a login too. Sinks write files.

@@ -17,7 +17,7 @@ from flows.crawl import crawl
 from flows.environment import HOME
 from flows.evaluate import evaluate
 from flows.finetune import finetune
-from flows.parameters import recipe_of_run
+from flows.parameters import Stage, Stages, Text, Texts, recipe_of_run
 from flows.pretrain import pretrain
 from flows.promote import promote
 from flows.service.tell import connected, tell_stages
@@ -49,20 +49,27 @@ assert tuple(FLOWS) == STAGES
 @flow(name="pipeline", flow_run_name="{recipe}")
 def pipeline(
     recipe: str = "demo",
-    overrides: list[str] | None = None,
-    snapshot: str | None = None,
-    from_stage: str | None = None,
-    until: str | None = None,
-    only: str | None = None,
-    force: list[str] | None = None,
-    keep: list[str] | None = None,
-    machine: list[str] | None = None,
+    overrides: Texts = None,
+    snapshot: Text = None,
+    from_stage: Stage = None,
+    until: Stage = None,
+    only: Stage = None,
+    force: Stages = None,
+    keep: Stages = None,
+    machine: Texts = None,
 ) -> dict[str, str]:
     """Run a recipe from crawl to promote; returns the id of its run record.
 
-    from_stage: stages before it are taken from the recipe's newest run as they are.
-    until: the last stage to run. only: one stage, on what the newest run left.
-    force, keep: stages that run although done; stages that keep artifacts of older code.
+    Args:
+        recipe: The name of a recipe in recipes/ (demo, nightly, ...), or the path of a YAML file.
+        overrides: Values that replace the recipe's, one each: pretrain.tokens=6_000_000.
+        snapshot: The crawl to work on; empty: the recipe's, or the day of the run.
+        from_stage: The first stage to run; the newest run's are taken for those before it. Empty: crawl.
+        until: The last stage to run. Empty: promote.
+        only: The one stage to run; leave `from_stage` and `until` empty.
+        force: Stages that run although their artifacts are there.
+        keep: Stages that keep their artifacts although their code changed.
+        machine: Values that replace the machine file's, one each: workers=4.
     """
     todo = select(from_stage, until, only)
     check_stages([*(force or []), *(keep or [])])

@@ -5,9 +5,10 @@ from typing import Any
 from prefect import flow
 from prefect.flows import Flow
 from prefect.runtime import flow_run
+from pydantic.json_schema import SkipJsonSchema
 
 from flows.environment import HOME
-from flows.parameters import check_parent, recipe_of_run
+from flows.parameters import Text, Texts, check_parent, recipe_of_run
 from llm.recipe import STAGES, Recipe, load_machine
 from tasks import ready
 from tasks.orchestrate import PrefectRun
@@ -21,18 +22,26 @@ def stage_flow(stage: str, wiring: Wiring) -> Flow[Any, dict[str, str]]:
     @flow(name=stage, flow_run_name=f"{stage} {{recipe}}")
     def run_stage(
         recipe: str = "demo",
-        overrides: list[str] | None = None,
-        snapshot: str | None = None,
+        overrides: Texts = None,
+        snapshot: Text = None,
         force: bool = False,
         keep: bool = False,
-        machine: list[str] | None = None,
-        run: str | None = None,
-        after: list[dict[str, str]] | None = None,
+        machine: Texts = None,
+        run: SkipJsonSchema[str | None] = None,
+        after: SkipJsonSchema[list[dict[str, str]] | None] = None,
     ) -> dict[str, str]:
         """Run one stage of a recipe, alone on what its newest run left, or within the pipeline.
 
-        run: the id of the pipeline's record, which has the stages before; none: the stage runs
-        alone and keeps a record of its own. after: the stage before, for the graph's arrows.
+        Args:
+            recipe: The name of a recipe in recipes/ (demo, nightly, ...), or the path of a YAML file.
+            overrides: Values that replace the recipe's, one each: pretrain.tokens=6_000_000.
+            snapshot: The crawl to work on; empty: the newest run's.
+            force: Run the stage although its artifacts are there.
+            keep: Keep the stage's artifacts although its code changed.
+            machine: Values that replace the machine file's, one each: workers=4.
+            run: The id of the pipeline's record, which has the stages before; none: the stage runs
+                alone and keeps a record of its own.
+            after: The stage before, for the graph's arrows.
         """
         check_parent(run)
         names = (stage,)

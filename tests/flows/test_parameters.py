@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from prefect import Flow
+from prefect.utilities.callables import parameter_schema
+from ruamel.yaml import YAML
 
+from flows import crawl, ladder, pipeline
 from flows.parameters import check_machine, check_overrides
-from llm.recipe import RecipeError, load_recipe
+from llm.recipe import STAGES, RecipeError, load_recipe
+from tasks.home import PROJECT
 
 OWN = """
 name: mine
@@ -62,3 +67,32 @@ def test_stand_ins_for_hosts_come_from_the_machine_file(tmp_path: Path) -> None:
     check_machine(tmp_path / "machine.yaml", ["workers=3"])
     with pytest.raises(RecipeError, match="cannot override hosts"):
         check_machine(tmp_path / "machine.yaml", ["hosts={site.example: 'other.example:80'}"])
+
+
+@pytest.mark.parametrize("flow", [pipeline.pipeline, crawl.crawl, ladder.ladder])
+def test_each_field_of_the_form_has_one_type_and_a_description(flow: Flow) -> None:
+    form = parameter_schema(flow.fn).properties
+    assert {"recipe", "overrides", "machine"} <= form.keys()
+    assert not {"run", "after"} & form.keys(), "only the pipeline sets these"
+    for name, field in form.items():
+        assert isinstance(field.get("type"), str), f"{name} has a type: {field}"
+        assert field["description"].endswith("."), name
+
+
+def test_stages_are_chosen_from_a_list() -> None:
+    form = parameter_schema(pipeline.pipeline.fn).properties
+    for name in ("from_stage", "until", "only"):
+        assert form[name]["enum"] == list(STAGES)
+    for name in ("force", "keep"):
+        assert form[name]["items"]["enum"] == list(STAGES)
+    assert pipeline.pipeline.validate_parameters({"until": None, "force": None}) is not None
+
+
+def test_deployments_are_in_the_order_in_which_the_ui_sorts_them() -> None:
+    deployments = YAML(typ="safe").load(PROJECT / "prefect.yaml")["deployments"]
+    names = [item["name"] for item in deployments]
+    assert names == sorted(set(names))
+    assert names[0] == "nightly"
+    assert [name for name in names if name.startswith("stage-")] == [
+        f"stage-{number}-{stage}" for number, stage in enumerate(STAGES, 1)
+    ]
