@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,9 +17,12 @@ from llm.corpus.web.addresses import Gate, PrivateAddress, private_names
 from llm.corpus.web.connect import Transport
 from llm.corpus.web.fetch import RETRIED, retry_after
 from llm.corpus.web.headers import can_be_sent, together
+from llm.durable import write_json
 
 # A try counts as new once this much more has come: a server may break off often, not for ever.
 _GAIN = 1 << 20
+# After so many bytes more it is noted how far a file is on the disk.
+_NOTE_BYTES = 64_000_000
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -238,6 +242,7 @@ class RemoteFile(io.RawIOBase):
         self.cut = False
         self.failure: Exception | None = None
         self.position = 0
+        self.noted_size = 0
         self.file = kept.open("a+b")
         self.size = self.file.seek(0, io.SEEK_END)
         self.incoming: Iterator[bytes] | None = None
@@ -246,6 +251,12 @@ class RemoteFile(io.RawIOBase):
     def _go_on(self) -> None:
         """Ask for what is not here yet; a file that has changed since is begun anew."""
         before = self._noted()
+        noted = before.get("size")
+        if not isinstance(noted, int) or not 0 <= noted <= self.size:
+            noted = 0
+        # What came after the last note may not have reached the disk.
+        self.file.truncate(noted)
+        self.size = noted
         if self.size and not before.get("validator"):
             self._restart()
         self.transfer.validator = before.get("validator", "") if self.size else ""
@@ -278,8 +289,12 @@ class RemoteFile(io.RawIOBase):
         return found if isinstance(found, dict) else {}
 
     def _note(self, whole: bool) -> None:
-        said = {"validator": self.transfer.validator, "whole": whole}
-        self.notes.write_text(json.dumps(said))
+        """Write down how far the file goes, once it is on the disk as far."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.noted_size = self.size
+        said = {"validator": self.transfer.validator, "whole": whole, "size": self.size}
+        write_json(self.notes, said)
 
     def _take(self) -> None:
         """Fetch one piece more."""
@@ -298,9 +313,12 @@ class RemoteFile(io.RawIOBase):
         try:
             while self.incoming is not None and self.size < end:
                 self._take()
+                if self.size - self.noted_size >= _NOTE_BYTES:
+                    self._note(whole=False)
         except (Refused, ConnectionError) as error:
             self.failure = error
             self.incoming = None
+            self._note(whole=False)
             return
         if self.incoming is None:
             self._note(whole=not self.cut)
@@ -333,11 +351,14 @@ class RemoteFile(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
+            if self.size > self.noted_size and self.incoming is not None:
+                self._note(whole=False)
             self.file.close()
         super().close()
 
     def forget(self) -> None:
         """Close and remove what was kept."""
+        self.noted_size = self.size
         self.close()
         self.kept.unlink(missing_ok=True)
         self.notes.unlink(missing_ok=True)

@@ -1,12 +1,15 @@
 """Files on web servers: whole in spite of broken connections, and never more than was asked for."""
 
 import io
+import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from llm import durable
 from llm.corpus.archive.remote import Refused, Remote, RemoteSettings
 from tests.llm.corpus.ranges import FileServer, serve_files
 
@@ -228,3 +231,49 @@ def test_neither_a_redirect_nor_a_list_leads_to_a_private_address(
     values = RemoteSettings(**HASTY, private_hosts=("127.0.0.1",))  # type: ignore[arg-type]
     with Remote(values) as named:
         assert named.get(inside) == DATA
+
+
+@pytest.mark.parametrize("lost", ["the end", "the end, as zeros", "all of it", "the note"])
+def test_what_a_power_loss_took_is_fetched_again(
+    server: FileServer, remote: Remote, tmp_path: Path, lost: str
+) -> None:
+    kept = tmp_path / "a.part"
+    with remote.open(server.url("a.bin"), kept) as file:
+        assert io.BufferedReader(file).read() == DATA
+    notes = kept.with_name("a.part.json")
+    if lost == "the note":
+        notes.unlink()
+    elif lost == "the end, as zeros":
+        # The length reached the disk, the bytes behind the last note did not.
+        noted = json.loads(notes.read_text())
+        notes.write_text(json.dumps({**noted, "whole": False, "size": 300_000}))
+        kept.write_bytes(DATA[:300_000] + bytes(400_000))
+    else:
+        kept.write_bytes(DATA[: 0 if lost == "all of it" else 500_000])
+    with remote.open(server.url("a.bin"), kept) as file:
+        assert io.BufferedReader(file).read() == DATA
+
+
+def test_a_file_is_on_the_disk_before_the_note_says_so(
+    server: FileServer, remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "a.part"
+    synced, noted = list[int](), list[int]()
+    sync, write = os.fsync, durable.write_json
+
+    def sync_seen(handle: int) -> None:
+        synced.append(os.fstat(handle).st_size)
+        sync(handle)
+
+    def write_seen(path: Path, value: dict[str, int]) -> None:
+        assert value["size"] <= max(synced)
+        noted.append(value["size"])
+        write(path, value)
+
+    monkeypatch.setattr("llm.corpus.archive.remote.os.fsync", sync_seen)
+    monkeypatch.setattr("llm.corpus.archive.remote.write_json", write_seen)
+    monkeypatch.setattr("llm.corpus.archive.remote._NOTE_BYTES", 200_000)
+    with remote.open(server.url("a.bin"), kept) as file:
+        assert io.BufferedReader(file).read() == DATA
+    assert len(noted) >= 4
+    assert noted[-1] == len(DATA)
