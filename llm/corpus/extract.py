@@ -110,7 +110,7 @@ def _readers(program: str, limits: Limits, workers: int) -> Guards:
     key = (program, limits, workers)
     with _opening:
         if key not in _open:
-            _open[key] = Guards(program, limits, workers)
+            _open[key] = Guards(program, limits, workers, (PageText, Refused))
         return _open[key]
 
 

@@ -6,6 +6,7 @@ forks another, which goes on with the next item. Standard input is the leash: wh
 its other end goes, however it goes, worker and guard read its end and go too.
 """
 
+import json
 import os
 import pickle
 import resource
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ _LENGTH = struct.Struct("<Q")
 _READY = "ready"
 # The exit status of a worker that asks for another in its place.
 _SPENT = 3
+# Bytes of the largest message: more is no page.
+_LARGEST = 1 << 31
 # Items after which a worker is spent: what libraries leak must not be some page's fault.
 _ITEMS = 5000
 # A worker that died by a signal had too little memory where it had taken as much of its share.
@@ -51,7 +54,8 @@ class Failed(NamedTuple):
 def serve(work: Work, warm_up: Callable[[], Any] = lambda: None) -> None:
     """Be a guard: answer batches from standard input on standard output until it ends.
 
-    work: item → answer, both picklable. warm_up: what every worker needs, done once before the
+    work: item → answer. Items are pickled; answers, which come from processes that read what strangers
+    wrote, travel as JSON: plain values and the named tuples that `Guards` is told of. warm_up: what every worker needs, done once before the
     first is forked. A program for `Guards` ends in a call of this.
     """
     source, sink = os.dup(0), os.dup(1)
@@ -61,7 +65,7 @@ def serve(work: Work, warm_up: Callable[[], Any] = lambda: None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     limits = Limits(*_receive(source))
     warm_up()
-    _send(sink, _READY)
+    _answer(sink, _READY)
     while True:
         child = os.fork()
         if not child:
@@ -83,7 +87,7 @@ def serve(work: Work, warm_up: Callable[[], Any] = lambda: None) -> None:
             reason = "out_of_memory"
         else:
             reason = "crashed"
-        _send(sink, Failed(reason))
+        _answer(sink, Failed(reason))
 
 
 def _work(work: Work, limits: Limits, source: int, sink: int) -> int:
@@ -107,26 +111,51 @@ def _work(work: Work, limits: Limits, source: int, sink: int) -> int:
                 answer = Failed(f"failed_{type(error).__name__}")
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            _send(sink, answer)
+            _answer(sink, answer)
             if spent:
                 return _SPENT
     return _SPENT if done >= _ITEMS else 0
 
 
 def _send(to: int, value: Any) -> None:
-    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    _write(to, pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+
+
+def _answer(to: int, value: Any) -> None:
+    named = type(value).__name__ if hasattr(value, "_fields") else ""
+    _write(to, json.dumps([named, value]).encode())
+
+
+def _understood(data: bytes, kinds: Mapping[str, Any]) -> Any:
+    """An answer; raises ValueError for what is none."""
+    try:
+        named, value = json.loads(data)
+        return kinds[named](*value) if named else value
+    except (TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"no answer: {error}") from error
+
+
+def _write(to: int, data: bytes) -> None:
     view = memoryview(_LENGTH.pack(len(data)) + data)
     while view:
         view = view[os.write(to, view) :]
 
 
 def _receive(source: int) -> Any:
+    """What the other side of a guard asks, None where it is gone."""
+    data = _message(source)
+    return None if data is None else pickle.loads(data)
+
+
+def _message(source: int) -> bytes | None:
     """The next message, None where the other side is gone. Reads not one byte more."""
     head = _exactly(source, _LENGTH.size)
     if head is None:
         return None
-    data = _exactly(source, _LENGTH.unpack(head)[0])
-    return None if data is None else pickle.loads(data)
+    size = _LENGTH.unpack(head)[0]
+    if size > _LARGEST:
+        raise ValueError(f"a message of {size} bytes")
+    return _exactly(source, size)
 
 
 def _exactly(source: int, size: int) -> bytes | None:
@@ -143,10 +172,14 @@ def _exactly(source: int, size: int) -> bytes | None:
 class Guards:
     """Up to `count` guards that run `program`, shared by all threads of this process.
 
-    program: Python source that imports what it needs and ends in `serve(...)`.
+    program: Python source that imports what it needs and ends in `serve(...)`. kinds: the named
+    tuples that may be answers, besides plain values.
     """
 
-    def __init__(self, program: str, limits: Limits, count: int) -> None:
+    def __init__(
+        self, program: str, limits: Limits, count: int, kinds: Sequence[type] = ()
+    ) -> None:
+        self.kinds = {kind.__name__: kind for kind in (Failed, *kinds)}
         self.program, self.limits = program, limits
         self.free: deque[subprocess.Popen[bytes]] = deque()
         self.room = threading.Semaphore(count)
@@ -208,9 +241,10 @@ class Guards:
         try:
             _send(guard.stdin.fileno(), list(batch))
             while len(answers) < len(batch):
-                answer = _receive(guard.stdout.fileno())
-                if answer is None:
+                data = _message(guard.stdout.fileno())
+                if data is None:
                     raise EOFError
+                answer = _understood(data, self.kinds)
                 answers.append(answer)
                 if isinstance(answer, Failed) and answer.reason in _DEADLY:
                     break
@@ -248,8 +282,9 @@ class Guards:
         assert guard.stdin is not None and guard.stdout is not None
         try:
             _send(guard.stdin.fileno(), tuple(self.limits))
-            ready = _receive(guard.stdout.fileno()) == _READY
-        except (OSError, pickle.UnpicklingError):
+            data = _message(guard.stdout.fileno())
+            ready = data is not None and _understood(data, self.kinds) == _READY
+        except (OSError, ValueError):
             ready = False
         if not ready:
             _stop(guard)
@@ -261,7 +296,7 @@ class Guards:
 _DEADLY = ("timeout", "out_of_memory", "crashed")
 
 
-_LOST = (BrokenPipeError, EOFError, pickle.UnpicklingError)
+_LOST = (BrokenPipeError, EOFError, ValueError)
 
 
 def _groups(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -60,16 +60,26 @@ class Row:
 def expand(pattern: str) -> list[Path]:
     """The files that a path, a folder or a pattern (`*`, `**`, `?`) means, sorted.
 
-    Of a folder, every file below it whose ending is known. Raises BadInput when there is none, and
-    for one that may not be read.
+    Of a folder, every file below it whose ending is known. Raises BadInput when there is none, for
+    one that may not be read, and for a link that leads out of the folder.
     """
     path = Path(pattern).expanduser()
+    root = path
+    while any(sign in str(root) for sign in "*?["):
+        root = root.parent
     if path.is_dir():
         found = [item for item in path.rglob("*") if item.is_file() and _is_known(item)]
     else:
         found = [item for item in located.found(pattern) if item.is_file()]
     if not found:
         raise BadInput(f"no file matches {located.where(pattern)}: correct the path")
+    inside = root.resolve()
+    for one in found:
+        if one != root and not one.resolve().is_relative_to(inside):
+            raise BadInput(
+                f"{str(one)!r} leads to {str(one.resolve())!r}, out of {str(root)!r}: name that file in "
+                "`path` by itself, or copy it into the folder"
+            )
     closed = [str(path) for path in found if not os.access(path, os.R_OK)]
     if closed:
         raise BadInput(f"{closed[0]!r} may not be read: change its permissions, or leave it out")

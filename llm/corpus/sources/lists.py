@@ -51,7 +51,7 @@ def _entry(text: str, where: str, base: str) -> Entry:
     if not brace and (said := secret_in(text)):
         raise BadInput(f"{where}: the address holds {said}: {_LOGIN}")
     if not brace:
-        return Entry(_join(base, text), text)
+        return Entry(_join(base, text, where), text)
     try:
         row: Any = json.loads(brace + rest)
         name, offset, length = str(row["filename"]), int(row["offset"]), int(row["length"])
@@ -63,12 +63,18 @@ def _entry(text: str, where: str, base: str) -> Entry:
         raise BadInput(f"{where}: the address holds {said}: {_LOGIN}")
     if offset < 0 or length <= 0:
         raise BadInput(f"{where}: offset {offset} and length {length} are no range")
-    return Entry(_join(base, name), name, offset, length)
+    return Entry(_join(base, name, where), name, offset, length)
 
 
-def _join(base: str, name: str) -> str:
+def _join(base: str, name: str, where: str) -> str:
     if is_address(name):
         return name
     if is_address(base):
         return f"{base.rstrip('/')}/{name.lstrip('/')}"
-    return str(Path(base) / name)
+    path = Path(base) / name
+    if not path.resolve().is_relative_to(Path(base).resolve()):
+        raise BadInput(
+            f"{where}: {name!r} lies outside of {base!r}: set `base` to a folder that holds all of the "
+            "archives"
+        )
+    return str(path)

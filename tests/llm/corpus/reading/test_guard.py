@@ -1,6 +1,7 @@
 """Work under guard: what hangs, eats memory or crashes costs itself and nothing else."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llm.corpus.reading.guard import Failed, Guards, Limits
+from llm.corpus.reading.guard import Failed, Guards, Limits, _understood
 from tests.waiting import wait_for
 
 WORK = """
@@ -80,7 +81,7 @@ def test_what_a_library_prints_is_not_an_answer(guards: Guards) -> None:
 
 
 def test_large_items_pass(guards: Guards) -> None:
-    items = [bytes([n]) * 3_000_000 for n in range(8)]
+    items = [f"{n}\ud83dü" * 1_000_000 for n in range(8)]
     assert [answer[0] for answer in guards.map(items, batch=4)] == items
 
 
@@ -153,3 +154,13 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_answers_are_data_and_nothing_else() -> None:
+    kinds = {"Failed": Failed}
+    assert _understood(b'["Failed", ["timeout"]]', kinds) == Failed("timeout")
+    assert _understood(b'["", [1, "a", null]]', kinds) == [1, "a", None]
+    odd = [pickle.dumps(Failed("x")), b'["Popen", ["true"]]', b'["Failed", [1, 2]]', b"7", b"[[]"]
+    for data in odd:
+        with pytest.raises(ValueError):
+            _understood(data, kinds)

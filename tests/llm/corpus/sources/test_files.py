@@ -249,3 +249,23 @@ def test_a_file_that_may_not_be_read_is_named(
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(BadInput, match=r"a\.jsonl' may not be read: change its permissions"):
         files.expand(str(tmp_path))
+
+
+def test_a_link_out_of_the_folder_is_refused_and_one_inside_is_read(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("a")
+    (tmp_path / "out.txt").write_text("b")
+    (tmp_path / "in" / "b.txt").symlink_to(tmp_path / "in" / "a.txt")
+    folder = str(tmp_path / "in")
+    assert len(files.expand(folder)) == len(files.expand(f"{folder}/*.txt")) == 2
+    (tmp_path / "in" / "c.txt").symlink_to(tmp_path / "out.txt")
+    for path in (folder, f"{folder}/*.txt", f"{folder}/**/*.txt"):
+        with pytest.raises(
+            BadInput, match=r"c\.txt' leads to .*out\.txt', out of .*: name that file"
+        ):
+            files.expand(path)
+    # What the recipe names itself may be a link, and so may the folder.
+    assert files.expand(f"{folder}/c.txt")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "c.txt").unlink()
+    assert len(files.expand(str(tmp_path / "link"))) == 2

@@ -473,3 +473,16 @@ def test_a_login_in_a_list_is_refused_and_not_told(line: bytes) -> None:
     with pytest.raises(BadInput, match=r"line 2: the address holds .*env:NAME") as error:
         list(read_list(io.BytesIO(b"a.warc.gz\n" + line + b"\n"), "list.txt", "base"))
     assert "sesam" not in str(error.value)
+
+
+@pytest.mark.parametrize("line", ["../a.warc", "/etc/hostname", "b/../../a.warc"])
+def test_a_list_names_nothing_outside_of_its_base(tmp_path: Path, line: str) -> None:
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    (tmp_path / "a.warc").write_bytes(b"x")
+    (folder / "list").write_text(f"{line}\n")
+    with pytest.raises(BadInput, match=r"list, line 1: .*lies outside of .*: set `base`"):
+        warc.local_files(WarcSource(list=str(folder / "list")))
+    (folder / "list").write_text("lists/../a.warc\n")
+    wider = WarcSource(list=str(folder / "list"), base=str(tmp_path))
+    assert [path.name for path in warc.local_files(wider)] == ["list", "a.warc"]
