@@ -1,5 +1,6 @@
 """Data sets as the hub lays them out: streamed from a folder, pinned, and gone on with after a kill."""
 
+import gzip
 import json
 import socket
 from pathlib import Path
@@ -76,11 +77,11 @@ def test_a_killed_read_goes_on_after_its_last_batch(
 ) -> None:
     keep, seen = hub._keep, []
 
-    def die(store: Any, row: Any, number: int, values: HubSource) -> None:
+    def die(store: Any, row: Any, number: int, values: HubSource, without: Any) -> None:
         seen.append(number)
         if len(seen) == 700:
             raise KeyboardInterrupt
-        keep(store, row, number, values)
+        keep(store, row, number, values, without)
 
     monkeypatch.setattr(hub, "_keep", die)
     with pytest.raises(KeyboardInterrupt):
@@ -108,7 +109,9 @@ def test_what_is_not_there_is_bad_input(context: Context, folder: Path) -> None:
         read(context, folder, text="text")
     with pytest.raises(BadInput, match=r"there is no folder '.*nowhere'"):
         read(context, folder / "nowhere")
-    with pytest.raises(BadInput, match=r"gives a document.*no_text: no text in extra"):
+    with pytest.raises(
+        BadInput, match=r"gives a document.*no_text: column 'extra' is int, not text"
+    ):
         read(context, folder, text="extra")
 
 
@@ -139,9 +142,18 @@ def test_a_damaged_shard_costs_no_other_and_is_named(
                 lines[7] = "{broken"
             path.write_text("\n".join(lines) + "\n")
     result = read(context, folder, text="text", url=None)
-    assert {text for _, text in texts(context).values()} == {
-        f"text {shard} {i}" for shard in (0, 2) for i in range(20)
-    }
+    found = {text for _, text in texts(context).values()}
+    if kind == "jsonl":
+        # A line that is none costs itself.
+        assert found == {
+            f"text {shard} {i}"
+            for shard in range(4)
+            for i in range(20)
+            if i != 7 or shard in (0, 2)
+        }
+        assert result.counts["failures"] == {"bad_json": 2}
+        return
+    assert found == {f"text {shard} {i}" for shard in (0, 2) for i in range(20)}
     rows = pq.read_table(context.out / "failures.parquet").to_pylist()
     assert [row["url"][-7:] for row in rows] == ["shard-1", "shard-3"]
     assert rows[0]["reason"].startswith("damaged: shard 1 after row 20: ")
@@ -162,6 +174,45 @@ def test_a_busy_hub_is_asked_again_later(
         except httpx.HTTPError as error:
             raise ValueError("the data set is not there") from error
 
-    monkeypatch.setattr(hub, "_open", busy)
+    monkeypatch.setattr(hub, "_data_files", busy)
     with pytest.raises(kind):
         read(context, folder)
+
+
+@pytest.mark.parametrize("packing", ["jsonl", "jsonl.gz", "csv"])
+def test_texts_are_what_stands_in_the_file(context: Context, folder: Path, packing: str) -> None:
+    for path in (folder / "data").iterdir():
+        path.unlink()
+    answers = ["007", "null", "2024-01-02", "1e5", "9007199254740993", "True", "NaN"]
+    rows = [{"question": f"q{number}", "answer": text} for number, text in enumerate(answers)]
+    if packing == "csv":
+        text = "question,answer\n" + "".join(f"{row['question']},{row['answer']}\n" for row in rows)
+    else:
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+    data = text.encode()
+    path = folder / "data" / f"train.{packing}"
+    path.write_bytes(gzip.compress(data) if packing.endswith("gz") else data)
+    read(context, folder, text=("question", "answer"), url=None)
+    assert {text for _, text in texts(context).values()} == {
+        f"q{number}\n\n{answer}" for number, answer in enumerate(answers)
+    }
+
+
+def test_what_is_no_text_is_told_by_row_and_column(context: Context, folder: Path) -> None:
+    (folder / "data" / "train.jsonl").unlink()
+    rows: list[dict[str, Any]] = [{"q": "a", "a": "b"}, {"q": "c", "a": 7}, {"q": "d", "a": ["x"]}]
+    rows += [{"q": "e"}, {"q": "f", "a": None}, {"q": "g", "a": {"x": 1}}]
+    # A key and a type that come first after 10 MB.
+    rows += [{"q": "x" * 1_000_000} for _ in range(11)] + [{"q": "h", "a": "i", "new": 1.5}]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "data" / "train.jsonl").write_text(lines)
+    result = read(context, folder, text=("q", "a"), url=None)
+    failed = pq.read_table(context.out / "failures.parquet").to_pylist()
+    assert {(row["url"][-2:], row["reason"]) for row in failed} == {
+        ("#2", "no_text: column 'a' is int, not text"),
+        ("#3", "no_text: column 'a' is list, not text"),
+        ("#6", "no_text: column 'a' is dict, not text"),
+    }
+    assert result.counts["without"] == {"a": 13}
+    assert (result.counts["rows"], result.counts["pages"]) == (18, 15)
+    assert "h\n\ni" in {text for _, text in texts(context).values()}
