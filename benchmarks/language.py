@@ -176,6 +176,18 @@ def measure(side: Callable[[str], str], sentences: dict[str, list[str]]) -> dict
     }
 
 
+def calibration(sentences: dict[str, list[str]]) -> dict[str, float]:
+    """How often an answer of ours is right, by its score, from each tenth to the next."""
+    counts: Counter[int] = Counter()
+    right: Counter[int] = Counter()
+    for code, those in sentences.items():
+        for found in map(identify, those):
+            tenth = min(9, int(found.score * 10))
+            counts[tenth] += 1
+            right[tenth] += found.code == code
+    return {str(tenth / 10): round(right[tenth] / counts[tenth], 3) for tenth in sorted(counts)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -196,8 +208,14 @@ def main() -> None:
     results = {name: measure(function, sentences) for name, function in sides.items()}
     for name, figures in results.items():
         print(f"{name:<14}" + "  ".join(f"{key} {value}" for key, value in figures.items()))
+    scores = calibration(sentences)
+    print("right by score:", *(f"{tenth}: {share}" for tenth, share in scores.items()))
     count = sum(map(len, sentences.values()))
-    print(json.dumps({"languages": len(sentences), "sentences": count, **results}))
+    print(
+        json.dumps(
+            {"languages": len(sentences), "sentences": count, "right_by_score": scores, **results}
+        )
+    )
 
 
 if __name__ == "__main__":

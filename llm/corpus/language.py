@@ -126,6 +126,8 @@ def identify(text: str) -> Language:
     for guess, weight in ((first, 0.6), (second_guess, 0.6 * second_guess.score)):
         if guess.code in votes:
             votes[guess.code] += weight
+    if second_guess.code == "hr":  # or Bosnian, which fastText does not know
+        votes["bs"] = votes.get("bs", 0.0) + 0.6 * second_guess.score
     best, other = sorted(votes, key=votes.__getitem__, reverse=True)[:2]
     margin = votes[best] - votes[other]
     return Language(best, round(min(score, 0.55 + 0.2 * margin), 4))

@@ -53,8 +53,9 @@ def read(data: bytes, declared: str | None) -> Decoded:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return Decoded(decode(data[len(mark) :], encoding), encoding)
-    label = (declared or "").strip().lower()
+    label = (declared or "").strip().strip("\"'")
     name = find(label)
+    label = label.lower()
     found = _seven_bit(data, label) or _wide(data)
     if found:
         return found

@@ -95,6 +95,10 @@ def test_utf8_is_told_by_its_bytes_whatever_is_declared() -> None:
     assert read("It’s a café".encode(), "iso-8859-1").text == "It’s a café"
 
 
+def test_a_quoted_charset_of_a_header_is_read() -> None:
+    assert read(RUSSIAN.encode("koi8-r"), ' "KOI8-R" ') == (RUSSIAN, "koi8-r")
+
+
 def test_what_xml_declares_is_read() -> None:
     xml = f"<?xml version='1.0' encoding='koi8-r'?><html><p>{RUSSIAN}</p></html>"
     assert read(xml.encode("koi8-r"), None).text == xml
