@@ -37,6 +37,10 @@ _DATE = re.compile(
     r"|[^,;]{0,80}"
 )
 _LIMITED = re.compile(rf"{UNAVAILABLE_AFTER}\s{{0,9}}[:=]?\s{{0,9}}")
+_LIMIT = re.compile(
+    r"(max-snippet|max-video-preview)\s{0,9}[:=]\s{0,9}([+-]?\d{0,9})"
+    r"|(max-image-preview)\s{0,9}[:=]\s{0,9}((?:none|standard|large)(?![\w-]))?"
+)
 _SCOPE = re.compile(rf"([^\s,;:]+)\s{{0,9}}:\s{{0,9}}(?=(?:{_KNOWN})(?![\w-]))")
 _WITH_VALUE = re.compile(r"([^\s,;:=]+)\s{0,9}[:=]\s{0,9}([^\s,;]*)")
 _WORD = re.compile(r"[^\s,;:=]+")
@@ -89,11 +93,10 @@ def _line(text: str, joined: bool) -> Iterator[Directive]:
             assert date is not None
             yield Directive(UNAVAILABLE_AFTER, date[0].strip(), agent)
             place = date.end()
+        elif found := _LIMIT.match(text, place):
+            yield Directive(found[1] or found[3], found[2] or found[4] or "", agent)
+            place = found.end()
         elif found := _SCOPE.match(text, place):
-            if found[1] in _VALUED.split():
-                # Its value is missing, and what comes next is a directive of its own.
-                place = found.end()
-                continue
             agent = "" if found[1] in _EVERYBODY else found[1].partition("/")[0]
             place, own = found.end(), True
         elif found := _WITH_VALUE.match(text, place):

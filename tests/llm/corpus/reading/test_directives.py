@@ -49,6 +49,15 @@ def test_no_directive_with_a_value_is_a_crawler_s_name(said: str) -> None:
         assert ("noai", "", "") in read(text)
 
 
+def test_the_value_of_a_directive_is_no_directive() -> None:
+    assert read("max-image-preview:none, max-snippet: -1") == [
+        ("max-image-preview", "none", ""),
+        ("max-snippet", "-1", ""),
+    ]
+    assert read("max-snippet: noindex")[-1] == ("noindex", "", "")
+    assert read("max-image-preview: noindex")[-1] == ("noindex", "", "")
+
+
 @pytest.mark.parametrize("name", ["otherbot", "Googlebot-News", "OtherBot/2.0", "max-bot"])
 @pytest.mark.parametrize("first", ["noindex", "unavailable_after: 2050-01-01", "max-snippet: 1"])
 def test_a_crawler_s_name_holds_to_the_end_of_its_line(name: str, first: str) -> None:
