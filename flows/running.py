@@ -1,11 +1,13 @@
 """`penstock run`: what the store has is taken at once; for the rest Prefect and a server are started."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 
+from flows.alike import alike
 from flows.cli.shared import shown
 from flows.environment import HOME
 from llm.recipe import STAGES, load_machine, load_recipe
@@ -49,8 +51,12 @@ def run_recipe(
     def show(told: Told, done: Sequence[Done]) -> None:
         for text in told.warnings:
             console.print(f"  ! {text}", highlight=False, markup=False, soft_wrap=True)
-        for call in done:
-            console.print(call.line, highlight=False, markup=False, soft_wrap=True)
+        for calls in alike(done, lambda call: (call.step, call.action)):
+            line = calls[0].line
+            if len(calls) > 1:
+                name = f"{calls[0].step} ({len(calls):,} calls)"
+                line = dataclasses.replace(calls[0], name=name, summary="").line
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     options = Options(tuple(force), tuple(keep), tuple(machine))
     with recorded(HOME.runs, loaded, day, taken) as run_id:

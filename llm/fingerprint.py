@@ -198,13 +198,25 @@ def _without_description(node: ast.AST) -> ast.AST:
     return ast.Call(func=node.func, args=node.args, keywords=keywords)
 
 
+# Thousands of calls have the same section of a recipe. The object is kept, so that its id stays its own.
+_PLAIN: dict[int, tuple[Any, dict[str, Any]]] = {}
+MOST_PLAIN = 512
+
+
 def plain(value: Any) -> Any:
     """Turn validated values into plain JSON types.
 
     Raises TypeError for anything without one stable serialisation (a set, an object, NaN).
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(_named(value, field)) for field in dataclasses.fields(value)}
+        known = _PLAIN.get(id(value))
+        if known is not None and known[0] is value:
+            return known[1]
+        found = {field.name: plain(_named(value, field)) for field in dataclasses.fields(value)}
+        if len(_PLAIN) >= MOST_PLAIN:
+            _PLAIN.clear()
+        _PLAIN[id(value)] = value, found
+        return found
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError(f"keys must be strings: {list(value)!r}")
@@ -227,5 +239,10 @@ def _named(value: Any, field: "dataclasses.Field[Any]") -> Any:
 
 def digest_values(value: Any) -> str:
     """Hex digest of values: the same for the same content, whatever the order of mappings."""
-    text = json.dumps(plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return digest_plain(plain(value))
+
+
+def digest_plain(value: Any) -> str:
+    """`digest_values` of what is plain already."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return digest_of([text])

@@ -28,6 +28,11 @@ class Planned:
     seconds: float | None = None
     costs: Mapping[str, Any] | None = None
 
+    @property
+    def step(self) -> str:
+        """The name of the call's step."""
+        return self.call.partition(" ")[0]
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
         return dataclasses.asdict(self)

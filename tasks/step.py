@@ -9,7 +9,7 @@ from typing import Any
 
 from llm.corpus.sources.names import short_names
 from llm.durable import file_digest
-from llm.fingerprint import Fingerprint, digest_values, fingerprint, plain
+from llm.fingerprint import Fingerprint, digest_plain, fingerprint, plain
 from llm.step import Step as StepFunction
 from llm.step import digest_of
 from llm.store import Reference
@@ -135,11 +135,11 @@ class Call:
     @functools.cached_property
     def base(self) -> str:
         """Digest of step, values and inputs: the key, but for the code."""
-        return digest_values(
+        return digest_plain(
             {
                 "step": self.step.name,
                 "values": plain(self.values),
-                "identity": dict(self.identity),
+                "identity": plain(self.identity),
                 "inputs": self.contents,
             }
         )

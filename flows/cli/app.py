@@ -95,6 +95,7 @@ def plan(
     from rich.markup import escape
     from rich.table import Table
 
+    from flows.alike import alike
     from flows.costs import print_costs
     from flows.planning import make_plan
 
@@ -109,9 +110,12 @@ def plan(
     table = Table(box=None, pad_edge=False)
     for column in ("stage", "step", "will", "last took", "why"):
         table.add_column(column, overflow="fold")
-    for item in planned:
-        took = "" if item.seconds is None else f"{item.seconds:,.1f} s"
-        table.add_row(item.stage, item.call, item.action, took, escape("; ".join(item.why)))
+    for items in alike(planned, lambda item: (item.stage, item.step, item.action, item.why)):
+        item = items[0]
+        known = [one.seconds for one in items if one.seconds is not None]
+        took = f"{sum(known):,.1f} s" if known else ""
+        call = item.call if len(items) == 1 else f"{item.step} ({len(items):,} calls)"
+        table.add_row(item.stage, call, item.action, took, escape("; ".join(item.why)))
     Console().print(table)
     print_costs(planned, Console())
 
