@@ -30,16 +30,16 @@ UNREAD = ("kept",)
 
 def find_run(home: Home, name: str) -> RunRecord:
     """The run that `name` means: a run's id, a snapshot, or a recipe (its newest). Raises BadInput."""
-    cleaned = [record for record in home.runs.all() if "clean" in record.stages]
-    found = next((record for record in cleaned if name in (record.id, record.snapshot)), None)
+    cleaned = [head for head in home.runs.heads() if "clean" in head.stages and not head.problem]
+    found = next((head for head in cleaned if name in (head.id, head.snapshot)), None)
     if found is None:
         recipe = load_recipe(name, (), ()).name
-        found = next((record for record in cleaned if record.recipe == recipe), None)
+        found = next((head for head in cleaned if head.recipe == recipe), None)
         if found is None:
             raise BadInput(
                 f"no run of {recipe} has finished the stage clean: penstock run {name} --until clean"
             )
-    return found
+    return home.runs.load(found.id)
 
 
 def corpus_of(home: Home, record: RunRecord) -> list[Night]:

@@ -15,6 +15,9 @@ from rich.table import Table
 from flows.environment import HOME
 from llm.step import BadInput
 
+MODELS = ("tokenizer", "pretrain", "finetune")
+"""Steps whose artifacts learned from text and cannot unlearn it."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
@@ -99,23 +102,48 @@ def _print_list(console: Console, entries: Sequence[Any]) -> None:
         purged = "" if one.purged_at is None else _day(one.purged_at)
         table.add_row(escape(one.entry), _day(one.added_at), purged, escape(one.reason))
     console.print(table)
+    _print_seen(console, entries)
+
+
+def _print_seen(console: Console, entries: Sequence[Any]) -> None:
+    """A line a model, and one for all that was measured with them."""
+    seen: dict[tuple[str, str], dict[str, Any]] = {}
+    covers: dict[tuple[str, str], list[str]] = {}
     for one in entries:
         for made in one.seen_by:
-            doubt = "has seen" if made["certain"] else "may have seen (its tokens are gone)"
-            where = f", {made['pointer']}" if made["pointer"] else ""
-            console.print(
-                f"{made['step']} {made['label']} {made['key'][:16]} of {_day(made['at'])}{where} "
-                f"{doubt} {one.entry}",
-                highlight=False,
-                markup=False,
-            )
+            name = (made["step"], made["key"])
+            before = seen.get(name, made)
+            seen[name] = {**made, "certain": made["certain"] or before["certain"]}
+            covers.setdefault(name, []).append(one.entry)
+    models = [name for name in seen if name[0] in MODELS]
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "made", "in use as", "has seen"):
+        table.add_column(column, overflow="fold")
+    for name in sorted(models, key=lambda one: seen[one]["at"]):
+        made, own = seen[name], covers[name]
+        what = "all of them" if len(own) == len(entries) > 1 else ", ".join(own[:3])
+        what += f" and {len(own) - 3} more" if what != "all of them" and len(own) > 3 else ""
+        what += "" if made["certain"] else " perhaps: the tokens that it read are gone"
+        label = f"{made['step']} {made['label']}".strip()
+        table.add_row(
+            escape(f"{label} {made['key'][:12]}"),
+            _day(made["at"]),
+            escape(made["pointer"] or ""),
+            escape(what),
+        )
+    if models:
+        console.print(table)
+    others = len(seen) - len(models)
+    if others:
+        noun = "measurement or report was" if others == 1 else "measurements and reports were"
+        console.print(f"{others} {noun} made from them: --json names each", highlight=False)
 
 
 def _print_purged(console: Console, told: dict[str, Any]) -> None:
     console.print(
-        f"{told['documents']:,} documents erased: {len(told['rewritten'])} artifacts written anew "
+        f"{told['documents']:,} documents erased: {len(told['rewritten'])} artifacts written again "
         f"without them, {len(told['removed'])} removed that the next run makes again, "
-        f"{len(told['folders'])} folders cleared",
+        f"{len(told['folders'])} folders, records and logs cleared",
         highlight=False,
     )
     console.print("what remains:")
