@@ -74,10 +74,9 @@ def tokenizer_of(pieces: Sequence[Piece], model: int, rules: Rules) -> Tokenizer
     unknown = next((at for at, piece in enumerate(pieces) if piece.kind == Kind.UNKNOWN), None)
     has_bytes = any(piece.kind == Kind.BYTE for piece in pieces)
     if model == UNIGRAM:
-        scores = [(piece.text, piece.score) for piece in pieces]
+        best = max((one.score for one in pieces if one.kind == Kind.NORMAL), default=0.0)
+        scores = [(piece.text, _score(piece, best)) for piece in pieces]
         tokenizer = Tokenizer(models.Unigram(scores, unk_id=unknown, byte_fallback=has_bytes))
-        if any(piece.kind != Kind.NORMAL for piece in pieces):
-            tokenizer.pre_tokenizer = _apart(pieces)
     else:
         tokenizer = Tokenizer(
             models.BPE(
@@ -86,11 +85,14 @@ def tokenizer_of(pieces: Sequence[Piece], model: int, rules: Rules) -> Tokenizer
                 unk_token=None if unknown is None else pieces[unknown].text,
                 fuse_unk=True,
                 byte_fallback=has_bytes,
+                ignore_merges=any(piece.kind == Kind.USER_DEFINED for piece in pieces),
             )
         )
+    if cuts := _cuts(pieces, model):
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(cuts)
     steps: list[Any] = []
     if rules.characters:
-        steps.append(normalizers.Precompiled(rules.characters))
+        steps += _mapped(rules.characters, pieces)
     if rules.fewer_spaces:
         steps += [
             normalizers.Replace(Regex(r"\A +| +\z"), ""),
@@ -106,22 +108,53 @@ def tokenizer_of(pieces: Sequence[Piece], model: int, rules: Rules) -> Tokenizer
     tokenizer.decoder = decoders.Sequence(back)
     special = [piece.text for piece in pieces if piece.kind in (Kind.CONTROL, Kind.UNKNOWN)]
     tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text in special])
-    own = [piece.text for piece in pieces if piece.kind == Kind.USER_DEFINED]
-    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in own])
     return tokenizer
 
 
-def _apart(pieces: Sequence[Piece]) -> pre_tokenizers.PreTokenizer:
-    """Cuts a text that spells a token that text must not give, such as </s>, after its first character.
+def _score(piece: Piece, best: float) -> float:
+    """What SentencePiece reckons for a piece; best: the score of the likeliest normal one.
 
-    A Unigram model would take it for the likeliest way to read these characters.
+    A piece of the user's costs a little more than as many of the likeliest pieces as it has
+    characters (google/sentencepiece, unigram_model.cc), so it is nearly always taken.
     """
-    kept = (Kind.NORMAL, Kind.USER_DEFINED, Kind.BYTE)
-    spelled = [piece.text for piece in pieces if piece.kind not in kept and len(piece.text) > 1]
-    rules = [f"{re.escape(text[0])}(?={re.escape(text[1:])})" for text in spelled]
-    if any(piece.kind == Kind.BYTE for piece in pieces):
-        rules.append("<(?=0x[0-9A-F]{2}>)")
-    return pre_tokenizers.Split(Regex("|".join(rules)), "isolated")
+    return len(piece.text) * best - 0.1 if piece.kind == Kind.USER_DEFINED else piece.score
+
+
+def _cuts(pieces: Sequence[Piece], model: int) -> list[pre_tokenizers.PreTokenizer]:
+    """Where text is cut whatever the model finds: for a BPE, around the user's pieces, the longest first.
+
+    Text that only spells the name of a piece that text must not give, one that stands for a byte
+    (<0x0A>) or is unused, is cut behind its first character: for a Unigram model, which would find it
+    likely, and where it is all that a BPE with pieces of the user's looks up whole. Control tokens are
+    left to `plain_text`.
+    """
+    own = [piece.text for piece in pieces if piece.kind == Kind.USER_DEFINED]
+    rules = [re.escape(text) for text in sorted(own, key=lambda text: (-len(text), text))]
+    cuts = []
+    if rules and model == BPE:
+        cuts.append(pre_tokenizers.Split(Regex("|".join(rules)), "isolated"))
+    kinds = (Kind.BYTE, Kind.UNUSED)
+    names = [piece.text for piece in pieces if piece.kind in kinds and len(piece.text) > 1]
+    if names and (model == UNIGRAM or own):
+        begin, end = ("", "") if model == UNIGRAM else (r"\A", r"\z")
+        spelled = "|".join(
+            f"{begin}{re.escape(name[0])}(?={re.escape(name[1:])}{end})" for name in names
+        )
+        cuts.append(pre_tokenizers.Split(Regex(spelled), "merged_with_previous"))
+    return cuts
+
+
+def _mapped(characters: bytes, pieces: Sequence[Piece]) -> list[Any]:
+    """The map of characters, which leaves the user's pieces as they are."""
+    change = normalizers.Precompiled(characters)
+    own = [piece.text for piece in pieces if piece.kind == Kind.USER_DEFINED]
+    changed = sorted((text for text in own if change.normalize_str(text) != text), key=len)[::-1]
+    stand_ins = {text: chr(0xF0000 + at) for at, text in enumerate(changed)}  # for private use
+    return [
+        *(normalizers.Replace(text, stand_in) for text, stand_in in stand_ins.items()),
+        change,
+        *(normalizers.Replace(stand_in, text) for text, stand_in in stand_ins.items()),
+    ]
 
 
 def _merges(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
