@@ -9,7 +9,6 @@ Nothing random is kept from step to step: what a step reads and draws hangs on (
 
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from llm.training.out_of_memory import is_out_of_memory
 from llm.training.passes import Passes
 from llm.training.plan import Plan
 from llm.training.ranks import Group
-from llm.training.rows import BatchSource, Rows
+from llm.training.rows import BatchSource, Rows, arguments
 from llm.training.run import Run
 from llm.training.validation import Slice
 
@@ -140,14 +139,7 @@ def gradients(
         counted = int((rows.targets[span] != IGNORE).sum())
         if not counted:
             continue
-        tokens = torch.from_numpy(rows.tokens[span]).to(device)
-        targets = torch.from_numpy(rows.targets[span]).to(device)
-        extras: dict[str, Any] = {
-            name: torch.from_numpy(values).to(device) for name, values in rows.extras(span).items()
-        }
-        if rows.pairs is not None:
-            extras["pair_weight"] = rows.pair_weight
-        loss: Tensor = model.loss(tokens, targets, **extras)  # type: ignore[operator]
+        loss: Tensor = model.loss(**arguments(rows, span, device))  # type: ignore[operator]
         loss.backward()
         nats += loss.detach()
         count += counted

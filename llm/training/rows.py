@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -31,6 +32,19 @@ class Rows(NamedTuple):
         for name in ("tokens", "targets", "pair_weight"):
             del found[name]
         return {name: values[span] for name, values in found.items() if values is not None}
+
+
+def arguments(rows: Rows, span: slice, device: torch.device) -> dict[str, Any]:
+    """What a model's `loss` takes of rows `span`, by name: tensors on the device, and the weight."""
+    arrays = {
+        "tokens": rows.tokens[span],
+        "targets": rows.targets[span],
+        **rows.extras(span),
+    }
+    found: dict[str, Any] = {
+        name: torch.from_numpy(values).to(device) for name, values in arrays.items()
+    }
+    return found if rows.pairs is None else {**found, "pair_weight": rows.pair_weight}
 
 
 class BatchSource(Protocol):

@@ -13,7 +13,7 @@ from llm.tokens.rows import IGNORE
 from llm.tokens.shards import Shard
 from llm.training.plan import Plan
 from llm.training.ranks import Group
-from llm.training.rows import BatchSource, Integers, Rows
+from llm.training.rows import BatchSource, Integers, Rows, arguments
 
 ROWS = 8  # of one forward pass
 
@@ -49,9 +49,13 @@ class ValidationWindows:
         return -(-len(self.rows) // ROWS)
 
     def part(self, step: int, part: int, parts: int) -> Rows:
-        """All rows of a step: it has one part."""
+        """All rows of a step: it has one part. Behind the last step come the first ones again.
+
+        They are shifted by a row then, so that no window comes to stand behind itself.
+        """
         assert (part, parts) == (0, 1)
-        rows = self.rows[step * ROWS : (step + 1) * ROWS].copy()
+        again, step = divmod(step, self.steps)
+        rows = np.roll(self.rows[step * ROWS : (step + 1) * ROWS], again, axis=0).copy()
         return Rows(rows[:, :-1], rows[:, 1:])
 
     def seen(self, step: int) -> Any:
@@ -88,14 +92,7 @@ class Slice:
         for turn in range(self.group.rank, -(-self.steps // ranks) * ranks, ranks):
             step = min(turn, self.steps - 1)
             rows = self.source.part(step, 0, 1)
-            loss = model.loss(  # type: ignore[operator]
-                torch.from_numpy(rows.tokens).to(device),
-                torch.from_numpy(rows.targets).to(device),
-                **{
-                    name: torch.from_numpy(values).to(device)
-                    for name, values in rows.extras(slice(None)).items()
-                },
-            )
+            loss = model.loss(**arguments(rows, slice(None), device))  # type: ignore[operator]
             self.nats[step] = float(loss)
             self.counts[step] = float((rows.targets != IGNORE).sum())
         model.train()

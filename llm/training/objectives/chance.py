@@ -11,6 +11,9 @@ def chance(seed: int, step: int, row: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(counter=[0, 0, step, row], key=key))
 
 
-def rows_of_part(rows: int, part: int, parts: int) -> range:
-    """Which of a step's rows belong to one of its parts."""
-    return range(part * rows // parts, (part + 1) * rows // parts)
+def rows_of_part(rows: int, part: int, parts: int, there: int) -> range:
+    """Which of a step's rows belong to one of its parts; of those, the `there` that it has.
+
+    The last step of a validation slice may have fewer.
+    """
+    return range(part * rows // parts, (part + 1) * rows // parts)[:there]

@@ -57,7 +57,7 @@ class Masked:
         """The part's rows, hidden; their segments stay."""
         whole = self.source.part(step, part, parts)
         tokens, targets = whole.tokens.copy(), np.empty_like(whole.tokens)
-        for place, row in enumerate(rows_of_part(self.rows, part, parts)):
+        for place, row in enumerate(rows_of_part(self.rows, part, parts, len(tokens))):
             tokens[place], targets[place] = self.hiding.hide(
                 tokens[place], chance(self.seed, step, row)
             )
@@ -105,12 +105,12 @@ class MaskedPairs:
         types = np.zeros_like(here.tokens)
         types[:, half + 2 :] = 1
         pairs = np.empty(len(tokens), dtype=np.int64)
-        for place, row in enumerate(rows_of_part(self.rows, part, parts)):
+        for place, row in enumerate(rows_of_part(self.rows, part, parts, len(tokens))):
             random = chance(self.seed, step, row)
             pairs[place] = random.random() < 0.5
             other = here if pairs[place] else there
             first = here.tokens[place, :half]
-            second = other.tokens[place, half : half + rest]
+            second = other.tokens[place % len(other.tokens), half : half + rest]
             separator = np.array([self.separator])
             whole = np.concatenate(([self.classify], first, separator, second, separator))
             tokens[place], targets[place] = self.hiding.hide(whole, random)

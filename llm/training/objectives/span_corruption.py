@@ -60,7 +60,7 @@ class SpanCorruption:
             )
         made = [
             self.corrupt(windows.tokens[place], chance(self.seed, step, row))
-            for place, row in enumerate(rows_of_part(self.rows, part, parts))
+            for place, row in enumerate(rows_of_part(self.rows, part, parts, len(windows.tokens)))
         ]
         sources, targets = (np.stack(values) for values in zip(*made, strict=True))
         tokens = np.empty_like(targets)

@@ -3,17 +3,22 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from llm.models.config import ModelSettings
 from llm.models.decoder import Decoder
+from llm.models.encoder import Encoder
 from llm.step import Inputs
 from llm.tokens.shards import ShardColumns, write_shard
+from llm.training.objectives.masked import Hiding, Masked, MaskedPairs
+from llm.training.objectives.span_corruption import SpanCorruption
 from llm.training.ranks import Group
-from llm.training.validation import Slice, ValidationWindows
+from llm.training.validation import ROWS, Slice, ValidationWindows
 from tests.llm.training.runs import VOCABULARY, Zygote, outcome, prepared, tiny_settings
 
 
@@ -85,3 +90,57 @@ def test_measuring_changes_no_bit_and_is_the_same_on_any_number_of_processes(
         )
     assert list(figures[0]) == [5, 10, 12]
     assert figures[0] == figures[1]
+
+
+def masked_pairs(windows: ValidationWindows) -> MaskedPairs:
+    words = np.arange(10, VOCABULARY)
+    return MaskedPairs(windows, ROWS, 1, Hiding(rate=0.15, mask=0, words=words), 1, 2)
+
+
+def test_the_loss_of_pairs_has_both_terms_as_in_training(tmp_path: Path) -> None:
+    """Against torch's cross-entropies: 11 windows, so that the last step has fewer than the first."""
+    write_validation(tmp_path, [11 * 16 + 1])
+    windows = ValidationWindows([tmp_path / "validation.arrow"], 10_000, 16)
+    assert (len(windows.rows), windows.steps) == (11, 2)
+    source = masked_pairs(windows)
+    settings = ModelSettings(
+        preset="bert", layers=1, d_model=32, heads=2, hidden=64, context_length=16, dropout=0.0
+    )
+    model = Encoder(settings.resolve(VOCABULARY))
+    model.initialise(3)
+    found = Slice(source, windows.steps, None, 1, Group()).measure(model)["validation_loss"]
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for step in range(2):
+            rows = source.part(step, 0, 1)
+            tokens, targets, types, pairs = (
+                torch.from_numpy(values)
+                for values in (rows.tokens, rows.targets, rows.types, rows.pairs)
+            )
+            logits = model.eval()(tokens, None, types).flatten(0, 1)
+            total += F.cross_entropy(logits, targets.flatten(), reduction="sum").item()
+            follows = model.follows(tokens, None, types)
+            each = F.cross_entropy(follows, 1 - pairs, reduction="sum").item()
+            total += rows.pair_weight * each
+            count += int((targets != -100).sum())
+    assert found == pytest.approx(total / count, rel=1e-5)
+
+
+@pytest.mark.parametrize("make", [Masked, SpanCorruption], ids=["masked", "spans"])
+def test_a_last_step_with_fewer_rows_is_read(tmp_path: Path, make: Any) -> None:
+    write_validation(tmp_path, [11 * 16 + 1])
+    windows = ValidationWindows([tmp_path / "validation.arrow"], 10_000, 16)
+    if make is Masked:
+        source = Masked(windows, ROWS, 1, Hiding(rate=0.15, mask=0, words=np.arange(9, VOCABULARY)))
+    else:
+        source = SpanCorruption(windows, ROWS, 1, 0.15, 3.0, list(range(8)), 0)
+    assert [len(source.part(step, 0, 1).targets) for step in range(2)] == [8, 3]
+
+
+def test_no_window_stands_behind_itself_as_another(tmp_path: Path) -> None:
+    """The second halves that are random come from other windows, behind the last ones too."""
+    write_validation(tmp_path, [8 * 16 + 1])
+    windows = ValidationWindows([tmp_path / "validation.arrow"], 10_000, 16)
+    here, there = (windows.part(step, 0, 1).tokens for step in (0, 1))
+    assert sorted(map(tuple, here)) == sorted(map(tuple, there))
+    assert not (here == there).all(axis=1).any()
