@@ -93,6 +93,7 @@ def carry_out(run: PrefectRun, call: Call, upstream: list[Reference]) -> Any:
     reporter = StepReporter(call.name, logger, *ids)
     try:
         done = fulfil(run, call, reporter, ask=_ask)
+        reporter.finished()
     finally:
         reporter.close()
     if reporting.terminal is not None:

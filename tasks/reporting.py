@@ -20,6 +20,7 @@ from llm.step import Reporter
 
 UI_SECONDS = 10.0
 CURVE_SECONDS = 20.0
+CURVE_POINTS = 2_000  # kept of a curve: more than its picture is wide
 LINE_SECONDS = 10.0
 
 
@@ -64,8 +65,9 @@ class StepReporter(Reporter):
     ) -> None:
         self.name, self.logger = name, logger
         self.page = Page(flow_run_id, task_run_id, logger)
-        self.started = time.monotonic()
-        self.last_line = self.last_page = self.started
+        self.pace: Pace | None = None
+        self.told_page = False
+        self.last_line = self.last_page = time.monotonic()
         self.bar: TaskID | None = None
         self.curves: dict[str, Curve] = {}
         self.lock = threading.Lock()
@@ -73,8 +75,10 @@ class StepReporter(Reporter):
     def progress(self, done: float, total: float | None, unit: str) -> None:
         """Move the bar; now and then say it in the log and on the page."""
         now = time.monotonic()
-        figures = _figures(done, total, unit, now - self.started)
         with self.lock:
+            if self.pace is None:
+                self.pace = Pace(done, now)
+            figures = self.pace.figures(done, total, unit, now)
             if terminal is not None and terminal.console.is_terminal:
                 if self.bar is None:
                     self.bar = terminal.bars.add_task(self.name, total=total, figures=figures)
@@ -86,6 +90,7 @@ class StepReporter(Reporter):
                 self.last_page = now
                 self.logger.info("%s: %s", self.name, figures)
                 if total:
+                    self.told_page = True
                     self.page.progress(f"{self.name} progress", min(100.0, 100 * done / total))
 
     def info(self, message: str) -> None:
@@ -105,13 +110,18 @@ class StepReporter(Reporter):
     def series(self, name: str, point: Mapping[str, float]) -> None:
         """A point of a curve, drawn anew on the page while it grows."""
         curve = self.curves.setdefault(name, Curve(name))
-        curve.points.append(dict(point))
+        curve.add(point)
         if time.monotonic() - curve.shown_at >= CURVE_SECONDS:
             self._show(curve)
 
     def _show(self, curve: "Curve") -> None:
         curve.shown_at = time.monotonic()
         self.page.markdown(f"{self.name} {curve.name}", curve.markdown(self.name))
+
+    def finished(self) -> None:
+        """The step is done: its progress on the page says so, whatever it told last."""
+        if self.told_page:
+            self.page.progress(f"{self.name} progress", 100.0)
 
     def close(self) -> None:
         """Show what is still unshown, and take the bar away."""
@@ -122,12 +132,36 @@ class StepReporter(Reporter):
         self.page.close()
 
 
-def _figures(done: float, total: float | None, unit: str, seconds: float) -> str:
-    rate = done / seconds if seconds > 0 else 0.0
-    if not total:
-        return f"{done:,.0f} {unit}, {rate:,.0f}/s"
-    left = (total - done) / rate if rate > 0 else 0.0
-    return f"{done:,.0f} of {total:,.0f} {unit}, {rate:,.0f}/s, {left:,.0f} s left"
+class Pace:
+    """How fast a step gets on from where it was met: what a try before it did is no work of this one."""
+
+    def __init__(self, done: float, now: float) -> None:
+        self.done, self.began = done, now
+
+    def figures(self, done: float, total: float | None, unit: str, now: float) -> str:
+        """Done, rate and time left; seconds on the clock of `now`."""
+        seconds = now - self.began
+        rate = (done - self.done) / seconds if seconds > 0 else 0.0
+        if not total:
+            told = f"{done:,.0f} {unit}"
+        else:
+            told = f"{done:,.0f} of {total:,.0f} {unit}"
+        if rate <= 0:
+            return told
+        told += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.2g}/s"
+        return f"{told}, {duration((total - done) / rate)} left" if total and total > done else told
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 41 s, 6 min 30 s, 8 h 46 min, 3 d 4 h."""
+    whole = round(seconds)
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    at = next((at for at, (_, size) in enumerate(units) if whole >= size), len(units) - 1)
+    parts = []
+    for name, size in units[at : at + 2]:
+        count, whole = divmod(whole, size)
+        parts.append(f"{count} {name}" if count or not parts else "")
+    return " ".join(filter(None, parts))
 
 
 class Curve:
@@ -137,18 +171,35 @@ class Curve:
         self.name = name
         self.points: list[dict[str, float]] = []
         self.shown_at = 0.0
+        self.newest: dict[str, float] = {}
+        self._pending: list[Mapping[str, float]] = []
+        self._stride = 1
+
+    def add(self, point: Mapping[str, float]) -> None:
+        """Add a point. Of a long curve each point that is kept is the mean of as many as it takes."""
+        self.newest = dict(point)
+        self._pending.append(point)
+        if len(self._pending) < self._stride:
+            return
+        self.points.append(_mean(self._pending))
+        self._pending = []
+        if len(self.points) >= CURVE_POINTS:
+            pairs = zip(self.points[::2], self.points[1::2], strict=True)
+            self.points = [_mean(pair) for pair in pairs]
+            self._stride *= 2
 
     def markdown(self, title: str) -> str:
         """A plot (PNG in a data URL: both versions of the UI show it) and the newest figures."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        x, *others = self.points[0]
+        shown = [*self.points, *([_mean(self._pending)] if self._pending else [])]
+        x, *others = shown[0]
         y = self.name if self.name in others else others[0]
         figure = Figure(figsize=(7, 3.2), dpi=90, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        known = [point for point in self.points if x in point and y in point]
+        known = [point for point in shown if x in point and y in point]
         axes.plot([p[x] for p in known], [p[y] for p in known], color="#2563eb", linewidth=1.4)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
@@ -156,8 +207,15 @@ class Curve:
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
         encoded = base64.b64encode(picture.getvalue()).decode()
-        newest = ", ".join(f"{name} {_short(value)}" for name, value in self.points[-1].items())
+        newest = ", ".join(f"{name} {_short(value)}" for name, value in self.newest.items())
         return f"### {title}: {y}\n\n![{y}](data:image/png;base64,{encoded})\n\nNow: {newest}\n"
+
+
+def _mean(points: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each figure, over the points that have it."""
+    names = dict.fromkeys(name for point in points for name in point)
+    found = {name: [point[name] for point in points if name in point] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def _short(value: float) -> str:

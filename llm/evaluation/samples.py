@@ -73,7 +73,7 @@ def _answers(
     ]
     if data is not None:
         path = data / "validation.jsonl"
-        asked += [_first_turn(one) for one in read_messages(path, values.held_out_questions)]
+        asked += [first_turn(one) for one in read_messages(path, values.held_out_questions)]
     if not asked:
         return []
     model, tokenizer = _load(artifact, context)
@@ -81,7 +81,7 @@ def _answers(
     for number, (messages, reference) in enumerate(asked):
         ids, _ = encode_messages(tokenizer, messages, ask=True)
         sample = _continue(model, tokenizer, ids, values, values.seed + number)
-        prompt = messages[-1]["content"].strip()
+        prompt = messages[-1]["content"].strip() if messages else ""
         found.append({"model": name, "prompt": prompt, **sample, **reference})
     return found
 
@@ -117,15 +117,18 @@ def _continue(
     }
 
 
-def _first_turn(
+def first_turn(
     messages: Sequence[Mapping[str, str]],
 ) -> tuple[list[dict[str, str]], dict[str, str]]:
-    """The messages up to the first answer, and {"reference": that answer}."""
-    asked: list[dict[str, str]] = []
-    for message in messages:
-        if message["role"] == "assistant":
-            return asked, {"reference": message["content"].strip()}
-        asked.append(dict(message))
+    """The messages up to the first answer to a user, and {"reference": that answer}.
+
+    In a conversation without a user, the assistant's first words are what it says to nothing.
+    """
+    users = [at for at, message in enumerate(messages) if message["role"] == "user"]
+    for at in range(users[0] if users else 0, len(messages)):
+        if messages[at]["role"] == "assistant":
+            asked = [dict(message) for message in messages[:at]]
+            return asked, {"reference": messages[at]["content"].strip()}
     raise BadInput(f"a held-out conversation has no answer of the assistant: {messages!r:.200}")
 
 

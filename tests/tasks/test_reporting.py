@@ -1,11 +1,50 @@
 """What a step tells is shown as it means it."""
 
-from tasks.reporting import Curve
+import numpy as np
+import pytest
+
+from tasks.reporting import CURVE_POINTS, Curve, Pace, duration
 
 
 def test_a_curve_plots_the_figure_that_it_is_named_for() -> None:
     curve = Curve("loss")
-    curve.points = [{"step": n, "tokens": 100.0 * n, "loss": 5.0 - n} for n in range(3)]
+    for n in range(3):
+        curve.add({"step": n, "tokens": 100.0 * n, "loss": 5.0 - n})
     shown = curve.markdown("pretrain")
     assert shown.startswith("### pretrain: loss\n\n![loss](data:image/png;base64,")
     assert "step 2, tokens 200, loss 3" in shown
+
+
+def test_a_long_curve_keeps_few_points_and_its_means() -> None:
+    curve = Curve("loss")
+    count = 16 * CURVE_POINTS
+    for n in range(count):
+        curve.add({"step": n, "loss": float(n % 7)})
+    assert CURVE_POINTS / 2 <= len(curve.points) < CURVE_POINTS
+    size = count // len(curve.points)
+    expected = (np.arange(count) % 7).reshape(-1, size).mean(axis=1)
+    assert [point["loss"] for point in curve.points] == pytest.approx(expected.tolist())
+    assert f"step {count - 1:,}" in curve.markdown("pretrain"), "the newest figures are exact"
+
+
+def test_a_figure_that_some_points_have_keeps_its_mean() -> None:
+    curve = Curve("loss")
+    for n in range(4 * CURVE_POINTS):
+        curve.add({"step": n, **({"validation_loss": 3.0} if n % 5 == 0 else {})})
+    assert {point.get("validation_loss", 3.0) for point in curve.points} == {3.0}
+
+
+def test_the_pace_of_a_resumed_step_counts_what_it_did_itself() -> None:
+    pace = Pace(900, now=50.0)
+    assert pace.figures(900, 1000, "steps", now=50.0) == "900 of 1,000 steps"
+    assert pace.figures(920, 1000, "steps", now=52.0) == "920 of 1,000 steps, 10/s, 8 s left"
+    assert pace.figures(1000, 1000, "steps", now=60.0) == "1,000 of 1,000 steps, 10/s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (41.4, "41 s"), (60, "1 min"), (390, "6 min 30 s"), (31_541, "8 h 45 min"),
+     (3_600, "1 h"), (273_600, "3 d 4 h"), (86_400 + 59, "1 d")],
+)  # fmt: skip
+def test_time_left_is_said_as_people_say_it(seconds: float, said: str) -> None:
+    assert duration(seconds) == said

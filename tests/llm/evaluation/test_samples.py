@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
-from llm.evaluation.samples import SampleSettings, generate
+from llm.evaluation.samples import SampleSettings, first_turn, generate
 from llm.models import folder as model_folder
 from llm.step import Context
 from tests.llm.evaluation.models import write_model
@@ -75,3 +76,44 @@ def test_a_vocabulary_without_tokens_for_chat_is_sampled_from(tmp_path: Path) ->
     path.write_text(path.read_text().replace("<|im_", "<|no_"))
     result = written(tmp_path / "a", {"model": [tmp_path / "model"]}, max_new_tokens=3)
     assert [sample["prompt"] for sample in result["samples"]] == ["Return ", "The ", "If "]
+
+
+@pytest.mark.parametrize(
+    ("roles", "asked", "reference"),
+    [
+        ("ua", 1, "1"),
+        ("sua", 2, "2"),
+        ("aua", 2, "2"),  # the greeting is what stands before the question
+        ("a", 0, "0"),
+        ("sa", 1, "1"),
+    ],
+)
+def test_a_held_out_conversation_of_the_assistant_alone_is_answered(tmp_path: Path) -> None:
+    write_model(tmp_path / "base")
+    write_model(tmp_path / "tuned", seed=2)
+    data = write_questions(tmp_path / "data")
+    alone = {"messages": [{"role": "assistant", "content": "Good morning."}]}
+    (data / "validation.jsonl").write_text(json.dumps(alone) + "\n")
+    inputs = {"model": [tmp_path / "base"], "tuned": [tmp_path / "tuned"], "data": [data]}
+    fields = {"prompts": (), "questions": (), "held_out_questions": 1, "max_new_tokens": 5}
+    [sample] = written(tmp_path / "a", inputs, **fields)["samples"]
+    assert (sample["prompt"], sample["reference"]) == ("", "Good morning.")
+
+
+@pytest.mark.parametrize(
+    ("roles", "asked", "reference"),
+    [
+        ("ua", 1, "1"),
+        ("sua", 2, "2"),
+        ("aua", 2, "2"),  # the greeting is what stands before the question
+        ("a", 0, "0"),
+        ("sa", 1, "1"),
+    ],
+)
+def test_a_conversation_is_cut_before_the_first_answer_to_a_user(
+    roles: str, asked: int, reference: str
+) -> None:
+    names = {"u": "user", "a": "assistant", "s": "system"}
+    messages = [{"role": names[role], "content": str(at)} for at, role in enumerate(roles)]
+    before, answer = first_turn(messages)
+    assert (len(before), answer) == (asked, {"reference": reference})
