@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from llm.corpus.sources.hook_settings import HookSource
+from llm.corpus.sources.warc_settings import WarcSource
 from llm.corpus.web.websource import WebSource
 from llm.located import written
 from llm.recipe import Recipe
-from llm.recipe_rules import of_both
+from llm.recipe_rules import RESERVES, of_both
 from llm.step import BadInput, Machine
+from llm.tokens.special import GROUPS
 from tasks.run import Run
 from tasks.step import Call
 from tasks.verdict import judge
@@ -45,8 +47,12 @@ def check_crawl(run: Run, calls: Sequence[Call], missing: Sequence[str] = ()) ->
     """
     said = list(missing)
     for call in calls:
-        if isinstance(call.values, WebSource | HookSource) and _is_pending(run, call):
+        kinds = WebSource | WarcSource | HookSource
+        if isinstance(call.values, kinds) and _is_pending(run, call):
             path = f"crawl.sources.{call.label}"
+            if isinstance(call.values, WarcSource):
+                said += _login(path, call.values)
+                continue
             if isinstance(call.values, WebSource):
                 said += _web(path, call.values, run.machine)
             else:
@@ -66,15 +72,20 @@ def _is_pending(run: Run, call: Call) -> bool:
     return verdict.artifact is None
 
 
-def _web(path: str, source: WebSource, machine: Machine) -> Iterator[str]:
+def _login(path: str, source: WebSource | WarcSource) -> Iterator[str]:
     from llm.corpus.web.login import login
-    from llm.corpus.web.names import unresolved
-    from llm.corpus.web.urls import normalise
 
     try:
         login(source.headers, set(), set())
     except BadInput as error:
         yield f"{path}.headers: {error}"
+
+
+def _web(path: str, source: WebSource, machine: Machine) -> Iterator[str]:
+    from llm.corpus.web.names import unresolved
+    from llm.corpus.web.urls import normalise
+
+    yield from _login(path, source)
     seeds = [url for url in map(normalise, source.seeds) if url is not None]
     missing = unresolved(seeds, machine.hosts)
     if missing and len(missing) == len(source.seeds):
@@ -124,9 +135,22 @@ def _tokenizer(recipe: Recipe) -> Iterator[str]:
     from llm.tokens.imports import tokenizer_files
 
     try:
-        tokenizer_files(Path(recipe.tokenizer.imported))
+        files = tokenizer_files(Path(recipe.tokenizer.imported))
     except BadInput as error:
         yield str(error)
+        return
+    held = b"".join(path.read_bytes() for path in files)
+    objective = recipe.pretrain.objective.type
+    asked = {"chat": "finetune"} if recipe.finetune else {}
+    if objective in RESERVES:
+        asked[RESERVES[objective]] = f"pretrain.objective.type {objective}"
+    for group, field in asked.items():
+        lacking = [token for token in GROUPS[group] if token.encode() not in held]
+        if lacking and group not in recipe.tokenizer.reserve:
+            yield (
+                f"tokenizer.reserve: {field} needs {lacking[0]}, which {files[0]} does not have: add "
+                f"{group} to tokenizer.reserve, and it is added to the imported vocabulary"
+            )
 
 
 def _pretrain(recipe: Recipe) -> Iterator[str]:

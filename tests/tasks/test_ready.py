@@ -59,6 +59,8 @@ UNREADY = [
      ("crawl.sources.no.seeds", "nowhere.invalid", "does not resolve")),
     ("no: {type: web, seeds: ['https://known.example/'], headers: {X-Key: 'env:PENSTOCK_TEST_NONE'}}", "",
      ("crawl.sources.no.headers", "PENSTOCK_TEST_NONE is not set")),
+    ("no: {type: warc, path: 'https://known.example/a.warc.gz', headers: {X-Key: 'env:PENSTOCK_TEST_NONE'}}",
+     "", ("crawl.sources.no.headers", "PENSTOCK_TEST_NONE is not set")),
     (WIKI, "clean: {hooks: {mine: {function: 'own_functions:bad'}}}",
      ("clean.hooks.mine.function", "bad(texts)")),
     (WIKI, "clean: {hooks: {mine: {function: 'lone_functions:good'}}}",
@@ -155,3 +157,26 @@ def test_a_model_of_another_shape_to_start_from_is_told(tmp_path: Path) -> None:
     recipe = load_recipe("demo", [*small, f"pretrain.init={tmp_path}"])
     with pytest.raises(BadInput, match=r"pretrain\.init: .* has layers 2, .* makes it 3"):
         ready.check(recipe, Machine(), ("pretrain",))
+
+
+@pytest.mark.parametrize(
+    ("reserve", "vocabulary", "fits"),
+    [
+        ("[]", {"a": 0}, False),
+        ("[chat]", {"a": 0}, True),
+        ("[]", {"<|im_start|>": 0, "<|im_end|>": 1}, True),
+        ("[]", {"<|im_start|>": 0}, False),
+    ],
+)
+def test_tokens_that_an_imported_tokenizer_lacks_are_told(
+    reserve: str, vocabulary: dict[str, int], fits: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({"model": {"vocab": vocabulary}}))
+    recipe = load_recipe("demo", [f"tokenizer.import={path}", f"tokenizer.reserve={reserve}"])
+    stages = ("tokenizer",)
+    if fits:
+        ready.check(recipe, Machine(), stages)
+    else:
+        with pytest.raises(BadInput, match=r"tokenizer\.reserve: finetune needs .*: add chat"):
+            ready.check(recipe, Machine(), stages)

@@ -17,6 +17,7 @@ from llm.corpus.web.addresses import Gate, PrivateAddress, private_names
 from llm.corpus.web.connect import Transport
 from llm.corpus.web.fetch import RETRIED, retry_after
 from llm.corpus.web.headers import can_be_sent, together
+from llm.corpus.web.login import Login
 from llm.durable import write_json
 
 # A try counts as new once this much more has come: a server may break off often, not for ever.
@@ -74,6 +75,16 @@ class Remote:
         trace: TracebackType | None,
     ) -> None:
         self.client.close()
+
+    def log_in(self, login: Login) -> None:
+        """Send a login's headers from now on, to its own hosts and to none that they lead to."""
+
+        def set_headers(request: httpx.Request) -> None:
+            for name in login.secrets:  # a redirect takes over what was sent before
+                request.headers.pop(name, None)
+            request.headers.update(login.headers(str(request.url)))
+
+        self.client.event_hooks = {"request": [set_headers]}
 
     def get(self, url: str, start: int = 0, length: int | None = None) -> bytes:
         """A whole file, or `length` bytes of it from `start`.

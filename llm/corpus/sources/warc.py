@@ -17,6 +17,8 @@ from llm.corpus.sources.files import expand, short_names
 from llm.corpus.sources.lists import Entry, is_address, read_list
 from llm.corpus.sources.progress import PieceStore
 from llm.corpus.sources.warc_settings import WarcSource
+from llm.corpus.web.login import Login, login
+from llm.corpus.web.urls import host, normalise
 from llm.step import BadInput, Context, Inputs, StepResult
 
 
@@ -77,7 +79,17 @@ def read(values: WarcSource, inputs: Inputs, context: Context) -> StepResult:
         store.close()
 
 
+def _login(values: WarcSource) -> Login:
+    """The secrets of the recipe's headers, for the hosts that it names. Raises BadInput."""
+    named = [place for place in (values.path, values.list, values.base) if place]
+    urls = [url for url in map(normalise, filter(is_address, named)) if url is not None]
+    plain = {host(url) for url in urls if url.startswith("http://")}
+    return login(values.headers, {host(url) for url in urls}, plain)
+
+
 def _entries(values: WarcSource, remote: Remote) -> Iterator[Entry]:
+    # As for crawls, secrets are read from the environment here and not handed through a queue.
+    remote.log_in(_login(values))
     if values.path is None:
         yield from _listed(values, remote)
     elif is_address(values.path):

@@ -4,6 +4,7 @@ from typing import Literal
 
 from llm.corpus.archive.remote_settings import RemoteSettings
 from llm.corpus.sources.addresses import is_address
+from llm.corpus.web.login import check_headers
 from llm.settings import section, setting
 
 
@@ -57,8 +58,16 @@ class WarcSource:
         "for each snapshot.",
     )
     remote: RemoteSettings = setting(default=RemoteSettings, description="How addresses are read.")
+    headers: dict[str, str] = setting(
+        default=dict,
+        description="Headers that let the reader in, for the hosts of path, list and base only; each names "
+        "an environment variable: {Authorization: 'Bearer env:ARCHIVE_TOKEN'}.",
+    )
 
     def __post_init__(self) -> None:
+        check_headers(self.headers)
+        if self.headers and not self.is_remote:
+            raise ValueError("headers go with addresses: path, list and base name files here")
         if (self.path is None) == (self.list is None):
             raise ValueError("name either path or list")
         if self.base is not None and self.list is None:

@@ -22,6 +22,7 @@ class FileServer:
         self.files: dict[str, bytes] = {}
         self.misfortunes: list[str] = []
         self.requests: list[tuple[str, str]] = []
+        self.headers: list[tuple[str, dict[str, str]]] = []
         self.with_tags = True
         self.sent = 0
         self.port = 0
@@ -47,6 +48,7 @@ def serve_files() -> Iterator[FileServer]:
         def do_GET(self) -> None:
             asked = self.headers.get("Range", "")
             files.requests.append((self.path, asked))
+            files.headers.append((self.headers.get("Host", ""), dict(self.headers)))
             word, _, more = (files.misfortunes.pop(0) if files.misfortunes else "").partition(" ")
             data = files.files.get(self.path.lstrip("/"))
             tag = f'"{hashlib.md5(data or b"").hexdigest()}"'

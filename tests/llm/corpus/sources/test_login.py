@@ -1,6 +1,7 @@
 """A secret lets the crawler in where it is meant to, and is nowhere else: no host, no file, no log."""
 
 import gzip
+import io
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,12 +9,17 @@ from typing import Any
 
 import pydantic
 import pytest
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
 
+from llm.corpus.archive.remote_settings import RemoteSettings
 from llm.corpus.crawl import CrawlSettings
-from llm.corpus.sources import web
+from llm.corpus.sources import warc, web
+from llm.corpus.sources.warc_settings import WarcSource
 from llm.corpus.web.crawler import WebSource
 from llm.corpus.web.login import Login, login
 from llm.step import BadInput, Context, Machine, Reporter
+from tests.llm.corpus.ranges import serve_files
 
 SECRET = "s3cr3t-0a1b2c3d4e5f"
 Make = Callable[..., WebSource]
@@ -173,3 +179,58 @@ def test_every_word_of_a_login_is_recognised(
     held = Login({"X": header})
     assert [text for text in told if not held.is_told_by(text.encode())] == []
     assert [text for text in silent if held.is_told_by(text.encode())] == []
+
+
+def test_an_archive_is_read_with_a_secret_that_no_other_host_gets(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHIVE_TOKEN", SECRET)
+    with serve_files() as files:
+        files.files["a.warc.gz"] = files.files["b.warc.gz"] = archive()
+        files.files["list"] = f"a.warc.gz\nhttp://other.test:{files.port}/b.warc.gz\n".encode()
+        hosts = {**files.hosts, f"other.test:{files.port}": f"127.0.0.1:{files.port}"}
+        values = WarcSource(
+            list=files.url("list"),
+            base=files.url(""),
+            headers={"X-Key": "env:ARCHIVE_TOKEN"},
+            remote=RemoteSettings(delay_seconds=0),
+        )
+        away = f"move http://other.test:{files.port}/a.warc.gz"
+        files.misfortunes = ["fine", away]
+        where = Context(context.out, context.work, Reporter(), Machine(hosts=hosts))
+        result = warc.read(values, {}, where)
+        seen = [(name.partition(":")[0], headers.get("X-Key")) for name, headers in files.headers]
+    assert seen == [
+        ("files.test", SECRET),
+        ("files.test", SECRET),
+        ("other.test", None),
+        ("other.test", None),
+    ]
+    assert result.counts["pages"] == 2
+    assert SECRET.encode() not in everything(context.out, context.work)
+
+
+def archive() -> bytes:
+    """A WARC file of one page, as warcio writes it."""
+    buffer = io.BytesIO()
+    writer = WARCWriter(buffer, gzip=True)
+    headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.1")
+    body = io.BytesIO(b"<p>A page of some words.</p>")
+    record = writer.create_warc_record(
+        "https://page.example/", "response", body, http_headers=headers
+    )
+    writer.write_record(record)
+    return buffer.getvalue()
+
+
+def test_headers_need_an_address_and_the_environment(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="headers go with addresses"):
+        WarcSource(path="a.warc.gz", headers={"X-Key": "env:ARCHIVE_TOKEN"})
+    with pytest.raises(ValueError, match="must name an environment variable"):
+        WarcSource(path="https://a.example/a", headers={"X-Key": SECRET})
+    monkeypatch.delenv("ARCHIVE_TOKEN", raising=False)
+    values = WarcSource(path="https://a.example/a", headers={"X-Key": "env:ARCHIVE_TOKEN"})
+    with pytest.raises(BadInput, match="ARCHIVE_TOKEN is not set"):
+        warc.read(values, {}, context)
