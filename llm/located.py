@@ -5,6 +5,7 @@ every program reads as that file, and which keeps both halves: a result is named
 project may move, and its recipe may be named by a relative or an absolute path.
 """
 
+import dataclasses
 import glob
 import os
 from pathlib import Path
@@ -77,3 +78,19 @@ def without_folders(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_folders(item) for item in value]
     return value
+
+
+def paths_in(section: Any) -> dict[str, str]:
+    """Where the files lie that a section's fields name, by field: for people, never part of a key."""
+    if not dataclasses.is_dataclass(section):
+        return {}
+    held = {
+        field.name: getattr(section, field.name)
+        for field in dataclasses.fields(section)
+        if field.metadata.get("path")
+    }
+    return {
+        name: str(Path(text))
+        for name, text in held.items()
+        if isinstance(text, str) and _MARK in text
+    }

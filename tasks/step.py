@@ -10,6 +10,7 @@ from typing import Any
 from llm.corpus.sources.names import short_names
 from llm.durable import file_digest
 from llm.fingerprint import Fingerprint, digest_plain, fingerprint, plain
+from llm.located import paths_in
 from llm.step import Step as StepFunction
 from llm.step import digest_of
 from llm.store import Reference
@@ -157,6 +158,7 @@ class Call:
             "key": self.key,
             "base": self.base,
             "values": plain(self.values),
+            "paths": paths_in(self.values),
             "identity": dict(self.identity),
             "inputs": {
                 name: [

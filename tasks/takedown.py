@@ -92,7 +92,8 @@ def find(store: Store, takedowns: Takedowns) -> Found:
                 stretches = (piece for text in texts for piece in pieces(text, PIECES))
                 quotes.append(Quotes.of(stretches).rows)
                 source = {"crawl": "path", "questions": "data"}.get(artifact.reference.step, "")
-                own = artifact.manifest["values"].get(source)
+                named = artifact.manifest
+                own = named.get("paths", {}).get(source) or named["values"].get(source)
                 found.files |= {own} if own and not own.startswith("builtin:") else set()
     found.quotes = Quotes(np.concatenate(quotes))
     for artifact in clusters if found.addresses else ():
