@@ -63,8 +63,8 @@ class Recipe(pydantic.BaseModel):
     )
     snapshot: str | None = pydantic.Field(
         None,
-        description="Which crawl to work on; none: the day of the run (the scheduled one), so that "
-        "every night crawls anew.",
+        description="Which crawl to work on (letters, digits, dots, dashes, underscores); none: the day of "
+        "the run (the scheduled one), so that every night crawls again.",
         pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$",
     )
     crawl: CrawlSettings = CrawlSettings()

@@ -93,7 +93,7 @@ def _line(root: type, error: Mapping[str, Any], found: _Found) -> str:
     given = _given(found, error)
     if kind == "string_pattern_mismatch" and found.setting is not None:
         return f"{where}: {given} is not allowed. {found.setting.description.rstrip('.')}{at}"
-    if kind == "too_short" and not error.get("input"):
+    if kind in ("too_short", "string_too_short") and not error.get("input"):
         return f"{where}: must not be empty{at}"
     wanted = describe(found.annotation, found.setting)
     choices = _choices(members(found.annotation)[0])
@@ -126,6 +126,10 @@ def describe(annotation: Any, setting: Setting | None = None) -> str:
     kinds, nullable = members(annotation)
     bounds = _bounds(setting.metadata if setting is not None else {})
     words = []
+    sections = [kind for kind in kinds if is_section(kind)]
+    if len(sections) > 1:
+        kinds = [kind for kind in kinds if not is_section(kind)]
+        words.append(f"a section whose type is {_either(sorted(map(tag_of, sections)))}")
     choices = _choices(kinds)
     if choices:
         words.append(_either(choices))
@@ -226,7 +230,7 @@ def _given(found: _Found, error: Mapping[str, Any]) -> str:
     if isinstance(node, Items):
         return f"a list of {len(node.items)}" if node.items else "an empty list"
     if isinstance(node, Scalar) and (node.value is None or not isinstance(node.value, str)):
-        return node.text if node.text.strip() else "null"
+        return "null" if node.value is None else node.text
     value = node.text if isinstance(node, Scalar | Unread) else error.get("input")
     if value is None or isinstance(value, dict | list | tuple) or dataclasses.is_dataclass(value):
         return "null" if value is None else "a section" if isinstance(value, dict) else "a list"

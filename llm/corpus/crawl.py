@@ -35,4 +35,6 @@ class CrawlSettings:
     def __post_init__(self) -> None:
         for name in self.sources:
             if not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"the source name {name!r} may hold letters, digits, - and _ only")
+                raise ValueError(
+                    f"crawl.sources: the name {name!r} may hold letters, digits, - and _ only"
+                )
