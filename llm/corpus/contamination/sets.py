@@ -71,8 +71,8 @@ def first_items(settings: DecontaminateSettings, files: Iterable[Path]) -> None:
     for one in settings.sets.values():
         for path in _expanded(one):
             if path.resolve() in given:
-                for row in islice(_rows(path), 1):
-                    _texts(row, one.fields, f"{path}, item 1")
+                for place, row in islice(_rows(path), 1):
+                    _texts(whole_value(row), one.fields, place)
 
 
 def _expanded(one: EvaluationSet) -> list[Path]:
