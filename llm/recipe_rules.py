@@ -148,9 +148,6 @@ def _clean(recipe: "Recipe") -> Iterator[Problem]:
                 "that could say it: name one, or leave the bound out",
             )
     codes = [
-        *(("clean.filters.languages", code) for code in filters.languages),
-        *(("clean.filters.min_language_scores", code) for code in filters.min_language_scores),
-        *(("clean.filters.per_language", code) for code in filters.per_language),
         *(("clean.filters.c4.any_end_languages", code) for code in filters.c4.any_end_languages),
     ]
     for field, code in codes:

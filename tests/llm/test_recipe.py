@@ -167,12 +167,16 @@ def test_what_is_wrong_is_said_plainly_with_its_line(text: str, said: str, tmp_p
 
 def test_words_are_read_as_their_field_asks(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(MINE + "snapshot: 2026-01-02\nclean: {filters: {languages: [no, on]}}\n")
+    path.write_text(
+        MINE
+        + "snapshot: 2026-01-02\nclean: {filters: {languages: [no]}, consent: {respect: [on, no]}}\n"
+    )
     recipe = load_recipe(str(path), ["pretrain.tokens=1_000_000"])
     assert recipe.snapshot == "2026-01-02"
     assert recipe.crawl.sources["2024"].text == "on"
     assert recipe.crawl.sources["2024"].url is None
-    assert recipe.clean.filters.languages == ("no", "on")
+    assert recipe.clean.filters.languages == ("no",)
+    assert recipe.clean.consent.respect == ("on", "no")
     assert recipe.pretrain.tokens == 1_000_000
 
 

@@ -74,7 +74,7 @@ REFUSED = [
      ("per_language.de.gopher_quality", "min_words is 200000", "max_words 100000")),
     ("clean: {filters: {models: {min_quality: 0.5}}}\n",
      ("clean.filters.models.min_quality", "clean.signals.quality_model")),
-    ("clean: {filters: {languages: [english]}}\n", ("clean.filters.languages", "'english'", "ISO 639")),
+    ("clean: {filters: {languages: [english]}}\n", ("clean.filters", "'english'", "ISO 639")),
     ("clean: {pii: [email, email]}\n", ("clean.pii names email twice",)),
 ]  # fmt: skip
 
@@ -100,7 +100,7 @@ ACCEPTED = [
     "finetune: [{name: based, data: '*.jsonl'}]\n",
     "pretrain: {mix: {wiki: 0}}\n",
     "clean: {hooks: {mine: {function: 'a:b', min: null, max: 0.2}}}\n",
-    "clean: {filters: {languages: [no, de], per_language: {no: {gopher_quality: {min_words: 5}}}}}\n",
+    "clean: {filters: {languages: [no, de], per_language: {nb: {gopher_quality: {min_words: 5}}}}}\n",
     "clean: {decontaminate: {sets: {2024: {path: wiki.txt}}}}\n",
 ]
 
