@@ -128,7 +128,7 @@ def _begun(
     loaded = recipe_of_run(recipe, overrides, machine, HOME.machine_file, todo)
     ready.check(loaded, load_machine(HOME.machine_file, machine), todo)
     taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])
-    day = night_of(HOME.runs, loaded, snapshot, bool(taken), flow_run.scheduled_start_time)
+    day = night_of(HOME.runs, loaded, snapshot or None, bool(taken), flow_run.scheduled_start_time)
     with recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as run:
         yield run
 

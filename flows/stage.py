@@ -54,7 +54,7 @@ def stage_flow(stage: str, wiring: Wiring) -> Flow[Any, dict[str, str]]:
             ready.check(loaded, load_machine(HOME.machine_file, options.machine), names)
             taken = take(HOME.runs, loaded, STAGES[: STAGES.index(stage)])
             scheduled = flow_run.scheduled_start_time
-            day = night_of(HOME.runs, loaded, snapshot, bool(taken), scheduled)
+            day = night_of(HOME.runs, loaded, snapshot or None, bool(taken), scheduled)
             with recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as own:
                 return _carry_out(stage, wiring, loaded, options, own)
 

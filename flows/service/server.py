@@ -92,6 +92,7 @@ class Server:
             "PREFECT_API_URL": f"{self.address}/api",
             "PREFECT_UI_URL": self.address,
             "PREFECT_SERVER_UI_ENABLED": "true" if with_ui else "false",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
             # In memory, as by default, a restart would end every deployment's run in flight.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (

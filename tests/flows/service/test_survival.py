@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from tests.flows.asking import Api
 
 pytestmark = pytest.mark.slow
 
+COMMAND = [sys.executable, "-m", "flows.cli"]
+
 SMALL = (
     "crawl.sources.docs.max_pages=30",
     "tokenizer.vocabulary=400",
@@ -30,7 +32,7 @@ SMALL = (
     "pretrain.model.d_model=32",
     "pretrain.model.context_length=64",
     "pretrain.batch_tokens=512",
-    "pretrain.tokens=2_000_000",
+    "pretrain.tokens=51_200",
     "pretrain.checkpoint_every=5",
     "finetune=[]",
 )
@@ -53,6 +55,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return made
 
 
+def child(parent: int, *words: str) -> psutil.Process | None:
+    """A process that another one started and whose command line has all these words."""
+    for process in psutil.Process(parent).children():
+        with suppress(psutil.Error):
+            if set(words) <= set(process.cmdline()):
+                return process
+    return None
+
+
 class Service:
     """`penstock ui` and what can be asked of it."""
 
@@ -65,7 +76,7 @@ class Service:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
         port = str(getattr(self, "port", 0))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "ui", "--port", port],
+            [*COMMAND, "ui", "--port", port],
             env=kept | names,
             cwd=PROJECT,
             stderr=(self.home.folder / "ui.log").open("ab"),
@@ -76,14 +87,6 @@ class Service:
         self.port = int(address.rpartition(":")[2])
         user, _, password = auth_string(self.home).partition(":")
         self.api = Api(address, (user, password))
-
-    def child(self, *words: str) -> psutil.Process | None:
-        """A process below `penstock ui` whose command line has all these words."""
-        for process in psutil.Process(self.process.pid).children():
-            with suppress(psutil.Error):
-                if set(words) <= set(process.cmdline()):
-                    return process
-        return None
 
     def run(self, **parameters: Any) -> str:
         deployment = self.api.get("deployments/name/pipeline/once")["id"]
@@ -131,25 +134,45 @@ def trainers(home: Home) -> list[psutil.Process]:
     return found
 
 
+@contextmanager
+def paused(home: Home) -> Iterator[list[int]]:
+    """Within it the trainers stand still, so that training does not end first. Yields their ids."""
+    stopped = wait_for(lambda: trainers(home))
+    for process in stopped:
+        process.suspend()
+    try:
+        yield [process.pid for process in stopped]
+    finally:
+        for process in stopped:
+            with suppress(psutil.Error):
+                process.resume()
+
+
+def replaced(service: Service, *words: str) -> None:
+    """Kill a child of `penstock ui` and wait for the next one."""
+    killed = child(service.process.pid, *words)
+    assert killed is not None
+    killed.send_signal(signal.SIGKILL)
+    old = killed.pid
+    wait_for(lambda: (new := child(service.process.pid, *words)) and new.pid != old)
+
+
 def test_a_run_goes_on_though_server_worker_and_trainer_are_killed(
     home: Home, service: Service
 ) -> None:
     run = service.run(recipe="demo", overrides=[*SMALL], until="pretrain")
     trains(home)
-    for words in (("flows.service.app",), ("worker", "start")):
-        killed = service.child(*words)
-        assert killed is not None
-        killed.send_signal(signal.SIGKILL)
-        wait_for(
-            lambda words=words, old=killed.pid: (new := service.child(*words)) and new.pid != old
-        )
-        trains(home)
+    with paused(home) as first:
+        replaced(service, "flows.service.app")
+        assert service.state(run) == "RUNNING", "asked of the server that started again"
+        replaced(service, "worker", "start")
         assert service.state(run) == "RUNNING"
-    trainers(home)[0].send_signal(signal.SIGKILL)
-    trains(home)
-    service.stop()  # a restart of the whole service
-    trains(home)
-    service.start()
+        os.kill(first[0], signal.SIGKILL)
+    wait_for(lambda: not {process.pid for process in trainers(home)} & set(first))
+    with paused(home):
+        service.stop()
+        service.start()
+        assert service.state(run) == "RUNNING"
     wait_for(lambda: service.state(run) not in ("RUNNING", "PENDING", "SCHEDULED"))
     assert service.state(run) == "COMPLETED", service.api.get(f"flow_runs/{run}")["state"]
     stages = home.runs.all()[0].stages
@@ -161,3 +184,29 @@ def test_the_log_names_what_died(home: Home) -> None:
     said = Path(home.folder / "ui.log").read_text()
     assert "the Prefect server was ended by SIGKILL" in said
     assert "the worker was ended by SIGKILL" in said
+
+
+def test_a_run_starts_its_own_server_again_and_says_so_in_a_line(home: Home) -> None:
+    names = {"PENSTOCK_HOME": str(home.folder), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
+    overrides = [word for item in SMALL for word in ("--set", item)]
+    shorter = ["--set", "pretrain.tokens=50_688"]
+    run = subprocess.Popen(
+        [*COMMAND, "run", "demo", "--only", "pretrain", "--json", *overrides, *shorter],
+        env=kept | names,
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    trains(home)
+    with paused(home):
+        server = child(run.pid, "flows.service.app")
+        assert server is not None
+        server.send_signal(signal.SIGKILL)
+        wait_for(lambda: (new := child(run.pid, "flows.service.app")) and new.pid != server.pid)
+    out, said = run.communicate(timeout=1800)
+    assert run.returncode == 0, said
+    assert json.loads(out)["stages"]
+    assert said.count("the Prefect server was ended by SIGKILL") == 1
+    assert "Traceback" not in said and "Event(" not in said, said
