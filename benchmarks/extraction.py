@@ -1,9 +1,17 @@
-"""Text extraction against trafilatura: token F1 and pages a second, one process, one core.
+"""Text extraction against trafilatura: F1 and pages a second, one process, one core.
 
 Without arguments: the pages of the shared WARC files (agreement only: nobody wrote down their
-text), the reference pair, pages of the built-in site and generated article pages. `--pages DIR
---gold FILE` adds a folder in article-extraction-benchmark's layout: <id>.html or <id>.html.gz,
-and JSON {id: {"articleBody": ..., "url": ...}}.
+text), the reference pair, pages of the built-in site and generated article pages.
+
+`--set FOLDER` (again for each further set) measures real pages with known text instead, in the
+layout of article-extraction-benchmark:
+
+    FOLDER/ground-truth.json            {id: {"articleBody": text, "url": address or none}}
+    FOLDER/html/<id>.html.gz            the page as it was fetched; <id>.html does as well
+
+Two definitions of F1: `f1` is the mean over pages of the F1 of word tokens, `f1_4gram` that of mean
+precision and mean recall of runs of four words, as article-extraction-benchmark takes it. The last
+line is JSON: both for every set, ours and trafilatura's in the same run, and the ratio of speeds.
 """
 
 import argparse
@@ -15,7 +23,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -191,12 +199,14 @@ def reference_pair() -> list[Page]:
     return [Page((folder / "moby.html").read_text(), "", expected)]
 
 
-def named(folder: Path, gold: Path) -> Iterator[Page]:
-    """Pages in article-extraction-benchmark's layout."""
-    for name, row in json.loads(gold.read_text()).items():
-        plain, packed = folder / f"{name}.html", folder / f"{name}.html.gz"
+def read_set(folder: Path) -> list[Page]:
+    """Pages with known text in article-extraction-benchmark's layout."""
+    pages = []
+    for name, row in json.loads((folder / "ground-truth.json").read_text()).items():
+        plain, packed = folder / "html" / f"{name}.html", folder / "html" / f"{name}.html.gz"
         data = plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
-        yield Page(decode(data, None), row.get("url") or "", row["articleBody"])
+        pages.append(Page(decode(data, None), row.get("url") or "", row["articleBody"]))
+    return pages
 
 
 def measure(
@@ -220,24 +230,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--pages", type=Path, help="folder of <id>.html or <id>.html.gz")
-    parser.add_argument("--gold", type=Path, help='JSON {id: {"articleBody": ..., "url": ...}}')
+    parser.add_argument(
+        "--set", type=Path, action="append", default=[], help="folder of real pages (repeatable)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="interleaved runs (3)")
     options = parser.parse_args()
-    if bool(options.pages) != bool(options.gold):
-        parser.error("--pages and --gold go together")
-    sets: dict[str, list[Page]] = {}
-    if options.pages:
-        sets["named"] = list(named(options.pages, options.gold))
-    if SHARED.is_dir():
-        sets["archives"] = archived()
-        sets["reference"] = reference_pair()
-    sets["built-in"] = built_in(60)
-    sets["generated"] = generated(5)
+    sets = {folder.name: read_set(folder) for folder in options.set}
+    if not sets:
+        if SHARED.is_dir():
+            sets["archives"] = archived()
+            sets["reference"] = reference_pair()
+        sets["built-in"] = built_in(60)
+        sets["generated"] = generated(5)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     print(
-        f"{'set':<10} {'engine':<20} {'pages':>5} {'pages/s':>8} {'P':>6} {'R':>6} {'F1':>6} {'4-gram':>6}  by trafilatura"
+        f"{'set':<14} {'engine':<20} {'pages':>5} {'pages/s':>8} {'P':>6} {'R':>6} {'F1':>6} {'4-gram':>6}  by trafilatura"
     )
     speeds: dict[str, dict[str, list[float]]] = {}
     scores: dict[str, dict[str, Scores]] = {}
@@ -257,13 +265,12 @@ def main() -> None:
                 else None
             )
             print(
-                f"{name:<10} {engine:<20} {len(pages):>5} {statistics.median(speeds[name][engine]):>8.1f} "
+                f"{name:<14} {engine:<20} {len(pages):>5} {statistics.median(speeds[name][engine]):>8.1f} "
                 f"{row.precision:>6.3f} {row.recall:>6.3f} {row.f1:>6.3f} {row.shingles:>6.3f}"
                 + ("" if share is None else f"  {share:.1%}")
             )
-    # The named pages if there are any, else everything whose text is known.
-    judged = ["named"] if "named" in sets else [name for name in sets if name != "archives"]
-    timed = ["named"] if "named" in sets else list(sets)
+    judged = [name for name in sets if name != "archives"]  # everything whose text is known
+    timed = list(sets)
     rates = {
         engine: [
             sum(len(sets[name]) for name in timed)
@@ -287,6 +294,20 @@ def main() -> None:
                 "peers": {PEER: round(statistics.median(rates[PEER]), 1)},
                 "ratio": round(statistics.median(ratios), 2),
                 "f1": {engine: round(value, 4) for engine, value in f1.items()},
+                "sets": {
+                    name: {
+                        "pages": len(sets[name]),
+                        "f1": {engine: round(scores[name][engine].f1, 4) for engine in f1},
+                        "f1_4gram": {
+                            engine: round(scores[name][engine].shingles, 4) for engine in f1
+                        },
+                        "pages_per_second": {
+                            engine: round(statistics.median(speeds[name][engine]), 1)
+                            for engine in f1
+                        },
+                    }
+                    for name in judged
+                },
             }
         )
     )

@@ -10,7 +10,7 @@ class ExtractSettings:
 
     engine: Engine = setting(
         default="auto",
-        description="Extractor: blocks (fast), resiliparse (fastest, keeps more trimmings), trafilatura "
+        description="Extractor: blocks (fast), resiliparse (fast, keeps more trimmings), trafilatura "
         "(thorough), or auto (blocks, and trafilatura where the fast one doubts itself).",
     )
     min_characters: int = setting(

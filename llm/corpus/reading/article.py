@@ -32,6 +32,8 @@ SURE = 0.6
 LITTLE = 250
 # A block is links where they are this share of it; items and cells are judged by their whole list.
 LINKED = 0.5
+# Tables whose first column is linked are no menus.
+_LINKED_CELLS = 0.7
 # As many teasers are a list of them.
 _FEW = 3
 _LINKED = {"p": 0.8, "h": 1.0, "h1": 1.0, "li": 1.0, "td": 1.0}
@@ -260,7 +262,8 @@ def select(blocks: list[Block]) -> list[Block]:
             or text in seen
             or is_trimming(text)
         ):
-            bare = bool(kept) and kept[-1].kind == "h"
+            if block.kind != "figure":
+                bare = bool(kept) and kept[-1].kind == "h"
             continue
         if bare and block.kind in ("h", "h1"):
             kept.pop()
@@ -296,7 +299,11 @@ def _lists_of_links(blocks: list[Block]) -> set[int]:
             continue
         places = list(run)
         size = sum(len(block.text) for _, block in places)
-        if sum(block.links for _, block in places) > LINKED * size:
+        first, block = places[0]
+        if first and blocks[first - 1].text.endswith(":") and blocks[first - 1].kind != "h":
+            continue  # what the sentence before it promises
+        most = LINKED if block.kind == "li" else _LINKED_CELLS
+        if sum(block.links for _, block in places) > most * size:
             found.update(place for place, _ in places)
     return found
 

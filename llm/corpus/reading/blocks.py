@@ -425,7 +425,9 @@ def _kind_of(node: Any, tag: str, inline: bool = False) -> tuple[int, str]:
         return -1, ""
     if "style" in attributes and _HIDDEN_STYLE.search(attributes["style"]):
         return -1, ""
-    names = get("class", "") + " " + get("id", "")
+    # The id of a heading, or of a section of a manual, is made of its title.
+    told = tag in _HEADINGS or attributes.get("class") == "section"
+    names = get("class", "") + " " + ("" if told else get("id", ""))
     if names == " ":
         names = "itemprop " if "itemprop" in attributes else ""
     role = get("role")

@@ -95,3 +95,12 @@ def test_posts_called_comments_are_text_where_nothing_else_is() -> None:
     html = wrapped(f'<h1>How?</h1><div class="Item"><p>{TEXT[0][:120]}</p></div><ul>{posts}</ul>')
     found = read_article(html).text
     assert all(text in found for text in TEXT[1:])
+
+
+def test_ids_made_of_titles_say_nothing() -> None:
+    sections = "".join(
+        f'<div class="section" id="{name}"><h2 id="nav-{name}">{name}</h2><p>{text}</p></div>'
+        for name, text in zip(("comments", "share", "footer", "newsletter"), TEXT, strict=False)
+    )
+    found = read_article(wrapped(f"<main><p>{TEXT[4]}</p><p>{TEXT[5]}</p>{sections}</main>")).text
+    assert [text for text in TEXT if text not in found] == []

@@ -78,3 +78,19 @@ def test_a_list_of_links_is_no_better_second_opinion() -> None:
     assert not is_better(menu, TEXT[0])
     assert is_better("\n".join(TEXT), TEXT[0])
     assert not is_better(TEXT[0][:90], "\n".join(TEXT))
+
+
+def test_a_list_of_links_that_a_sentence_promises_is_text() -> None:
+    links = "".join(f'<li><a href="/{n}">The {n}th bridge</a></li>' for n in range(5))
+    body = (
+        f"<p>{TEXT[0]}</p><p>The bridges of the town are these:</p><ul>{links}</ul><p>{TEXT[1]}</p>"
+    )
+    assert "these:\n\n- The 0th bridge\n- The 1th bridge" in read_article(wrapped(body)).text
+    menu = wrapped(body.replace("are these:", "are many."))
+    assert "0th bridge" not in read_article(menu).text
+
+
+def test_a_heading_above_a_picture_stays() -> None:
+    figure = "<figure><img><figcaption>The old bridge.</figcaption></figure>"
+    html = wrapped(f"<p>{TEXT[0]}</p><h2>Later</h2>{figure}<h3>In stone</h3><p>{TEXT[1]}</p>")
+    assert read_article(html).text == f"{TEXT[0]}\n\nLater\n\nIn stone\n\n{TEXT[1]}"
