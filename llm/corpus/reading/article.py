@@ -178,33 +178,27 @@ def widened(page: Blocks, best: Span, weights: list[float]) -> tuple[int, int]:
         if span.start <= start and end <= span.end and span.tag not in (*LEAVES, "body")
     ]
     around.sort(key=lambda span: span.end - span.start)
+    if around:
+        # What lies beyond a line such as "Related" does not belong to the text.
+        least = _beyond_trimming(blocks, range(start - 1, around[-1].start - 1, -1), -1) + 1
+        most = _beyond_trimming(blocks, range(end, around[-1].end), len(blocks))
+        sizes = list(accumulate((block.score or len(block.text) for block in blocks), initial=0))
     for span in around:
-        first, last = _without_trimmings(blocks, span, start, end)
-        more = [*blocks[first:start], *blocks[end:last]]
+        first, last = max(span.start, min(least, start)), min(span.end, max(most, end))
         prose = weights[start] - weights[first] + weights[last] - weights[end]
-        listed = _plain_items(more)
-        if prose + listed < LONG or prose + listed < PURE * sum(
-            block.score or len(block.text) for block in more
-        ):
+        size = sizes[start] - sizes[first] + sizes[last] - sizes[end]
+        if size < LONG or prose > MORE * (weights[end] - weights[start]):
             continue
-        if prose > MORE * (weights[end] - weights[start]):
-            break
-        start, end = first, last
+        if prose < LONG or prose < PURE * size:
+            prose += _plain_items([*blocks[first:start], *blocks[end:last]])
+        if prose >= LONG and prose >= PURE * size:
+            start, end = first, last
     return introduction(blocks, start), end
 
 
-def _without_trimmings(blocks: list[Block], span: Span, start: int, end: int) -> tuple[int, int]:
-    """What of an element round start to end is not cut off from it by a line such as "Related"."""
-    first, last = span.start, span.end
-    for place in range(start - 1, first - 1, -1):
-        if is_trimming(blocks[place].text):
-            first = place + 1
-            break
-    for place in range(end, last):
-        if is_trimming(blocks[place].text):
-            last = place
-            break
-    return first, last
+def _beyond_trimming(blocks: list[Block], places: range, otherwise: int) -> int:
+    """The first of the places whose block is a line that pages put round their text."""
+    return next((place for place in places if is_trimming(blocks[place].text)), otherwise)
 
 
 def _plain_items(blocks: list[Block]) -> int:

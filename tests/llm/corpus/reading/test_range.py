@@ -1,5 +1,7 @@
 """Main text that is not all below one element, and what stands beside it."""
 
+import pytest
+
 from llm.corpus.reading.article import read_article
 from llm.corpus.reading.html import is_better
 from tests.llm.corpus.reading.test_article import SENTENCES, TEXT, wrapped
@@ -94,3 +96,20 @@ def test_a_heading_above_a_picture_stays() -> None:
     figure = "<figure><img><figcaption>The old bridge.</figcaption></figure>"
     html = wrapped(f"<p>{TEXT[0]}</p><h2>Later</h2>{figure}<h3>In stone</h3><p>{TEXT[1]}</p>")
     assert read_article(html).text == f"{TEXT[0]}\n\nLater\n\nIn stone\n\n{TEXT[1]}"
+
+
+def test_what_lies_round_the_text_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    def counted(text: str) -> bool:
+        nonlocal asked
+        asked += 1
+        return False
+
+    monkeypatch.setattr("llm.corpus.reading.article.is_trimming", counted)
+    around = "<div>" + "<p>some words</p>" * 20
+    html = wrapped(
+        f'{around * 60}<div class="entry-content">{paragraphs(TEXT)}</div>{"</div>" * 60}'
+    )
+    read_article(html)
+    assert asked < 3 * 60 * 20  # not once for each of the sixty elements round it
