@@ -78,16 +78,6 @@ def test_a_vocabulary_without_tokens_for_chat_is_sampled_from(tmp_path: Path) ->
     assert [sample["prompt"] for sample in result["samples"]] == ["Return ", "The ", "If "]
 
 
-@pytest.mark.parametrize(
-    ("roles", "asked", "reference"),
-    [
-        ("ua", 1, "1"),
-        ("sua", 2, "2"),
-        ("aua", 2, "2"),  # the greeting is what stands before the question
-        ("a", 0, "0"),
-        ("sa", 1, "1"),
-    ],
-)
 def test_a_held_out_conversation_of_the_assistant_alone_is_answered(tmp_path: Path) -> None:
     write_model(tmp_path / "base")
     write_model(tmp_path / "tuned", seed=2)
