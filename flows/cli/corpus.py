@@ -12,6 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from flows.cli.printing import harmless_value
 from flows.environment import HOME
 from llm.step import BadInput
 
@@ -170,7 +171,7 @@ def browse(
         return
     console.print(f"run {record.id}", highlight=False)
     for example in examples:
-        _print_example(console, example, full)
+        _print_example(console, harmless_value(example), full)
 
 
 def _print_example(console: Console, example: dict[str, Any], full: bool) -> None:
@@ -227,6 +228,7 @@ def _shown(text: str, masked: dict[str, int], full: bool) -> Text:
 
 
 def _print_differences(console: Console, told: dict[str, Any], full: bool) -> None:
+    told = harmless_value(told)
     table = Table(box=None, pad_edge=False)
     for column in ("before", "after"):
         table.add_column(column, overflow="fold")

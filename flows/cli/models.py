@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from flows.cli.printing import harmless
 from flows.environment import HOME
 from llm.step import BadInput
 
@@ -45,11 +46,11 @@ def generate(
     writer = _writer("base", model, recipe)
     pieces = []
     if not as_json:
-        print(prompt, end="", flush=True)
+        print(harmless(prompt), end="", flush=True)
     for piece in writer.complete(prompt, tokens, temperature, seed):
         pieces.append(piece)
         if not as_json:
-            print(piece, end="", flush=True)
+            print(harmless(piece), end="", flush=True)
     print(json.dumps({"prompt": prompt, "text": "".join(pieces)}) if as_json else "")
 
 
@@ -75,7 +76,7 @@ def chat(
         for piece in writer.answer(
             [{"role": "user", "content": question}], tokens, temperature, seed
         ):
-            print(piece, end="", flush=True)
+            print(harmless(piece), end="", flush=True)
         print()
 
 

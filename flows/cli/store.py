@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli.printing import harmless_value
 from flows.environment import HOME
 from llm.step import BadInput
 
@@ -153,7 +154,7 @@ def show(
         return
     console = Console()
     for item in found:
-        manifest = item.manifest
+        manifest = harmless_value(dict(item.manifest))
         ref = item.reference
         console.print(
             f"[bold]{ref.step}/{ref.key[:16]}[/bold]  {manifest['label']}  {manifest['summary']}",

@@ -6,7 +6,7 @@ validation text adds to the `xz -9e` of the training text before it.
 """
 
 import lzma
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from llm.durable import write_json
@@ -32,14 +32,15 @@ def measure(values: MeasureBaselines, inputs: Inputs, context: Context) -> StepR
         inputs["documents"], values.validation_fraction, values.documents_limit_bytes
     )
     total_bytes = sum(len(document.text) for document in documents)
-    training = list(training_texts(inputs["documents"], values.validation_fraction))
+    folders, fraction = inputs["documents"], values.validation_fraction
+    training_bytes, tail = _count_and_tail(training_texts(folders, fraction), values.primed_bytes)
     methods = values.baselines
     bits: dict[str, float] = {}
     context.report.progress(0, len(methods), "baselines")
     with ThreadPoolExecutor(context.machine.workers) as pool:
         # liblzma works outside the interpreter lock: xz runs beside the n-grams.
         compressed: dict[str, Future[float]] = {
-            name: pool.submit(_xz_bits, name, documents, training, values.primed_bytes)
+            name: pool.submit(_xz_bits, name, documents, tail)
             for name in methods
             if name in ("xz", "xz_primed")
         }
@@ -47,6 +48,7 @@ def measure(values: MeasureBaselines, inputs: Inputs, context: Context) -> StepR
             if name == "uniform":
                 bits[name] = 8.0 * total_bytes
             elif name in ORDERS:
+                training = first_bytes(training_texts(folders, fraction), values.ngram_bytes)
                 bits[name] = _ngram_bits(ORDERS[name], documents, training)
             else:
                 bits[name] = compressed[name].result()
@@ -57,7 +59,7 @@ def measure(values: MeasureBaselines, inputs: Inputs, context: Context) -> StepR
         "bits_per_byte": bits_per_byte,
         "bytes": total_bytes,
         "documents": len(documents),
-        "training_bytes": sum(map(len, training)),
+        "training_bytes": training_bytes,
         "protocol": protocol,
     }
     write_json(context.out / "metrics.json", result)
@@ -83,17 +85,34 @@ def xz_bytes(text: bytes) -> int:
     return len(lzma.compress(text, format=lzma.FORMAT_XZ, filters=[extreme]))
 
 
-def _xz_bits(
-    name: str, documents: Sequence[HeldOut], training: Sequence[bytes], primed_bytes: int
-) -> float:
+def first_bytes(texts: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The first texts, as many as have `limit` bytes together; the last one may pass it."""
+    for text in texts:
+        if limit <= 0:
+            return
+        limit -= len(text)
+        yield text
+
+
+def _count_and_tail(texts: Iterable[bytes], limit: int) -> tuple[int, bytes]:
+    """How many bytes all texts have, and the last `limit` of them. Holds no more than twice these."""
+    total, tail = 0, bytearray()
+    for text in texts:
+        total += len(text)
+        tail += text
+        if len(tail) > 2 * limit:
+            del tail[:-limit]
+    return total, bytes(tail[-limit:])
+
+
+def _xz_bits(name: str, documents: Sequence[HeldOut], before: bytes) -> float:
     text = b"".join(document.text for document in documents)
     if name == "xz":
         return 8.0 * xz_bytes(text)
-    before = b"".join(training)[-primed_bytes:]
     return 8.0 * (xz_bytes(before + text) - xz_bytes(before))
 
 
-def _ngram_bits(order: int, documents: Sequence[HeldOut], training: Sequence[bytes]) -> float:
+def _ngram_bits(order: int, documents: Sequence[HeldOut], training: Iterable[bytes]) -> float:
     model = WittenBell(order, training)
     return float(model.bits([document.text for document in documents]).sum())
 
@@ -101,7 +120,7 @@ def _ngram_bits(order: int, documents: Sequence[HeldOut], training: Sequence[byt
 def _protocol(documents: Sequence[HeldOut], total_bytes: int, values: MeasureBaselines) -> str:
     return (
         f"bits per byte over the {len(documents)} validation documents ({total_bytes} UTF-8 bytes); "
-        f"byte n-grams with Witten-Bell smoothing trained on the training documents, each document "
+        f"byte n-grams with Witten-Bell smoothing trained on the first {values.ngram_bytes} bytes of the training documents, each document "
         f"scored from its own start; xz -9e of the validation documents one after the other, alone "
         f"or (xz_primed) as what they add to that of the last {values.primed_bytes} bytes "
         f"of training text"

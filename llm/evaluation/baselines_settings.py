@@ -32,3 +32,8 @@ class MeasureBaselines:
         "Compressing takes about a second and 11 MB of memory per MB.",
         gt=0,
     )
+    ngram_bytes: int = setting(
+        default=512_000_000,
+        description="Training text that bigram and ngram5 are given, at most (bytes): the first of it.",
+        gt=0,
+    )

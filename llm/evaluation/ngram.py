@@ -48,12 +48,9 @@ class WittenBell:
         if not 1 <= order <= LONGEST:
             raise ValueError(f"an n-gram's order is 1 to {LONGEST}, not {order}")
         self.order = order
-        parts = [np.unique(_keys(chunk, order), return_counts=True) for chunk in _chunks(documents)]
-        if not parts:
+        keys, counts = _counted(documents, order)
+        if not len(keys):
             raise ValueError("an n-gram needs at least one byte of training text")
-        keys, counts = _merged(
-            np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-        )
         self.counts: list[_Counts] = []
         for length in range(order - 1, -1, -1):
             self.counts.append(_by_context(keys, counts))
@@ -119,6 +116,28 @@ def _keys(documents: Sequence[bytes], order: int) -> np.ndarray:
         keys <<= SYMBOL_BITS
         keys[back:] |= symbols[: len(symbols) - back]
     return keys[real]
+
+
+def _counted(documents: Iterable[bytes], order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each key of all documents, sorted, and how often it is there.
+
+    Holds what is counted so far and as much again that waits to be added, never the documents.
+    """
+    keys, counts = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def added() -> tuple[np.ndarray, np.ndarray]:
+        parts = [(keys, counts), *waiting]
+        return _merged(
+            np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        )
+
+    for chunk in _chunks(documents):
+        waiting.append(np.unique(_keys(chunk, order), return_counts=True))
+        if sum(len(part[0]) for part in waiting) > len(keys):
+            keys, counts = added()
+            waiting.clear()
+    return added() if waiting else (keys, counts)
 
 
 def _chunks(documents: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -28,10 +28,11 @@ def held_out(
     limit_bytes: stop before the document that would pass it (the first always counts).
     Raises BadInput where there is none.
     """
+    chosen = None if limit_bytes is None else _first(folders, fraction, limit_bytes)
     documents = [
         HeldOut(doc_id, source, text.encode())
         for doc_id, source, text in _rows(folders, fraction, held_out_ones=True)
-        if text
+        if text and (chosen is None or doc_id in chosen)
     ]
     if not documents:
         raise BadInput(
@@ -39,16 +40,23 @@ def held_out(
             f"tokenize.validation.fraction, or crawl more pages"
         )
     documents.sort(key=lambda document: document.doc_id)
-    if limit_bytes is None:
-        return documents
-    taken = [documents[0]]
-    total = len(documents[0].text)
-    for document in documents[1:]:
-        total += len(document.text)
-        if total > limit_bytes:
+    return documents
+
+
+def _first(folders: Sequence[Path], fraction: float, limit_bytes: int) -> set[bytes]:
+    """The doc_ids of the first documents that fit, found without holding their texts."""
+    sizes = sorted(
+        (doc_id, len(text.encode()))
+        for doc_id, _, text in _rows(folders, fraction, held_out_ones=True)
+        if text
+    )
+    chosen, total = set[bytes](), 0
+    for number, (doc_id, size) in enumerate(sizes):
+        total += size
+        if number and total > limit_bytes:
             break
-        taken.append(document)
-    return taken
+        chosen.add(doc_id)
+    return chosen
 
 
 def training_texts(folders: Sequence[Path], fraction: float) -> Iterator[bytes]:

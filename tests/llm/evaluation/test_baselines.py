@@ -2,12 +2,14 @@
 
 import json
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from llm.corpus.documents import hash64, validation
-from llm.evaluation.baselines import MeasureBaselines, measure, xz_bytes
+from llm.evaluation.baselines import MeasureBaselines, first_bytes, measure, xz_bytes
+from llm.evaluation.ngram import WittenBell
 from llm.evaluation.texts import held_out, training_texts
 from llm.step import BadInput, Context
 from tests.llm.evaluation.corpus import write_documents
@@ -73,3 +75,53 @@ def test_tinyshakespeare_primed_xz_is_the_published_2_518_bits(shared_data: Path
     split = int(len(text) * 0.9)
     added = xz_bytes(text) - xz_bytes(text[:split])
     assert 8 * added / (len(text) - split) == pytest.approx(2.518, abs=1e-3)
+
+
+def test_training_text_is_never_held_as_a_whole(
+    tmp_path: Path, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_documents(tmp_path / "a", TEXTS)
+    whole = b"".join(training_texts([folder], 0.3))
+
+    class Text(bytes):
+        """Counts how many of its kind are there."""
+
+        there = most = 0
+
+        def __new__(cls, data: bytes) -> "Text":
+            Text.there += 1
+            Text.most = max(Text.most, Text.there)
+            return super().__new__(cls, data)
+
+        def __del__(self) -> None:
+            Text.there -= 1
+
+    def counted(folders: Sequence[Path], fraction: float) -> Iterator[bytes]:
+        return (Text(text) for text in training_texts(folders, fraction))
+
+    monkeypatch.setattr("llm.evaluation.baselines.training_texts", counted)
+    monkeypatch.setattr("llm.evaluation.ngram.CHUNK_BYTES", 2000)
+    values = MeasureBaselines(validation_fraction=0.3, primed_bytes=3000, ngram_bytes=10_000)
+    measure(values, {"documents": [folder]}, context)
+    result = json.loads((context.out / "metrics.json").read_text())
+    # Two chunks at a time.
+    assert Text.most <= 12 < len(list(training_texts([folder], 0.3)))
+    assert result["training_bytes"] == len(whole)
+    documents = held_out([folder], 0.3)
+    text = b"".join(document.text for document in documents)
+    primed = 8 * (xz_bytes(whole[-3000:] + text) - xz_bytes(whole[-3000:])) / len(text)
+    assert result["bits_per_byte"]["xz_primed"] == pytest.approx(primed)
+    some = list(first_bytes(training_texts([folder], 0.3), 10_000))
+    assert sum(map(len, some[:-1])) < 10_000 <= sum(map(len, some))
+    model = WittenBell(2, some)
+    bits = model.bits([document.text for document in documents]).sum() / len(text)
+    assert result["bits_per_byte"]["bigram"] == pytest.approx(bits)
+
+
+def test_counts_do_not_depend_on_how_documents_are_taken_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    documents = [text.encode() for text in TEXTS.values()]
+    at_once = WittenBell(5, documents).bits(documents)
+    monkeypatch.setattr("llm.evaluation.ngram.CHUNK_BYTES", 500)
+    assert WittenBell(5, documents).bits(documents).tolist() == at_once.tolist()
