@@ -33,7 +33,8 @@ class Home:
 
         scratch = self.folder / "store"
         url = os.environ.get("PENSTOCK_STORE")
-        scratch.mkdir(parents=True, exist_ok=True)
+        self.close_to_others()
+        scratch.mkdir(exist_ok=True)
         return Store(url, scratch=scratch) if url else Store(scratch)
 
     @property
@@ -41,7 +42,17 @@ class Home:
         """Run records and pointers."""
         from llm.runs import Runs
 
+        self.close_to_others()
         return Runs(self.folder)
+
+    def close_to_others(self) -> None:
+        """Make the folder for its owner alone; one that is there may be shared with a group."""
+        if not self.folder.is_dir():
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+        said = self.folder.stat()
+        if said.st_mode & 0o007 and said.st_uid == os.geteuid():
+            self.folder.chmod(said.st_mode & 0o770)
 
     @property
     def prefect(self) -> Path:
