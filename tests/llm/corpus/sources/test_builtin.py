@@ -13,7 +13,7 @@ from warcio.archiveiterator import ArchiveIterator
 from llm.corpus.site import documentation
 from llm.corpus.site.content import Site
 from llm.corpus.site.server import serve
-from llm.corpus.sources import builtin
+from llm.corpus.sources import builtin, builtin_identity
 from llm.corpus.web.crawler import WebSource
 from llm.corpus.web.pace import Pace
 from llm.step import BadInput, Context, StepResult
@@ -145,7 +145,7 @@ def test_packages_are_documented_too_when_asked_for() -> None:
 
 
 def test_installed_packages_name_a_crawl_only_where_they_are_crawled() -> None:
-    assert builtin.identity(WebSource(seeds=("builtin:python-docs",))) == {}
-    found = builtin.identity(WebSource(seeds=("builtin:python-docs+packages",)))
+    assert builtin_identity.identity(WebSource(seeds=("builtin:python-docs",))) == {}
+    found = builtin_identity.identity(WebSource(seeds=("builtin:python-docs+packages",)))
     assert list(found) == ["packages"]
     assert f"httpx=={httpx.__version__}" in documentation.installed_versions()
