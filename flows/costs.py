@@ -7,9 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from llm.words import counted, duration, size
 from tasks.plan import Planned
-
-UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 def print_costs(planned: Iterable[Planned], console: Console) -> None:
@@ -31,9 +30,9 @@ def rows(costs: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     done = costs["steps_done"]
     begun = f", {done:,} of them done" if done else ""
     yield "parameters", f"{costs['parameters']:,} with a vocabulary of {costs['vocabulary']:,}"
-    yield "tokens", f"{costs['tokens']:,} in {costs['steps']:,} steps{begun}"
+    yield "tokens", f"{costs['tokens']:,} in {counted(costs['steps'], 'step')}{begun}"
     yield "operations", f"{costs['flops']:.3g} (floating point, all steps)"
-    yield "time", duration(costs["seconds"])
+    yield "time", "unknown" if costs["seconds"] is None else duration(costs["seconds"])
     yield "memory", _memory(costs)
     kept, most = size(costs["artifact_bytes"]), size(costs["work_bytes"])
     yield "disk", f"{kept} in the end, {most} at most while it runs"
@@ -46,20 +45,3 @@ def _memory(costs: Mapping[str, Any]) -> str:
     host = size(costs["memory_bytes"]) if costs["memory_bytes"] else ""
     told = " and ".join(text for text in (host, device) if text)
     return told or f"unknown; {least} at least, for parameters, moments and gradients"
-
-
-def duration(seconds: float | None) -> str:
-    """Hours, and below one minutes and seconds too."""
-    if seconds is None:
-        return "unknown"
-    hours = f"{seconds / 3600:,.2f} hours"
-    minutes, rest = divmod(round(seconds), 60)
-    return hours if seconds >= 3600 else f"{hours} ({minutes} min {rest} s)"
-
-
-def size(count: int) -> str:
-    """Bytes in the decimal unit that fits."""
-    value, unit = float(count), 0
-    while value >= 999.5 and unit < len(UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:,.3g} {UNITS[unit]}"

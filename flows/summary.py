@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llm.store import Reference
+from llm.words import counted
 from tasks.home import Home
 
 # A step within a stage that tells of itself too: how well duplicates are found.
@@ -83,22 +84,17 @@ def _label(step: dict[str, Any]) -> str:
 
 
 def _pages(counts: dict[str, Any]) -> str:
-    return f"{number(counts['pages'], 'page')}, {counts['bytes'] / 1e6:,.1f} MB"
+    return f"{counted(counts['pages'], 'page')}, {counts['bytes'] / 1e6:,.1f} MB"
 
 
 def _documents(counts: dict[str, Any]) -> str:
-    return f"{number(counts['documents'], 'document')}, {counts['bytes'] / 1e6:,.2f} MB"
+    return f"{counted(counts['documents'], 'document')}, {counts['bytes'] / 1e6:,.2f} MB"
 
 
 def _tokens(counts: dict[str, Any]) -> str:
     held = sum(source["tokens"] for source in counts["validation"].values())
     train = counts["tokens"] - held
     return f"{train:,} tokens for training, {held:,} for validation"
-
-
-def number(count: int, noun: str) -> str:
-    """A count with its noun: "1 page", "2 pages"."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 TOGETHER: dict[str, Callable[[dict[str, Any]], str]] = {

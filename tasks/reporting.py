@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from llm.step import Reporter
+from llm.words import duration
 
 UI_SECONDS = 10.0
 CURVE_SECONDS = 20.0
@@ -99,6 +100,7 @@ class StepReporter(Reporter):
 
     def warning(self, message: str) -> None:
         """A line for the log and the terminal."""
+        message = message.removeprefix(f"{self.name}: ")  # which the step may have said
         self.logger.warning("%s: %s", self.name, message)
         if terminal is not None:
             terminal.line(f"  ! {self.name}: {message}")
@@ -150,18 +152,6 @@ class Pace:
             return told
         told += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.2g}/s"
         return f"{told}, {duration((total - done) / rate)} left" if total and total > done else told
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 41 s, 6 min 30 s, 8 h 46 min, 3 d 4 h."""
-    whole = round(seconds)
-    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    at = next((at for at, (_, size) in enumerate(units) if whole >= size), len(units) - 1)
-    parts = []
-    for name, size in units[at : at + 2]:
-        count, whole = divmod(whole, size)
-        parts.append(f"{count} {name}" if count or not parts else "")
-    return " ".join(filter(None, parts))
 
 
 class Curve:

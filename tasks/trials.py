@@ -16,6 +16,7 @@ from llm.store import Store
 from llm.training import launch, trial
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.trial import Trial
+from llm.words import counted
 
 GPUS = Path("/proc/driver/nvidia/gpus")  # what the driver tells, without importing torch
 
@@ -76,8 +77,8 @@ def _read(path: Path) -> tuple[Trial, str] | None:
     note = json.loads(path.read_bytes())
     made = Trial(**note["trial"])
     at = datetime.datetime.fromtimestamp(note["at"], datetime.UTC)
-    processes = "1 process" if made.processes == 1 else f"{made.processes} processes"
-    how = f"{made.steps} steps tried on made-up tokens with {processes}, {at:%Y-%m-%d %H:%M} UTC"
+    processes = counted(made.processes, "process", "processes")
+    how = f"{counted(made.steps, 'step')} tried on made-up tokens with {processes}, {at:%Y-%m-%d %H:%M} UTC"
     return made, how
 
 

@@ -9,6 +9,7 @@ import pydantic
 from llm.fingerprint import plain
 from llm.recipe import PolicySettings
 from llm.store import Artifact, Store
+from llm.words import counted
 from tasks.step import Call
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ def explain(store: Store, call: Call, previous: Mapping[str, Any] | None) -> tup
         before = previous["contents"].get(name, [])
         changed = sum(a != b for a, b in zip(before, contents, strict=False))
         if len(before) != len(contents):
-            said.append(f"input {name}: {len(before)} → {len(contents)} artifacts")
+            said.append(f"input {name}: {len(before):,} → {counted(len(contents), 'artifact')}")
         elif changed:
             said.append(f"input {name} changed ({changed} of {len(contents)})")
     said += call.fingerprint.changes(previous["fingerprint"])

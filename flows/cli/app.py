@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="penstock",
     help="Text that keeps changing, turned into language models.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 console = Console(stderr=True)
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
+# What arguments that are wrong raise. Typer has had a copy of click of its own since 0.26; the
+# exceptions of another click, installed beside it, are none of these.
+USAGE = next(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
 
 RECIPE = typer.Argument("demo", help="Path of a recipe, or the name of one in recipes/.")
 SET = typer.Option(
@@ -49,6 +51,26 @@ TRIAL = typer.Option(
     help="Where pretraining would run: try its first steps, to tell time and memory.",
 )
 JSON = typer.Option(False, "--json", help="Print JSON instead of tables.")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"penstock {version('penstock')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Text that keeps changing, turned into language models."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command()
@@ -215,19 +237,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _explain(error: BaseException, debug: bool) -> int:
-    import click
-
     if isinstance(error, SystemExit):
         raise error
-    # Ctrl-C is an Abort to click; SIGTERM within a flow is Prefect's own exception.
-    interruptions = (KeyboardInterrupt, click.exceptions.Abort)
+    # Ctrl-C is an Abort to typer; SIGTERM within a flow is Prefect's own exception.
+    interruptions = (KeyboardInterrupt, typer.Abort)
     if isinstance(error, interruptions) or type(error).__name__ == "TerminationSignal":
         console.print("interrupted: what is finished is kept; run again to go on")
         return INTERRUPTED
     if debug:
         traceback.print_exception(error)
-    if isinstance(error, click.exceptions.ClickException):
-        error.show()
+    if isinstance(error, USAGE):
+        error.show()  # type: ignore[attr-defined]
         return WRONG
     from flows.service.server import ServerError
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from flows.cli.printing import harmless_value
 from flows.environment import HOME
 from llm.step import BadInput
+from llm.words import counted, size
 
 EXCERPT = 600  # characters
 DIFF_LINES = 40
@@ -102,7 +103,9 @@ def _whatif_table(told: dict[str, Any]) -> Table:
     ):
         cells = [_change(pair, unit) for unit in ("documents", "bytes")]
         table.add_row(name, "", "", *cells, style="bold")
-    table.caption = f"{silent} more rules drop nothing" if silent else None
+    table.caption = (
+        f"{counted(silent, 'more rule drops', 'more rules drop')} nothing" if silent else None
+    )
     table.caption_justify = "left"
     return table
 
@@ -169,7 +172,7 @@ def browse(
     if as_json:
         print(json.dumps({"run": record.id, "documents": examples}, indent=1))
         return
-    console.print(f"run {record.id}", highlight=False)
+    console.out(f"run {record.id}", highlight=False)
     for example in examples:
         _print_example(console, harmless_value(example), full)
 
@@ -177,25 +180,23 @@ def browse(
 def _print_example(console: Console, example: dict[str, Any], full: bool) -> None:
     colour = "green" if example["reason"] == "kept" else "yellow"
     console.print(Rule(Text(example["reason"], style=f"bold {colour}"), align="left"))
-    console.print(example["url"], style="bold", highlight=False, markup=False, overflow="fold")
+    console.out(example["url"], style="bold", highlight=False)
     facts = [
         example["source"],
         example["language"],
         example["night"],
-        f"{example['bytes']:,} bytes",
+        size(example["bytes"]),
         example["fetched_at"],
         example["position"],
     ]
-    console.print(
-        "  ".join(fact for fact in facts if fact), style="dim", highlight=False, markup=False
-    )
+    console.out("  ".join(fact for fact in facts if fact), style="dim", highlight=False)
     for one in example["evidence"]:
         console.print(_said(one), highlight=False, markup=False)
     other = example["duplicate_of"]
     if other is not None:
         alike = "" if other["similarity"] is None else f", similarity {other['similarity']:.3f}"
         where = other["url"] or f"the document {other['doc_id']} of another corpus"
-        console.print(f"duplicate of {where}{alike}", highlight=False, markup=False)
+        console.out(f"duplicate of {where}{alike}", highlight=False)
     if example["masked"]:
         said = ", ".join(f"{times} {kind}" for kind, times in example["masked"].items())
         console.print(f"masked: {said}", highlight=False)
@@ -242,12 +243,14 @@ def _print_differences(console: Console, told: dict[str, Any], full: bool) -> No
     console.print(table)
     for one in told["samples"]:
         console.print(Rule(Text(f"{one['from']} → {one['to']}", style="bold"), align="left"))
-        console.print(one["url"], style="bold", highlight=False, markup=False, overflow="fold")
+        console.out(one["url"], style="bold", highlight=False)
         if one["diff"]:
             lines = one["diff"] if full else one["diff"][:DIFF_LINES]
             console.print(Syntax("\n".join(lines), "diff", word_wrap=True))
             if len(lines) < len(one["diff"]):
-                console.print(f"… {len(one['diff']) - len(lines)} more lines (--full)", style="dim")
+                console.print(
+                    f"… {counted(len(one['diff']) - len(lines), 'more line')} (--full)", style="dim"
+                )
         elif not one["text_changed"]:
             text = one["before"] if one["after"] is None else one["after"]
             if text is not None:

@@ -37,7 +37,7 @@ def ladder(
     overrides: list[str] = typer.Option(
         [], "--set", help="Override a value: pretrain.model.heads=4, machine.processes=1."
     ),
-    force: bool = typer.Option(False, "--force", help="Train the small models anew."),
+    force: bool = typer.Option(False, "--force", help="Train the small models again."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of tables."),
 ) -> None:
     """Tell which size to train in some minutes: a scaling law from small runs, kept in the cache."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.printing import harmless_value
 from flows.environment import HOME
 from llm.step import BadInput
+from llm.words import counted, duration, size
 
 if TYPE_CHECKING:
     from llm.runs import Head
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 JSON = typer.Option(False, "--json", help="Print JSON instead of tables.")
 DAMAGED = 3
+MODEL = "model"  # what a training artifact calls its model folder
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +75,7 @@ def status(
         if "metric" in value:
             said = f"{value['metric']} {value['value']:.4f}"
         else:
-            said = f"{value['steps']:,} steps, {value['phases']:,} phases"
+            said = f"{counted(value['steps'], 'step')}, {counted(value['phases'], 'phase')}"
         console.print(f"{name}: {said}, snapshot {value['snapshot']}", highlight=False)
     for run in runs:
         if run.message:
@@ -157,14 +160,20 @@ def show(
         manifest = harmless_value(dict(item.manifest))
         ref = item.reference
         console.print(
-            f"[bold]{ref.step}/{ref.key[:16]}[/bold]  {manifest['label']}  {manifest['summary']}",
+            f"[bold]{ref.step}/{ref.key[:16]}[/bold]  {escape(manifest['label'])}  "
+            f"{escape(manifest['summary'])}",
             highlight=False,
+            soft_wrap=True,
         )
         made = datetime.datetime.fromtimestamp(manifest["made"]["at"], datetime.UTC)
         console.print(
-            f"  made {made:%Y-%m-%d %H:%M} UTC in {manifest['seconds']:,.1f} s, {item.bytes:,} bytes at {HOME.store.local(ref)}",
+            f"  made {made:%Y-%m-%d %H:%M} UTC in {duration(manifest['seconds'])}, {size(item.bytes)}",
             highlight=False,
         )
+        folder = HOME.store.local(ref)
+        console.out(f"  {folder}", highlight=False)
+        if (folder / MODEL / "config.json").is_file():
+            console.out(f"  Hugging Face model folder: {folder / MODEL}", highlight=False)
         if len(found) == 1:
             keep = ("values", "identity", "inputs", "counts", "files", "fingerprint")
             console.print_json(json.dumps({name: manifest[name] for name in keep}))
@@ -195,7 +204,9 @@ def verify(
                 f"damaged, set aside: {bad['artifact']}: {'; '.join(bad['problems'])}",
                 highlight=False,
             )
-        Console().print(f"{len(found)} artifacts checked, {len(damaged)} damaged", highlight=False)
+        Console().print(
+            f"{counted(len(found), 'artifact')} checked, {len(damaged):,} damaged", highlight=False
+        )
     if damaged:
         raise typer.Exit(DAMAGED)
 
@@ -216,7 +227,7 @@ def gc(
     store, runs = HOME.store, HOME.runs
     runs.close_crashed()
     garbage = find_garbage(store, runs, keep_runs)
-    said = {
+    said: dict[str, Any] = {
         "bytes": garbage.bytes,
         "artifacts": len(garbage.artifacts),
         "work_folders": len(garbage.folders),
@@ -227,11 +238,14 @@ def gc(
     }
     console = Console()
     if not as_json and garbage.busy:
-        console.print("a run is going on: nothing is removed until it has ended", highlight=False)
+        console.print(
+            "a run is in progress: gc removes nothing until it has ended", highlight=False
+        )
     elif not as_json:
         console.print(
-            f"{said['bytes']:,} bytes in {said['artifacts']} artifacts and {said['work_folders']} "
-            f"folders that no kept run refers to; {said['runs']} old run records",
+            f"{size(said['bytes'])} in {counted(said['artifacts'], 'artifact')} and "
+            f"{counted(said['work_folders'], 'work folder')} that no kept run refers to; "
+            f"{counted(said['runs'], 'old run record')}",
             highlight=False,
         )
         _name_unreadable(console, runs.unreadable())
@@ -250,4 +264,5 @@ def gc(
         print(json.dumps({**said, "removed": removed}, indent=1))
     elif removed:
         kept = len(garbage.artifacts) - len(gone.artifacts)
-        console.print(f"removed{f'; {kept} artifacts are in use again and stay' if kept else ''}")
+        stay = f"; {counted(kept, 'artifact')} in use again: kept" if kept else ""
+        console.print(f"removed{stay}", highlight=False)

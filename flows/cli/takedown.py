@@ -14,6 +14,7 @@ from rich.table import Table
 
 from flows.environment import HOME
 from llm.step import BadInput
+from llm.words import counted
 
 MODELS = ("tokenizer", "pretrain", "finetune")
 """Steps whose artifacts learned from text and cannot unlearn it."""
@@ -66,8 +67,9 @@ def takedown(
         said |= {"documents": len(found.addresses), "urls": sorted(found.urls)}
         if not as_json:
             console.print(
-                f"{len(found.addresses):,} documents in the store at {len(found.urls):,} addresses "
-                "are on the list; the next run leaves them out",
+                f"{counted(len(found.addresses), 'document')} in the store at "
+                f"{counted(len(found.urls), 'address', 'addresses')} match the list; the next run leaves "
+                "them out",
                 highlight=False,
             )
     wanted = takedowns.entries if show or purge or not entries else ()
@@ -141,9 +143,10 @@ def _print_seen(console: Console, entries: Sequence[Any]) -> None:
 
 def _print_purged(console: Console, told: dict[str, Any]) -> None:
     console.print(
-        f"{told['documents']:,} documents erased: {len(told['rewritten'])} artifacts written again "
-        f"without them, {len(told['removed'])} removed that the next run makes again, "
-        f"{len(told['folders'])} folders, records and logs cleared",
+        f"{counted(told['documents'], 'document')} erased: "
+        f"{counted(len(told['rewritten']), 'artifact')} rewritten without them, "
+        f"{counted(len(told['removed']), 'artifact')} removed (the next run makes them again), "
+        f"{counted(len(told['folders']), 'folder')}, records and logs cleared",
         highlight=False,
     )
     console.print("what remains:")

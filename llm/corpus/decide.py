@@ -33,6 +33,7 @@ from llm.corpus.settle import settle
 from llm.corpus.signals import SCHEMA as SIGNALS
 from llm.durable import write_json
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
+from llm.words import counted
 
 LIBRARIES = ("numpy",)
 
@@ -131,8 +132,8 @@ def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
         },
         content=digest_of(f"{shard} {parts[shard]}" for shard in sorted(parts)),
         parts=parts,
-        summary=f"{rows_of_funnel[-1]['documents']} of {rows_of_funnel[0]['documents']} documents "
-        f"kept, {rows_of_funnel[-1]['bytes'] / 1e6:.2f} MB",
+        summary=f"{rows_of_funnel[-1]['documents']:,} of "
+        f"{counted(rows_of_funnel[0]['documents'], 'document')} kept, {rows_of_funnel[-1]['bytes'] / 1e6:.2f} MB",
     )
 
 
@@ -262,7 +263,7 @@ def _nothing_left(
     )
     if unread == total:
         return (
-            f"none of {total} pages gave a text; most often ({number} times): {reason}. Check that "
+            f"none of {counted(total, 'page')} gave a text; most often ({number} times): {reason}. Check that "
             "the sources hold text or HTML"
         )
     preset, _, name = reason.partition(".")
@@ -281,6 +282,4 @@ def _nothing_left(
         advice = f"clean.hooks.{name} is a filter of your own: set its bound lower or leave it out"
     else:
         advice = "check that the sources hold text"
-    return (
-        f"the filters leave none of {total} documents; {reason} dropped most ({number}): {advice}"
-    )
+    return f"the filters leave none of {counted(total, 'document')}; {reason} dropped most ({number}): {advice}"

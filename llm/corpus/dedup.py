@@ -114,7 +114,7 @@ def find_duplicates(values: DedupSettings, inputs: Inputs, context: Context) -> 
     own = np.bincount(kinds[corpus.fixed : corpus.guests], minlength=len(KINDS)).tolist()
     counts: dict[str, Any] = {"documents": len(corpus.tonight)}
     counts |= {kind: own[at] for at, kind in enumerate(KINDS) if at != _NONE}
-    summary = f"{own[_EXACT]} exact and {own[_NEAR]} near-duplicates of {len(corpus.tonight)}"
+    summary = f"{own[_EXACT]:,} exact and {own[_NEAR]:,} near-duplicates of {len(corpus.tonight):,}"
     if own[_SEEN]:
         summary += f", {own[_SEEN]} seen on an earlier night"
     if planted is not None:

@@ -29,6 +29,7 @@ from llm.corpus.reading.rights import HEADERS
 from llm.corpus.reading.worker import Page, PageText, Refused
 from llm.corpus.web.headers import media_type
 from llm.step import BadInput, Context, Inputs, StepResult
+from llm.words import counted
 
 LIBRARIES = (
     "resiliparse",
@@ -95,7 +96,7 @@ def extract(
         context.report.progress(total, expected, "pages")
     if total != expected:
         raise BadInput(
-            f"{archive} holds {total} pages, its index says {expected}: the crawl is damaged, "
+            f"{archive} holds {counted(total, 'page')}, its index says {expected}: the crawl is damaged, "
             "crawl again with --force"
         )
     return _write(context.out, kept, dropped, repeats)
@@ -218,5 +219,5 @@ def _write(
             "engines": dict(sorted(Counter(row["engine"] for row in kept.values()).items())),
         },
         content=content_digest(documents, refused),
-        summary=f"{len(kept)} documents, {size / 1e6:.1f} MB, {len(dropped)} pages dropped",
+        summary=f"{counted(len(kept), 'document')}, {size / 1e6:.1f} MB, {counted(len(dropped), 'page')} dropped",
     )

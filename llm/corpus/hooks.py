@@ -26,6 +26,7 @@ from llm.corpus.documents import DOC_ID, EXTRACTED, batches, by_identity, conten
 from llm.corpus.hooks_settings import ApplyHooks, check_name
 from llm.located import root_of, written
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
+from llm.words import counted
 
 _lock = threading.RLock()
 _loaded: dict[str, tuple[str, Any]] = {}
@@ -160,7 +161,7 @@ def apply(values: ApplyHooks, inputs: Inputs, context: Context) -> StepResult:
     return StepResult(
         counts={"documents": done},
         content=content_digest(table),
-        summary=f"{done:,} documents, {len(functions)} hooks",
+        summary=f"{counted(done, 'document')}, {counted(len(functions), 'hook')}",
     )
 
 

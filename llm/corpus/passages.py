@@ -15,6 +15,7 @@ import pyarrow as pa
 from llm.corpus.documents import DOC_ID, EXTRACTED, batches, write_rows
 from llm.corpus.passages_settings import NearPassages, PassageSettings
 from llm.step import Context, Inputs, StepResult
+from llm.words import counted
 
 LIBRARIES = ("python",)
 
@@ -50,7 +51,7 @@ def hash_passages(values: PassageSettings, inputs: Inputs, context: Context) -> 
     write_rows(context.out / "passages.parquet", table)
     return StepResult(
         counts={"documents": documents, "passages": table.num_rows},
-        summary=f"{table.num_rows} {values.unit}s of {documents} documents",
+        summary=f"{counted(table.num_rows, values.unit)} of {counted(documents, 'document')}",
     )
 
 

@@ -17,6 +17,7 @@ from llm.corpus.questions_settings import BUILTIN, QuestionSettings
 from llm.corpus.site import documentation
 from llm.corpus.site.documentation import Class, Function, Module, Parameter
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
+from llm.words import counted
 
 LIBRARIES = ("python", "zstandard")  # the documentation is that of the interpreter
 
@@ -126,14 +127,14 @@ def _write(
         stream.writelines(_line(messages, url) for messages, url in fresh)
     if not fresh:
         context.report.warning(
-            f"none of the {train} conversations is held out: the answers cannot be evaluated"
+            f"none of {counted(train, 'conversation')} is held out: the answers cannot be evaluated"
         )
     split = {"train": train, "validation": len(fresh), "repeated": len(held_out) - len(fresh)}
     if taken_down:
         split["taken_down"] = taken_down
     return StepResult(
         counts={**split, **counts},
-        summary=f"{train:,} conversations for training, {len(fresh):,} for validation",
+        summary=f"{counted(train, 'conversation')} for training, {len(fresh):,} for validation",
     )
 
 

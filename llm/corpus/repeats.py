@@ -25,6 +25,7 @@ from llm.corpus.passages import PASSAGES
 from llm.corpus.repeats_settings import RepeatedAll
 from llm.durable import replacing
 from llm.step import Context, Inputs, StepResult, digest_of
+from llm.words import counted
 
 LIBRARIES = ("numpy",)
 
@@ -104,8 +105,8 @@ def find_repeated(values: RepeatedAll, inputs: Inputs, context: Context) -> Step
         },
         content=digest_of(f"{part} {parts[part]}" for part in sorted(parts)),
         parts=parts,
-        summary=f"{spans} of {looked_at} {values.settings.unit}s come again; "
-        f"{emptied} documents have nothing else",
+        summary=f"{spans:,} of {counted(looked_at, values.settings.unit)} removed as repeated; "
+        f"{counted(emptied, 'document')} had nothing else",
     )
 
 

@@ -27,6 +27,7 @@ from llm.corpus.text.characters import classes
 from llm.corpus.text.stopwords import STOP_WORDS, WITHOUT_SPACES
 from llm.corpus.text.words import mix, text_bytes
 from llm.step import Context, Inputs, StepResult
+from llm.words import counted
 
 LIBRARIES = ("numpy", "python")
 
@@ -125,7 +126,7 @@ def measure(values: SignalSettings, inputs: Inputs, context: Context) -> StepRes
     return StepResult(
         counts={"documents": table.num_rows},
         content=content_digest(table),
-        summary=f"{table.num_rows} documents measured",
+        summary=f"{counted(table.num_rows, 'document')} measured",
     )
 
 

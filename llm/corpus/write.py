@@ -24,6 +24,7 @@ from llm.corpus.pii import mask
 from llm.corpus.text.c4 import c4_lines
 from llm.corpus.write_settings import WriteShard
 from llm.step import BadInput, Context, Inputs, StepResult
+from llm.words import counted
 
 LIBRARIES = ("python",)
 
@@ -84,7 +85,7 @@ def write(values: WriteShard, inputs: Inputs, context: Context) -> StepResult:
             "masked": dict(sorted(masked.items())),
         },
         content=content_digest(documents),
-        summary=f"{documents.num_rows} documents, {counts['bytes'] / 1e6:.2f} MB",
+        summary=f"{counted(documents.num_rows, 'document')}, {counts['bytes'] / 1e6:.2f} MB",
     )
 
 

@@ -22,6 +22,7 @@ from llm.models import folder as model_folder
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
 from llm.training import devices
+from llm.words import counted
 
 LIBRARIES = ("torch", "tokenizers")
 
@@ -78,7 +79,7 @@ def measure(values: MeasureAnswers, inputs: Inputs, context: Context) -> StepRes
         return StepResult(counts={"questions": 0}, summary="no held-out question")
     return StepResult(
         counts={key: metrics[key] for key in ("questions", "nats_per_token", "bits_per_byte")},
-        summary=f"{metrics['nats_per_token']:.3f} nats/token on {len(conversations)} answers",
+        summary=f"{metrics['nats_per_token']:.3f} nats/token on {counted(len(conversations), 'answer')}",
     )
 
 

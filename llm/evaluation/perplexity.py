@@ -27,6 +27,7 @@ from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.plain_text import encode_texts
 from llm.tokens.special import END_OF_TEXT
 from llm.training import devices
+from llm.words import counted
 
 LIBRARIES = ("torch", "tokenizers")
 
@@ -66,7 +67,7 @@ def measure(values: MeasurePerplexity, inputs: Inputs, context: Context) -> Step
     return StepResult(
         counts={key: metrics[key] for key in ("bits_per_byte", "documents", "bytes", "tokens")},
         content=digest_of([content_digest(table), protocol]),
-        summary=f"{metrics['bits_per_byte']:.3f} bits/byte on {metrics['documents']} documents",
+        summary=f"{metrics['bits_per_byte']:.3f} bits/byte on {counted(metrics['documents'], 'document')}",
     )
 
 
@@ -127,7 +128,7 @@ def _rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _protocol(documents: Sequence[HeldOut], length: int, stride: int, precision: str) -> str:
     size = sum(len(document.text) for document in documents)
     return (
-        f"bits per byte over {len(documents)} validation documents; bytes are the {size} bytes of "
+        f"bits per byte over {counted(len(documents), 'validation document')}; bytes are the {size} bytes of "
         f"their UTF-8 text; each document alone after {END_OF_TEXT}, which is context and not "
         f"counted; context of {length} tokens in windows {stride} tokens apart; {precision}"
     )

@@ -21,6 +21,7 @@ from llm.tokens.special import (
     MESSAGE_START,
 )
 from llm.training import devices
+from llm.words import counted
 
 LIBRARIES = ("torch", "tokenizers")
 
@@ -50,7 +51,7 @@ def generate(values: SampleSettings, inputs: Inputs, context: Context) -> StepRe
         f"most {values.max_new_tokens} tokens; nothing is picked out"
     )
     write_json(context.out / "samples.json", {"samples": samples, "protocol": protocol})
-    return StepResult(counts={"samples": len(samples)}, summary=f"{len(samples)} samples")
+    return StepResult(counts={"samples": len(samples)}, summary=counted(len(samples), "sample"))
 
 
 def _texts(values: SampleSettings, artifact: Path, context: Context) -> list[dict[str, Any]]:

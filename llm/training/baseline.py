@@ -21,6 +21,7 @@ from llm.training.data import Windows
 from llm.training.optimizer import OptimizerSettings
 from llm.training.schedule import ScheduleSettings, learning_rate
 from llm.training.work import METRICS, MODEL, folder_digest, hand_over, last_line
+from llm.words import counted
 
 if TYPE_CHECKING:
     from llm.training.ranks import Group
@@ -47,7 +48,7 @@ def train_baseline(
     return StepResult(
         counts={"steps": budget.steps, "tokens": tokens, "loss": round(loss, 4)},
         content=folder_digest(context.out / MODEL),
-        summary=f"{tokens:,} tokens in {budget.steps:,} steps, loss {loss:.3f}",
+        summary=f"{counted(tokens, 'token')} in {counted(budget.steps, 'step')}, loss {loss:.3f}",
     )
 
 

@@ -23,6 +23,7 @@ from llm.training.incidents import Incidents
 from llm.training.optimizer import OptimizerSettings
 from llm.training.plan import Plan
 from llm.training.work import METRICS, MODEL, SEEN, folder_digest, hand_over
+from llm.words import counted
 
 if TYPE_CHECKING:
     from llm.models.decoder import Decoder
@@ -111,8 +112,8 @@ def _prepare(
             )
         if long:
             context.report.warning(
-                f"finetune {values.name}: {long} conversations for {split} are longer than "
-                f"{context_length} tokens and lost their end"
+                f"{counted(long, 'conversation')} for {split} longer than {context_length:,} tokens: "
+                "cut at the end"
             )
         packed = pack(examples, context_length, padding_id(tokenizer))
         with replacing(_rows_file(context.work, split)) as aside:
@@ -133,7 +134,7 @@ def _measured(work: Path, when: str) -> float | None:
 
 
 def _summary(counts: dict[str, Any], steps: int, losses: dict[str, float | None]) -> str:
-    text = f"{counts['train']['conversations']:,} conversations, {steps:,} steps"
+    text = f"{counted(counts['train']['conversations'], 'conversation')}, {counted(steps, 'step')}"
     if losses["before"] is None:
         return f"{text}, none held out"
     return f"{text}, answer loss {losses['before']:.3f} to {losses['after']:.3f}"

@@ -35,6 +35,7 @@ from llm.training.work import (
     hand_over,
     last_line,
 )
+from llm.words import counted
 
 if TYPE_CHECKING:
     from llm.training.ranks import Group
@@ -69,7 +70,7 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         "loss": round(loss, 4),
         **Incidents.read(context.work).counts(),
     }
-    summary = f"{tokens:,} tokens in {job['steps']:,} steps, loss {loss:.3f}"
+    summary = f"{counted(tokens, 'token')} in {counted(job['steps'], 'step')}, loss {loss:.3f}"
     if values.continual is not None:
         counts["phases"] = job["trunk_phases"]
         told = continual.tell(job["history"], job["trunk_phases"], context.report)

@@ -1,18 +1,6 @@
 """Costs as people read them."""
 
-from flows.costs import duration, rows, size
-
-
-def test_sizes_and_times_are_in_units_that_fit() -> None:
-    assert [size(count) for count in (12, 999_499, 9_828_923, 2 * 10**12)] == [
-        "12 bytes",
-        "999 kB",
-        "9.83 MB",
-        "2 TB",
-    ]
-    assert duration(85) == "0.02 hours (1 min 25 s)"
-    assert duration(90_000) == "25.00 hours"
-    assert duration(None) == "unknown"
+from flows.costs import rows
 
 
 def test_what_is_not_known_is_said() -> None:
@@ -36,4 +24,5 @@ def test_what_is_not_known_is_said() -> None:
     assert shown["memory"].startswith("unknown; 11.8 MB at least")
     assert shown["operations"].startswith("1.12e+13")
     measured = dict(rows({**costs, "memory_bytes": 2 * 10**9, "device_bytes": 3 * 10**9}))
+    assert dict(rows({**costs, "seconds": 109.0}))["time"] == "1 min 49 s"
     assert measured["memory"] == "2 GB and 3 GB of the GPU's"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.reporting import CURVE_POINTS, Curve, Pace, duration
+from tasks.reporting import CURVE_POINTS, Curve, Pace
 
 
 def test_a_curve_plots_the_figure_that_it_is_named_for() -> None:
@@ -39,12 +39,3 @@ def test_the_pace_of_a_resumed_step_counts_what_it_did_itself() -> None:
     assert pace.figures(900, 1000, "steps", now=50.0) == "900 of 1,000 steps"
     assert pace.figures(920, 1000, "steps", now=52.0) == "920 of 1,000 steps, 10/s, 8 s left"
     assert pace.figures(1000, 1000, "steps", now=60.0) == "1,000 of 1,000 steps, 10/s"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0, "0 s"), (41.4, "41 s"), (60, "1 min"), (390, "6 min 30 s"), (31_541, "8 h 45 min"),
-     (3_600, "1 h"), (273_600, "3 d 4 h"), (86_400 + 59, "1 d")],
-)  # fmt: skip
-def test_time_left_is_said_as_people_say_it(seconds: float, said: str) -> None:
-    assert duration(seconds) == said

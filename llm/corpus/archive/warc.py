@@ -16,6 +16,7 @@ from llm.corpus.archive.records import POSITION as POSITION
 from llm.corpus.web.headers import lines, listed, only
 from llm.durable import replacing
 from llm.step import BadInput, Context, StepResult, digest_of
+from llm.words import counted
 
 INDEX = pa.schema(
     [
@@ -93,7 +94,7 @@ def write_pages(
         },
         content=digest_of(item for part in parts.items() for item in part),
         parts=parts,
-        summary=(summary or f"{pages:,} pages, {size / 1e6:.1f} MB") + told,
+        summary=(summary or f"{counted(pages, 'page')}, {size / 1e6:.1f} MB") + told,
     )
 
 

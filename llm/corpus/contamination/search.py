@@ -28,6 +28,7 @@ from llm.corpus.documents import DOC_ID, EXTRACTED, batches, content_digest, wri
 from llm.corpus.score import told
 from llm.durable import write_json
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
+from llm.words import counted
 
 LIBRARIES = ("numpy", "python")
 
@@ -61,7 +62,7 @@ def index(values: DecontaminateSettings, inputs: Inputs, context: Context) -> St
     write_index(made, context.out)
     return StepResult(
         counts=counts,
-        summary=f"{counts['items']} items; not searched for: {counts['too_short']} of fewer than "
+        summary=f"{counted(counts['items'], 'item')}; not searched for: {counts['too_short']} of fewer than "
         f"{values.min_words} words, {counts['unfindable'] - counts['too_short']} of what many share",
     )
 
@@ -98,7 +99,7 @@ def find_contaminated(
             "precision": planted["precision"],
         },
         content=digest_of([content_digest(hits), repr(planted)]),
-        summary=f"{contaminated} of {len(ids)} documents hold evaluation items; "
+        summary=f"{contaminated:,} of {counted(len(ids), 'document')} {'holds' if contaminated == 1 else 'hold'} evaluation items; "
         f"{told(due, right, wrong)}",
     )
 

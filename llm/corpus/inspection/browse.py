@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llm.corpus.archive.pages import Page
 from llm.corpus.decide import DecideAll, judge
 from llm.corpus.documents import (
     CLUSTERS,
@@ -210,7 +211,7 @@ class _Shard:
             "shard": self.name,
             "reason": row["reason"],
             "bytes": row["bytes"],
-            "fetched_at": place.get("fetched_at"),
+            "fetched_at": _known(place.get("fetched_at")),
             "position": place.get("position") or None,
             "evidence": list(self._evidence(identity, document)),
             "duplicate_of": self._duplicate_of(row, others),
@@ -260,6 +261,11 @@ def rows_of(path: Path, schema: pa.Schema, ids: frozenset[bytes]) -> dict[bytes,
             if pc.any(mask).as_py():
                 found.update((row["doc_id"], row) for row in batch.filter(mask).to_pylist())
     return found
+
+
+def _known(moment: str | None) -> str | None:
+    """When a page was fetched; None where that is not known, as of many files."""
+    return None if moment == Page.fetched_at else moment
 
 
 def masked_words(text: str, before: str) -> dict[str, int]:

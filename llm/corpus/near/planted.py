@@ -26,6 +26,7 @@ from llm.corpus.near.planted_settings import PlantSettings
 from llm.corpus.near.recall import EDGES, TRUTH
 from llm.corpus.near.signatures_settings import WORDS
 from llm.step import Context, Inputs, StepResult
+from llm.words import counted
 
 LIBRARIES = ("numpy", "numba", "python")
 
@@ -82,7 +83,7 @@ def plant(values: PlantSettings, inputs: Inputs, context: Context) -> StepResult
     return StepResult(
         counts={"documents": len(rows), "origins": len(chosen)},
         content=content_digest(documents, known),
-        summary=f"{len(rows)} edits of {len(chosen)} documents",
+        summary=f"{counted(len(rows), 'edit')} of {counted(len(chosen), 'document')}",
     )
 
 

@@ -30,6 +30,7 @@ from llm.corpus.near.minhash import band_keys, shingle_sets
 from llm.corpus.near.signatures_settings import SignatureSettings
 from llm.corpus.text.words import text_bytes
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
+from llm.words import counted
 
 LIBRARIES = ("numpy", "numba", "python")
 
@@ -83,7 +84,7 @@ def sign(values: SignatureSettings, inputs: Inputs, context: Context) -> StepRes
                 shingles.digest(),
             ]
         ),
-        summary=f"{done} documents signed",
+        summary=f"{counted(done, 'document')} signed",
     )
 
 

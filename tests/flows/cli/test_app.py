@@ -56,19 +56,19 @@ def server(home: Home) -> Iterator[Server]:
         os.environ.update(saved)
 
 
-def environment(home: Home, server: Server | None = None) -> dict[str, str]:
-    names = {"PENSTOCK_HOME": str(home.folder), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+def environment(home: Home, server: Server | None = None, columns: int = 200) -> dict[str, str]:
+    names = {"PENSTOCK_HOME": str(home.folder), "OMP_NUM_THREADS": "1", "COLUMNS": f"{columns}"}
     if server is not None:
         names |= {**client_settings(home), "PREFECT_API_URL": f"{server.address}/api"}
     return {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")} | names
 
 
 def penstock(
-    home: Home, *arguments: str, server: Server | None = None
+    home: Home, *arguments: str, server: Server | None = None, columns: int = 200
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "flows.cli", *arguments],
-        env=environment(home, server),
+        env=environment(home, server, columns),
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -55,3 +55,16 @@ def test_browse_and_takedown_show_documents_and_take_them_away(home: Home, tmp_p
     assert tally["kept"]["documents"] == len(shown["documents"])
     undone = penstock(home, "takedown", "--url", one["url"], "--undo")
     assert undone.returncode == 2 and "has been purged" in undone.stderr
+
+
+def test_paths_and_addresses_are_printed_on_one_line_however_narrow_the_terminal(
+    home: Home,
+) -> None:
+    browsed = penstock(home, "browse", "--kept", "--count", "1", columns=40)
+    [one] = json.loads(penstock(home, "browse", "--kept", "--count", "1", "--json").stdout)[
+        "documents"
+    ]
+    assert len(one["url"]) > 40 and one["url"] in browsed.stdout.splitlines()
+    shown = penstock(home, "show", "crawl", columns=40)
+    (crawl,) = (item for item in home.store.artifacts() if item.reference.step == "crawl")
+    assert str(home.store.local(crawl.reference)) in shown.stdout
