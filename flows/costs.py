@@ -35,7 +35,9 @@ def rows(costs: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "time", "unknown" if costs["seconds"] is None else duration(costs["seconds"])
     yield "memory", _memory(costs)
     kept, most = size(costs["artifact_bytes"]), size(costs["work_bytes"])
-    yield "disk", f"{kept} in the end, {most} at most while it runs"
+    free = costs["free_bytes"]
+    little = " (not enough: see `penstock gc`, PENSTOCK_HOME)" if free < costs["work_bytes"] else ""
+    yield "disk", f"{kept} in the end, {most} at most while it runs; {size(free)} free{little}"
     yield "from", costs["how"]
 
 

@@ -18,6 +18,7 @@ from llm.training.cost import UTILISATION, cost, seconds_at_peak
 from llm.training.memory import available_bytes
 from llm.training.nights import nights_of
 from llm.training.pretrain_settings import PretrainSettings
+from llm.training.room import free_bytes
 from llm.training.trial import Trial
 from llm.training.work import CHECKPOINTS
 from tasks.home import Home
@@ -48,6 +49,7 @@ class Costs:
         took = cost(values, config, tokenizer_bytes, _corpus_tokens(run, call))
         done = _steps_done(run, call)
         found: dict[str, Any] = {**dataclasses.asdict(took), "steps_done": done}
+        found["free_bytes"] = free_bytes(run.store.scratch)
         tried, how = self._trial(values, vocabulary, run.machine, took.state_bytes)
         if tried is not None:
             seconds: float | None = tried.seconds(values, done)

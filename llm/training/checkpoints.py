@@ -76,8 +76,8 @@ def _explained(
         return RuntimeError(f"checkpoint {folder} could not be written: {error}")
     return OSError(
         errno.ENOSPC,
-        f"no space for checkpoint {folder.name} ({size:,} bytes) in {folder.parent}; the one before "
-        f"is whole: free at least {3 * size:,} bytes and run again to go on from it ({error})",
+        f"no space for checkpoint {folder.name} ({size:,} bytes) in {folder.parent}: free at least "
+        f"{3 * size:,} bytes ({error})",
     )
 
 

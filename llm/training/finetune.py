@@ -22,6 +22,7 @@ from llm.training.finetune_settings import FinetuneSettings
 from llm.training.incidents import Incidents
 from llm.training.optimizer import OptimizerSettings
 from llm.training.plan import Plan
+from llm.training.room import check_room, most_bytes_of
 from llm.training.work import METRICS, MODEL, SEEN, folder_digest, hand_over
 from llm.words import counted
 
@@ -56,6 +57,8 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
         "identity": digest_of([repr(values), *weights, *rows]),
         **launch.how(context.machine, context_length),
     }
+    weights_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    check_room(context.work, most_bytes_of(weights_bytes, Plan.keep_last))
     processes = launch.processes_for(context.machine, values.data_parallel)
     launch.run(__name__, job, context, processes, steps)
     hand_over(context.work, context.out, (MODEL, METRICS, SEEN))

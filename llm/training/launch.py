@@ -18,6 +18,7 @@ from typing import Any
 from llm.durable import write_json
 from llm.step import BadInput, Context, Machine, Reporter, WorkerLost
 from llm.training.guard import AGAIN, NO_SPACE, SIGNALLED, STOPPED
+from llm.training.room import disk_full
 from llm.training.sinks import sinks_beside
 from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
 
@@ -247,16 +248,13 @@ class Follower:
 def failure(work: Path, status: int) -> Exception:
     """Why training ended without finishing, as an exception to raise."""
     log = (work / LOG).read_text(errors="replace").splitlines() if (work / LOG).exists() else []
-    if (work / FAILURE).exists():
-        note = json.loads((work / FAILURE).read_bytes())
+    note = json.loads((work / FAILURE).read_bytes()) if (work / FAILURE).exists() else None
+    if status == NO_SPACE:
+        return disk_full(work, note["message"] if note else "no space left on device")
+    if note:
         if note["type"] == "BadInput":
             return BadInput(note["message"])
         return TrainingError(f"{note['message']}\nFull log: {work / LOG}")
-    if status == NO_SPACE:
-        return TrainingError(
-            f"no space left for training in {work}: free some and run again to go on from the last "
-            "checkpoint, which is whole"
-        )
     if status == STOPPED:
         return TrainingInterrupted(
             "training was stopped from outside after a checkpoint; run it again"

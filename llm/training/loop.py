@@ -77,6 +77,7 @@ def _steps(
         found = validation.measure(model) if validation and validation.is_due(done, plan) else {}
         if group.rank == 0:
             run.note(done, loss, norm, (passes or batches).seen(reads), seconds, found)
+            run.writer.check()  # a full disk ends training now, not at the next checkpoint
         if done % plan.checkpoint_every == 0 or done in (plan.steps, plan.trunk_at):
             run.checkpoint(done)
     run.checkpoint(done)

@@ -18,11 +18,13 @@ from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.phases import Phase
 from llm.tokens.special import id_count
 from llm.training import continual, launch, trunk
+from llm.training.cost import cost
 from llm.training.data import check_rows, read_data, rows_of, validation_slice
 from llm.training.incidents import Incidents
 from llm.training.nights import nights_of
 from llm.training.plan import Plan, identity_at
 from llm.training.pretrain_settings import HOW, PretrainSettings, settings_from
+from llm.training.room import check_room
 from llm.training.schedule import learning_rate
 from llm.training.vocabulary import fitting_vocabulary
 from llm.training.work import (
@@ -54,6 +56,7 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
     what the numbers in seen.jsonl count. Raises BadInput, launch.TrainingError.
     """
     job = prepare(values, inputs, context)
+    check_room(context.work, _most_bytes(values, job))
     processes = launch.processes_for(context.machine, values.data_parallel)
     launch.run(__name__, job, context, processes, job["steps"])
     hand_over(context.work, context.out, (MODEL, TRUNK, METRICS, SEEN))
@@ -82,6 +85,13 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
         shares = (f"{name} {windows:,}" for name, windows in job["mix"].items())
         summary += f"; windows an epoch: {', '.join(shares)}"
     return StepResult(counts=counts, content=folder_digest(context.out / MODEL), summary=summary)
+
+
+def _most_bytes(values: PretrainSettings, job: dict[str, Any]) -> int:
+    """The most that the run has on the disk at once."""
+    whole = dataclasses.replace(values, tokens=job["steps"] * values.batch_tokens)
+    tokenizer = Path(job["tokenizer"]).stat().st_size
+    return cost(whole, ModelConfig(**job["config"]), tokenizer, job["corpus_tokens"]).work_bytes
 
 
 def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[str, Any]:

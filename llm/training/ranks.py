@@ -5,7 +5,6 @@ these go over a socket, and that over loopback. On GPUs gradients go by NCCL.
 """
 
 import datetime
-import errno
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ import sys
 import traceback
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from llm.durable import write_json
+from llm.tensor_file import FULL
 from llm.training.barrier import Barrier, PeerLost, is_supported
 from llm.training.guard import AGAIN, AGENT, NO_SPACE, PEER_LOST, STOPPED, die_with_parent
 from llm.training.work import FAILURE
@@ -150,6 +151,21 @@ def is_lost_peer(error: Exception, group: Group) -> bool:
     return told and group.size > 1
 
 
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it comes from, says that the disk or the quota is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _say(text: str) -> None:
+    """A line for the log, which lies on a disk that may be full: then the exit status has to do."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
+
+
 def run(train: Callable[[dict[str, Any], Group, Path], bool], arguments: list[str]) -> int:
     """The main program of a rank: `train(job, group, work)` with the job file's contents.
 
@@ -164,19 +180,18 @@ def run(train: Callable[[dict[str, Any], Group, Path], bool], arguments: list[st
         finished = train(job, group, work)
         group.barrier()
     except StartAgain as error:
-        print(error, file=sys.stderr)
+        _say(str(error))
         return AGAIN
     except Exception as error:
         if is_lost_peer(error, group):
-            print(error, file=sys.stderr)
+            _say(str(error))
             return PEER_LOST
-        traceback.print_exc()
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        _say(traceback.format_exc())
         try:
             write_json(work / FAILURE, {"type": type(error).__name__, "message": str(error)})
         except OSError as problem:  # the exit status has to tell what the note could not
-            print(f"the reason could not be noted: {problem}", file=sys.stderr)
-        return NO_SPACE if full else 1
+            _say(f"the reason could not be noted: {problem}")
+        return NO_SPACE if is_full(error) else 1
     if group.size > 1:
         dist.destroy_process_group()
     return 0 if finished else STOPPED

@@ -16,6 +16,11 @@ class Writer:
         self.wait()
         self._running = self._thread.submit(write)
 
+    def check(self) -> None:
+        """Raise what a write raised that has ended meanwhile; waits for nothing."""
+        if self._running is not None and self._running.done():
+            self.wait()
+
     def wait(self) -> None:
         """Until nothing is being written. Raises what the write raised, once."""
         running, self._running = self._running, None
