@@ -41,18 +41,19 @@ def ladder(
     """
     stages = (*BEFORE, "pretrain")
     loaded = recipe_of_run(recipe, overrides or [], machine or [], HOME.machine_file, stages)
-    taken = tokens_of(HOME.runs, loaded)
     options = Options((LADDER,) if force else (), (), tuple(machine or ()))
-    day = night_of(HOME.runs, loaded, None, from_newest=True)
-    with (
-        HOME.runs.alive(f"flow-{flow_run.id}"),
-        recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as own,
-        closing(StepReporter(LADDER, get_run_logger(), flow_run.id)) as report,
-    ):
-        settings = load_machine(HOME.machine_file, options.machine)
-        run = PrefectRun(LADDER, loaded, day, HOME.store, HOME.runs, settings, options)
-        seconds = budget_seconds(minutes, budget)
-        carry_out_stage(run, partial(climb, seconds=seconds, report=report), own)
+    settings = load_machine(HOME.machine_file, options.machine)
+    with HOME.runs.alive(f"flow-{flow_run.id}"):
+        # Only now: nothing is deleted while the sign is held.
+        taken = tokens_of(HOME.runs, loaded)
+        day = night_of(HOME.runs, loaded, None, from_newest=True)
+        with (
+            recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as own,
+            closing(StepReporter(LADDER, get_run_logger(), flow_run.id)) as report,
+        ):
+            run = PrefectRun(LADDER, loaded, day, HOME.store, HOME.runs, settings, options)
+            seconds = budget_seconds(minutes, budget)
+            carry_out_stage(run, partial(climb, seconds=seconds, report=report), own)
         advice = advise(HOME, own, loaded, 60 * minutes)
         put_table("ladder", advice.rows(), f"Small runs (loss: {advice.found.unit})")
         put_table("sizes", advice.candidates(), f"What {minutes:g} minutes are enough for")

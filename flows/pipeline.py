@@ -28,7 +28,7 @@ from llm.recipe import STAGES, load_machine
 from tasks import ready
 from tasks.cached import Told, forget_untold, run_cached, untold
 from tasks.orchestrate import put_table
-from tasks.record import check_stages, night_of, recipe_of, recorded, select, take
+from tasks.record import begun, check_stages, recipe_of, select
 from tasks.run import Options
 
 _BEGUN: ContextVar[str | None] = ContextVar("begun", default=None)
@@ -127,9 +127,9 @@ def _begun(
         return
     loaded = recipe_of_run(recipe, overrides, machine, HOME.machine_file, todo)
     ready.check(loaded, load_machine(HOME.machine_file, machine), todo)
-    taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])
-    day = night_of(HOME.runs, loaded, snapshot or None, bool(taken), flow_run.scheduled_start_time)
-    with recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as run:
+    scheduled = flow_run.scheduled_start_time
+    flow_run_id = str(flow_run.id)
+    with begun(HOME.runs, loaded, todo, snapshot or None, flow_run_id, scheduled) as run:
         yield run
 
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from flows.alike import alike
 from flows.cli.shared import shown
 from flows.environment import HOME
-from llm.recipe import STAGES, load_machine, load_recipe
+from llm.recipe import load_machine, load_recipe
 from tasks import ready
 from tasks.cached import Told, keep_untold, run_cached
-from tasks.record import check_stages, night_of, recorded, select, take
+from tasks.record import begun, check_stages, select
 from tasks.run import Done, Options
 
 
@@ -34,8 +34,6 @@ def run_recipe(
     loaded = load_recipe(recipe, overrides, todo)
     check_stages([*force, *keep])
     ready.check(loaded, load_machine(HOME.machine_file, machine), todo)
-    taken = take(HOME.runs, loaded, STAGES[: STAGES.index(todo[0])])
-    day = night_of(HOME.runs, loaded, snapshot, bool(taken))
     parameters: dict[str, Any] = {
         "recipe": recipe,
         "overrides": list(overrides),
@@ -59,7 +57,7 @@ def run_recipe(
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     options = Options(tuple(force), tuple(keep), tuple(machine))
-    with recorded(HOME.runs, loaded, day, taken) as run_id:
+    with begun(HOME.runs, loaded, todo, snapshot) as run_id:
         told = run_cached(HOME, loaded, run_id, todo, options, show)
         keep_untold(HOME, run_id, told, parameters)
         if len(told) < len(todo):

@@ -9,10 +9,10 @@ from pydantic.json_schema import SkipJsonSchema
 
 from flows.environment import HOME
 from flows.parameters import Text, Texts, check_parent, recipe_of_run
-from llm.recipe import STAGES, Recipe, load_machine
+from llm.recipe import Recipe, load_machine
 from tasks import ready
 from tasks.orchestrate import PrefectRun
-from tasks.record import night_of, recipe_of, recorded, take
+from tasks.record import begun, recipe_of
 from tasks.run import Options, Wiring, carry_out_stage
 
 
@@ -52,10 +52,10 @@ def stage_flow(stage: str, wiring: Wiring) -> Flow[Any, dict[str, str]]:
             parameters = (recipe, overrides or [], machine or [])
             loaded = recipe_of_run(*parameters, HOME.machine_file, names)
             ready.check(loaded, load_machine(HOME.machine_file, options.machine), names)
-            taken = take(HOME.runs, loaded, STAGES[: STAGES.index(stage)])
             scheduled = flow_run.scheduled_start_time
-            day = night_of(HOME.runs, loaded, snapshot or None, bool(taken), scheduled)
-            with recorded(HOME.runs, loaded, day, taken, str(flow_run.id)) as own:
+            flow_run_id = str(flow_run.id)
+            night = snapshot or None
+            with begun(HOME.runs, loaded, names, night, flow_run_id, scheduled) as own:
                 return _carry_out(stage, wiring, loaded, options, own)
 
     return run_stage

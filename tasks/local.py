@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from llm.recipe import STAGES, load_machine, load_recipe
+from llm.recipe import load_machine, load_recipe
 from llm.step import PrintReporter, Reporter
 from llm.store import Reference
 from tasks import ready
 from tasks.execute import fulfil
 from tasks.home import Home
-from tasks.record import check_stages, night_of, recorded, select, take
+from tasks.record import begun, check_stages, select
 from tasks.run import Options, Run, carry_out_stage
 from tasks.stages import WIRING
 from tasks.step import Call
@@ -44,11 +44,9 @@ def run_locally(
     loaded = load_recipe(recipe, overrides, todo)
     check_stages([*force, *keep])
     runs = home.runs
-    taken = take(runs, loaded, STAGES[: STAGES.index(todo[0])])
     settings = load_machine(home.machine_file, machine)
     ready.check(loaded, settings, todo)
-    day = night_of(runs, loaded, snapshot, bool(taken))
-    with recorded(runs, loaded, day, taken) as run_id:
+    with begun(runs, loaded, todo, snapshot) as run_id:
         for stage in todo:
             record = runs.load(run_id)
             options = Options(tuple(force), tuple(keep), tuple(machine))

@@ -55,6 +55,27 @@ def recorded(
             runs.save(record)
 
 
+@contextmanager
+def begun(
+    runs: Runs,
+    recipe: Recipe,
+    todo: Sequence[str],
+    snapshot: str | None,
+    flow_run_id: str | None = None,
+    scheduled: datetime.datetime | None = None,
+) -> Iterator[str]:
+    """Keep the record of a run of some stages, on what the newest run left of those before them.
+
+    Nothing is deleted from the store between the look for what is left and the end of the run.
+    snapshot, scheduled: see `night_of`. Yields the record's id. Raises BadInput.
+    """
+    with runs.in_use():
+        taken = take(runs, recipe, STAGES[: STAGES.index(todo[0])])
+        day = night_of(runs, recipe, snapshot, bool(taken), scheduled)
+        with recorded(runs, recipe, day, taken, flow_run_id) as run_id:
+            yield run_id
+
+
 def recipe_of(record: RunRecord) -> Recipe:
     """The recipe of a run as it was when the run began: editing the file meanwhile changes nothing."""
     return Recipe.model_validate(record.values)

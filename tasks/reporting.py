@@ -118,7 +118,13 @@ class StepReporter(Reporter):
 
     def _show(self, curve: "Curve") -> None:
         curve.shown_at = time.monotonic()
-        self.page.markdown(f"{self.name} {curve.name}", curve.markdown(self.name))
+        try:
+            drawn = curve.markdown(self.name)
+        except Exception as error:
+            # Ctrl-C while matplotlib is imported leaves halves of it behind, which raise anything.
+            self.logger.warning("no picture of %s: %s: %s", curve.name, type(error).__name__, error)
+            return
+        self.page.markdown(f"{self.name} {curve.name}", drawn)
 
     def finished(self) -> None:
         """The step is done: its progress on the page says so, whatever it told last."""
@@ -127,11 +133,13 @@ class StepReporter(Reporter):
 
     def close(self) -> None:
         """Show what is still unshown, and take the bar away."""
-        for curve in self.curves.values():
-            self._show(curve)
-        if self.bar is not None and terminal is not None:
-            terminal.bars.remove_task(self.bar)
-        self.page.close()
+        try:
+            for curve in self.curves.values():
+                self._show(curve)
+        finally:
+            if self.bar is not None and terminal is not None:
+                terminal.bars.remove_task(self.bar)
+            self.page.close()
 
 
 class Pace:

@@ -176,6 +176,13 @@ class Runs:
         """
         return self._signs.alive(name)
 
+    def in_use(self) -> AbstractContextManager[None]:
+        """Within it nothing is deleted from the store: for what is looked up before a run begins.
+
+        Waits while something is.
+        """
+        return self._signs.in_use()
+
     def alone(self) -> AbstractContextManager[None]:
         """Within it no run is going on and none starts. Raises BadInput while one goes on."""
         return self._signs.alone()

@@ -4,7 +4,7 @@ import fcntl
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from llm.step import BadInput
@@ -25,7 +25,7 @@ class Signs:
         Waits while somebody has the store alone (`alone`).
         """
         path = self.folder / name
-        with self._in_use.shared(why="penstock gc, or a purge, is deleting: waiting for its end"):
+        with self.in_use():
             path.parent.mkdir(parents=True, exist_ok=True)
             # Under its name only once it is locked, or it would be taken for a dead run's.
             coming = path.with_name(f".{uuid.uuid4().hex}")
@@ -37,6 +37,10 @@ class Signs:
             finally:
                 path.unlink(missing_ok=True)
                 os.close(handle)
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Within it nobody has the store alone. Waits while somebody has."""
+        return self._in_use.shared(why="penstock gc, or a purge, is deleting: waiting for its end")
 
     @contextmanager
     def alone(self) -> Iterator[None]:
