@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llm.corpus.documents import read_table
 from llm.durable import file_digest
+from llm.evaluation.measured import MEASURED, interval
 from llm.step import BadInput, Inputs
 from llm.tokens.shards import Shard
+from llm.words import counted
 
 CURVE_POINTS = 2_000
 
@@ -27,6 +30,7 @@ class Tuned:
     answers: dict[str, Any] | None = None
     loss: list[dict[str, float]] = field(default_factory=list)
     model: dict[str, str] = field(default_factory=dict)
+    spread: float | None = None
 
 
 @dataclass
@@ -34,7 +38,8 @@ class Findings:
     """Everything that the report shows.
 
     funnel: rows of outcome, reason, documents, bytes. tokens: by split, by source, counts of
-    documents, bytes and tokens. loss: points of step, tokens, loss. model: what it is, as words.
+    documents, bytes and tokens. loss, validation: points of step, tokens, loss. spread: half of the 95 %
+    interval of the base model's bits per byte. model: what it is, as words.
     duplicates: how many planted near-duplicates were found, by similarity. contamination: how many
     planted evaluation items were, by kind, over all shards.
     """
@@ -48,6 +53,8 @@ class Findings:
     duplicates: dict[str, Any] | None = None
     contamination: dict[str, Any] | None = None
     loss: list[dict[str, float]] = field(default_factory=list)
+    validation: list[dict[str, float]] = field(default_factory=list)
+    spread: float | None = None
     model: dict[str, str] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     samples_protocol: str = ""
@@ -63,9 +70,11 @@ def gather(title: str, names: Sequence[str], inputs: Inputs) -> Findings:
         tokens=_tokens(inputs.get("tokens", ())),
         duplicates=next(iter(_planted(inputs.get("duplicates", ()))), None),
         contamination=_together(_planted(inputs.get("contamination", ()))),
+        spread=_spread(inputs, "perplexity_base", 0),
     )
     for folder in inputs.get("pretrain", ()):
         found.loss = _curve(folder / "metrics.jsonl")
+        found.validation = _curve(folder / "metrics.jsonl", "validation_loss")
         found.model = _describe(folder / "model")
     _require_one_each(names, inputs)
     for number, name in enumerate(names):
@@ -74,6 +83,7 @@ def gather(title: str, names: Sequence[str], inputs: Inputs) -> Findings:
             perplexity=_metrics(inputs, "perplexity_tuned", number),
             answers_base=_metrics(inputs, "answers_base", number),
             answers=_metrics(inputs, "answers_tuned", number),
+            spread=_spread(inputs, "perplexity_tuned", number),
         )
         if inputs.get("finetune"):
             folder = inputs["finetune"][number]
@@ -148,6 +158,14 @@ def _require_one_each(names: Sequence[str], inputs: Inputs) -> None:
 def _metrics(inputs: Inputs, key: str, number: int) -> dict[str, Any] | None:
     folders = inputs.get(key, ())
     return _json(folders[number] / "metrics.json") if folders else None
+
+
+def _spread(inputs: Inputs, key: str, number: int) -> float | None:
+    """Half of the 95 % interval of a model's bits per byte, from how much its documents differ."""
+    folders = inputs.get(key, ())
+    if not folders or not (path := folders[number] / "documents.parquet").is_file():
+        return None
+    return interval(read_table(path, MEASURED))
 
 
 def _baselines(folders: Sequence[Path]) -> dict[str, Any] | None:
@@ -230,21 +248,25 @@ def _tokens(folders: Sequence[Path]) -> dict[str, dict[str, dict[str, int]]]:
     return splits
 
 
-def _curve(path: Path) -> list[dict[str, float]]:
-    """Points of step, tokens and loss, thinned out evenly to CURVE_POINTS; the last is kept."""
-    points = list(_points(path))
+def _curve(path: Path, name: str = "loss") -> list[dict[str, float]]:
+    """Points of step, tokens and loss, thinned out evenly to CURVE_POINTS; the last is kept.
+
+    name: which of the log's figures is the loss.
+    """
+    points = list(_points(path, name))
     every = max(1, -(-len(points) // CURVE_POINTS))
     return points[::-1][::every][::-1]
 
 
-def _points(path: Path) -> Iterator[dict[str, float]]:
+def _points(path: Path, name: str) -> Iterator[dict[str, float]]:
     if not path.is_file():
         return
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             point = json.loads(line)
             # Seconds and tokens a second stand there too: they differ between equal runs.
-            yield {key: point[key] for key in ("step", "tokens", "loss")}
+            if name in point:
+                yield {"step": point["step"], "tokens": point["tokens"], "loss": point[name]}
 
 
 def _describe(folder: Path) -> dict[str, str]:
@@ -255,7 +277,7 @@ def _describe(folder: Path) -> dict[str, str]:
 
     config = read_config(folder)
     shape = (
-        f"{_kind(folder)}, {config.layers} layers, width {config.d_model}, {config.heads} heads, "
+        f"{_kind(folder)}, {config.parameters:,} parameters, {counted(config.layers, 'layer')}, width {config.d_model}, {config.heads} heads, "
         f"vocabulary {config.vocabulary}, context {config.context_length} tokens"
     )
     weights = {

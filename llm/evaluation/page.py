@@ -1,54 +1,18 @@
 """The report as one HTML page: style and pictures inside, readable on a phone and on a desk."""
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from llm.corpus.score import told
 from llm.evaluation.findings import Findings, Tuned
+from llm.evaluation.kit import STYLE, definitions, image, section, table
 from llm.evaluation.plots import Bar, Curve, bars, curves
+from llm.words import counted
 
-STYLE = """
-:root { --ink: #1d2733; --muted: #5f6b7a; --line: #e3e8ee; --ours: #0b6e8f; --paper: #ffffff }
-* { box-sizing: border-box }
-body { margin: 0; background: #f3f5f8; color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif }
-main { max-width: 1080px; margin: 0 auto; padding: 1.5rem 1rem 4rem }
-header { margin: .5rem 0 1.25rem }
-h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 }
-h2 { font-size: 1.15rem; margin: 0 0 .25rem }
-header p, .note { color: var(--muted); font-size: .9rem; margin: .25rem 0 .75rem }
-.cards { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr));
-  margin-bottom: 1rem }
-.card, section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px }
-.card { padding: .8rem 1rem }
-.card b { display: block; font-size: 1.5rem; line-height: 1.25; font-variant-numeric: tabular-nums }
-.card span { color: var(--muted); font-size: .85rem }
-.columns { columns: 2 24rem; column-gap: 1rem; margin-bottom: 1rem }
-section { padding: 1.1rem 1.2rem; margin-bottom: 1rem; break-inside: avoid }
-img { display: block; width: 100%; height: auto; margin: .5rem 0 }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top }
-th { color: var(--muted); font-weight: 500 }
-.number { text-align: right; white-space: nowrap; padding-left: .6rem }
-tr.ours td { color: var(--ours); font-weight: 600 }
-.samples { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)) }
-article { border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem; min-width: 0 }
-article p { margin: .3rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem }
-article .text { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .82rem }
-article .reference { color: var(--muted) }
-.tag { font-size: .75rem; color: var(--ours); font-weight: 600 }
-dl { display: grid; grid-template-columns: minmax(7rem, 14rem) 1fr; gap: .35rem 1rem; margin: 0;
-  font-size: .9rem }
-dt { color: var(--muted) }
-dd { margin: 0; overflow-wrap: anywhere }
-@media (max-width: 560px) { dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .6rem } }
-"""
+ABOUT = "<!-- about this run -->"
+"""Where the page has room for when, where and how its models were made."""
 
-OURS = ' class="ours"'
 BASELINE_NAMES = {
     "uniform": "every byte alike",
     "bigram": "byte bigram",
@@ -73,7 +37,7 @@ def render(found: Findings) -> str:
         _tokens(found),
         *(_answers(tuned) for tuned in found.tuned),
     ]
-    words = [_samples(found), _protocol(found), _provenance(found)]
+    words = [ABOUT, _samples(found), _protocol(found), _provenance(found)]
     title = escape(found.title)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -133,21 +97,27 @@ def _headline(found: Findings) -> str:
         "bits per byte of validation text",
     )
     reference = found.perplexity["bits_per_byte"] if found.perplexity else None
+    spreads = {"base model": found.spread}
+    spreads |= {f"tuned: {tuned.name}": tuned.spread for tuned in found.tuned}
     cells = [
         [
             name,
             f"{value:.3f}",
+            "" if (spread := spreads.get(name)) is None else f"± {spread:.3f}",
             "" if reference is None or value == reference else f"{value / reference - 1:+.1%}",
         ]
         for name, value, _ in rows
     ]
-    table = _table(
-        ["", "bits per byte", "against the base"],
+    figures = table(
+        ["", "bits per byte", "95 % interval", "against the base"],
         cells,
         marked=[number for number, row in enumerate(rows) if row[2]],
     )
-    note = "Lower is better. All figures are over the same bytes of held-out text."
-    return _section("Bits per byte", note, _image(picture, _in_words(rows)) + table)
+    note = (
+        "Lower is better. All figures are over the same bytes of held-out text. The interval tells how "
+        "far a figure would move with other documents of the same kind."
+    )
+    return section("Bits per byte", note, image(picture, _in_words(rows)) + figures)
 
 
 def _in_words(rows: Sequence[tuple[str, float, bool]]) -> str:
@@ -159,10 +129,19 @@ def _loss(found: Findings) -> str:
         return ""
     x = [point["tokens"] / 1e6 for point in found.loss]
     y = [point["loss"] for point in found.loss]
-    picture = curves([Curve("", x, y)], "million tokens seen", "training loss, nats per token")
+    lines = [Curve("", x, y)]
+    if found.validation:
+        held = found.validation
+        x_held = [point["tokens"] / 1e6 for point in held]
+        lines.append(Curve("validation", x_held, [point["loss"] for point in held], "loss"))
+    picture = curves(lines, "million tokens seen", "training loss, nats per token")
     words = f"Training loss from {y[0]:.2f} to {y[-1]:.2f} nats per token over {x[-1]:.1f} million tokens"
-    note = f"{len(found.loss):,} points; the strong line is a running mean."
-    return _section("Pretraining loss", note, _image(picture, words))
+    note = f"{counted(len(found.loss), 'point')}; the strong line is a running mean."
+    if found.validation:
+        last = found.validation[-1]["loss"]
+        words += f"; validation loss {last:.2f} at the end"
+        note += f" Validation loss at the end: {last:.3f} nats per token."
+    return section("Pretraining loss", note, image(picture, words))
 
 
 def _funnel(found: Findings) -> str:
@@ -182,7 +161,7 @@ def _funnel(found: Findings) -> str:
         ],
         "documents",
     )
-    table = _table(
+    figures = table(
         ["", "documents", "bytes"],
         [
             [
@@ -196,7 +175,7 @@ def _funnel(found: Findings) -> str:
     )
     words = f"{kept['documents']:,} of {came['documents']:,} documents were kept"
     note = f"{words}. Every document is in exactly one row."
-    return _section("Corpus funnel", note, _image(picture, words) + table)
+    return section("Corpus funnel", note, image(picture, words) + figures)
 
 
 def _duplicates(found: Findings) -> str:
@@ -218,8 +197,8 @@ def _duplicates(found: Findings) -> str:
         f"{_said(planted)}. They are edits of real documents: from a similarity of "
         f"{planted['threshold']:g} on they should be found. MinHash: how many meet by theory."
     )
-    table = _table(["similarity", "planted", "found", "MinHash"], rows, marked=due)
-    return _section("Search for near-duplicates", note, table)
+    figures = table(["similarity", "planted", "found", "MinHash"], rows, marked=due)
+    return section("Search for near-duplicates", note, figures)
 
 
 def _contamination(found: Findings) -> str:
@@ -233,8 +212,8 @@ def _contamination(found: Findings) -> str:
         for words, counts in ((form.format(kind), one) for kind, one in planted[which].items())
     ]
     note = f"{_said(planted)}. They were put into copies of documents, as they are or changed."
-    table = _table(["item", "planted", "found"], rows, marked=range(len(planted["kinds"])))
-    return _section("Search for evaluation items", note, table)
+    figures = table(["item", "planted", "found"], rows, marked=range(len(planted["kinds"])))
+    return section("Search for evaluation items", note, figures)
 
 
 def _said(planted: Mapping[str, Any]) -> str:
@@ -268,11 +247,11 @@ def _tokens(found: Findings) -> str:
         ours, theirs = train.get(name, nothing), held.get(name, nothing)
         per_token = (ours["bytes"] + theirs["bytes"]) / max(1, ours["tokens"] + theirs["tokens"])
         cells.append([name, f"{ours['tokens']:,}", f"{theirs['tokens']:,}", f"{per_token:.2f}"])
-    table = _table(["source", "training", "validation", "bytes per token"], cells)
+    figures = table(["source", "training", "validation", "bytes per token"], cells)
     words = "Training tokens: " + ", ".join(
         f"{name} {train.get(name, nothing)['tokens']:,}" for name in sources
     )
-    return _section("Tokens per source", "", _image(picture, words) + table)
+    return section("Tokens per source", "", image(picture, words) + figures)
 
 
 def _answers(tuned: Tuned) -> str:
@@ -284,7 +263,7 @@ def _answers(tuned: Tuned) -> str:
     ]
     inside = ""
     if rows:
-        inside += _image(
+        inside += image(
             bars(
                 [
                     Bar(
@@ -300,7 +279,7 @@ def _answers(tuned: Tuned) -> str:
             "Answer loss: "
             + ", ".join(f"{label} {answers['nats_per_token']:.3f}" for label, answers in rows),
         )
-        inside += _table(
+        inside += table(
             ["", "nats per token", "bits per byte", "questions"],
             [
                 [
@@ -316,14 +295,14 @@ def _answers(tuned: Tuned) -> str:
     if tuned.loss:
         steps = [point["step"] for point in tuned.loss]
         losses = [point["loss"] for point in tuned.loss]
-        inside += _image(
+        inside += image(
             curves([Curve("", steps, losses, "loss")], "step", "loss on answers, nats per token"),
             f"Fine-tuning loss from {losses[0]:.2f} to {losses[-1]:.2f}",
         )
     if not inside:
         return ""
     note = "Held-out questions: only the answers count." if rows else "No question is held out."
-    return _section(f"Fine-tuning: {tuned.name}", note, inside)
+    return section(f"Fine-tuning: {tuned.name}", note, inside)
 
 
 def _samples(found: Findings) -> str:
@@ -342,7 +321,7 @@ def _samples(found: Findings) -> str:
             body += f'<p class="reference">Right answer: {escape(sample["reference"])}</p>'
         articles.append(f"<article>{tag}{body}</article>")
     inside = f'<div class="samples">{"".join(articles)}</div>'
-    return _section("Samples", found.samples_protocol, inside)
+    return section("Samples", found.samples_protocol, inside)
 
 
 def _protocol(found: Findings) -> str:
@@ -352,7 +331,7 @@ def _protocol(found: Findings) -> str:
         *((f"answers, {tuned.name}", tuned.answers) for tuned in found.tuned),
     ]
     rows = [(name, metrics["protocol"]) for name, metrics in entries if metrics]
-    return _section("How it was measured", "", _definitions(rows)) if rows else ""
+    return section("How it was measured", "", definitions(rows)) if rows else ""
 
 
 def _provenance(found: Findings) -> str:
@@ -360,40 +339,7 @@ def _provenance(found: Findings) -> str:
     for tuned in found.tuned:
         rows += [(f"{tuned.name}: {key}", value) for key, value in tuned.model.items()]
     note = "Digests are the first 16 hex digits of BLAKE2b over the file."
-    return _section("Provenance", note, _definitions(rows)) if rows else ""
-
-
-def _section(title: str, note: str, inside: str) -> str:
-    below = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(title)}</h2>{below}{inside}</section>"
-
-
-def _image(png: bytes, words: str) -> str:
-    data = base64.b64encode(png).decode()
-    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
-
-
-def _definitions(rows: Iterable[tuple[str, Any]]) -> str:
-    inside = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in rows)
-    return f"<dl>{inside}</dl>"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], marked: Sequence[int] = ()) -> str:
-    """A table whose first column is names and whose others are numbers."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        first, *others = (escape(cell) for cell in cells)
-        numbers = "".join(f'<{tag} class="number">{cell}</{tag}>' for cell in others)
-        return f"<{tag}>{first}</{tag}>{numbers}"
-
-    body = "".join(
-        f"<tr{OURS if number in marked else ''}>{line(row, 'td')}</tr>"
-        for number, row in enumerate(rows)
-    )
-    return (
-        f'<div class="scroll"><table><thead><tr>{line(header, "th")}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    return section("Provenance", note, definitions(rows)) if rows else ""
 
 
 def _megabytes(size: float) -> str:

@@ -1,10 +1,13 @@
 """The report step: what a run found out, as a page for people and as flat figures for programs."""
 
+import json
+
 from llm.durable import write_bytes, write_json
+from llm.evaluation.about import about
 from llm.evaluation.findings import flat_metrics, gather
-from llm.evaluation.page import render
+from llm.evaluation.page import ABOUT, render
 from llm.evaluation.report_settings import ReportValues
-from llm.step import Context, Inputs, StepResult
+from llm.step import Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("matplotlib",)
 
@@ -14,12 +17,16 @@ def write(values: ReportValues, inputs: Inputs, context: Context) -> StepResult:
 
     inputs, each of which may be missing: funnel (decisions), duplicates (the newest night's),
     contamination (its shards'), tokens (token shards), pretrain, perplexity_base, baselines, samples; and, one for each of `finetuned`: finetune,
-    perplexity_tuned, answers_base, answers_tuned. The same inputs give the same bytes.
+    perplexity_tuned, answers_base, answers_tuned. The same inputs give the same content, and the same
+    bytes but for the section that tells when they were made.
     """
     found = gather(values.title, values.finetuned, inputs)
     metrics = flat_metrics(found)
-    write_bytes(context.out / "report.html", render(found).encode())
+    page = render(found)
+    told = about(values.title, values.finetuned, inputs)
+    write_bytes(context.out / "report.html", page.replace(ABOUT, told, 1).encode())
     write_json(context.out / "metrics.json", metrics)
     headline = metrics.get("perplexity.bits_per_byte")
     summary = "report.html" if headline is None else f"report.html, {headline:.3f} bits/byte"
-    return StepResult(counts={"metrics": len(metrics)}, summary=summary)
+    content = digest_of([page, json.dumps(metrics, sort_keys=True)])
+    return StepResult(counts={"metrics": len(metrics)}, content=content, summary=summary)

@@ -7,8 +7,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from llm.corpus.documents import write_table
+from llm.evaluation.measured import MEASURED, interval
 from llm.evaluation.plots import running_mean
 from llm.evaluation.report import ReportValues, write
 from llm.models import folder as model_folder
@@ -216,6 +219,76 @@ def test_figures_have_flat_names(tmp_path: Path) -> None:
     assert metrics["contamination.planted.found.edited"] == 0.9
     assert metrics["tokens.train"] == 700_000
     assert all(isinstance(value, int | float) for value in metrics.values())
+
+
+def manifest(at: float, seconds: float) -> dict:
+    """What the store writes beside an artifact of pretraining."""
+    return {
+        "made": {"at": at, "host": "box", "python": "3.11.7"},
+        "seconds": seconds,
+        "summary": "2,990,080 tokens in 730 steps, loss 2.612",
+        "identity": {"snapshot": "2024-05-01"},
+        "values": {
+            "batch_tokens": 4096,
+            "seed": 1,
+            "schedule": {"peak_lr": 0.002, "warmup_tokens": 200_000, "decay_fraction": 0.2},
+            "optimizer": {"type": "muon"},
+        },
+    }
+
+
+def test_when_where_and_how_models_were_made_is_told_and_is_no_part_of_the_content(
+    tmp_path: Path,
+) -> None:
+    inputs = everything(tmp_path)
+    results = []
+    for number, at in enumerate((1_714_521_600.0, 1_746_057_600.0)):
+        for name in ("pretrain", "decide"):
+            put(tmp_path / name, "manifest.json", manifest(at, 3700))
+        (out := tmp_path / f"out-{number}").mkdir()
+        values = ReportValues(title="demo", finetuned=("ask-docs",))
+        results.append(write(values, inputs, Context(out=out, work=out)))
+    page = (tmp_path / "out-0" / "report.html").read_text()
+    assert "About this run" in parsed(page).headings
+    said = (
+        "2024-05-01 00:00, in 1 h 1 min, on box with Python 3.11.7",
+        "0.002 at its peak, after a warm-up of 200,000 tokens, falling over the last 20% of the run",
+        "4,096 tokens a step",
+        "parameters, ",
+    )
+    for words in said:
+        assert words in page
+    assert "2025-05-01" in (tmp_path / "out-1" / "report.html").read_text()
+    assert results[0].content == results[1].content
+
+
+def test_a_validation_curve_and_an_interval_are_shown_where_they_were_measured(
+    tmp_path: Path,
+) -> None:
+    inputs = everything(tmp_path)
+    plain = report(tmp_path / "plain", inputs, ("ask-docs",))
+    assert "Validation loss" not in plain and "±" not in plain
+    log = tmp_path / "pretrain" / "metrics.jsonl"
+    points = [json.loads(line) for line in log.read_text().splitlines()]
+    points[-1]["validation_loss"] = 2.7182
+    log.write_text("".join(json.dumps(point) + "\n" for point in points))
+    bits = [8_000.0, 9_000.0, 11_000.0, 10_000.0]
+    columns = {
+        "doc_id": [bytes(15) + bytes([number]) for number in range(4)],
+        "source": ["docs"] * 4,
+        "bytes": [4_000] * 4,
+        "tokens": [1_000] * 4,
+        "bits": bits,
+    }
+    table = pa.table(columns, schema=MEASURED)
+    write_table(tmp_path / "base" / "documents.parquet", table)
+    page = report(tmp_path / "more", inputs, ("ask-docs",))
+    assert "Validation loss at the end: 2.718 nats per token." in page
+    # Of documents of one size it is the interval of the mean of their ratios.
+    ratios = np.array(bits) / 4_000
+    expected = 1.96 * ratios.std(ddof=1) / 2
+    assert interval(table) == pytest.approx(expected, rel=1e-3)
+    assert f"± {expected:.3f}" in page
 
 
 def test_what_was_planted_is_told_in_a_sentence(tmp_path: Path) -> None:
