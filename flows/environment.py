@@ -16,6 +16,8 @@ DEFAULTS = {
     # The run's log, tracebacks included, is in the UI; the command line says in a line what failed.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR" if "--debug" in sys.argv else "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "llm,tasks",
+    # To look for plugins pydantic reads the metadata of every installed package.
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     # Prefect's own threads would print every log line and event that a lost server did not take.
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",

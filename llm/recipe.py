@@ -17,7 +17,8 @@ from llm.evaluation.evaluate import EvaluateSettings
 from llm.evaluation.promotion_settings import PromoteSettings
 from llm.recipe_fields import Field, fields_of
 from llm.recipe_messages import Problems, explained, told
-from llm.recipe_reading import RECIPES, RecipeError, find_recipe, read_file, read_tree, set_value
+from llm.recipe_names import RECIPES, RecipeError, find_recipe
+from llm.recipe_reading import read_file, read_tree, set_value
 from llm.recipe_rules import always, broken, of_machine
 from llm.recipe_values import values
 from llm.recipe_yaml import BadYAML, Fields, Place
@@ -56,7 +57,7 @@ class PolicySettings:
 class Recipe(pydantic.BaseModel):
     """Everything that decides a run."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: Name = pydantic.Field(
         description="Name of the recipe: lowercase letters, digits, dashes."

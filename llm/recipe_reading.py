@@ -6,32 +6,8 @@ Every value keeps its place: the file and line for messages, and the folder that
 import os
 from pathlib import Path
 
+from llm.recipe_names import RECIPES, RecipeError, names
 from llm.recipe_yaml import BadYAML, Fields, Items, Node, Place, Scalar, Unread, parsed, read
-from llm.step import BadInput
-
-RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-PLAIN = "base"  # has no sources, so that it is extended and not run
-
-
-class RecipeError(BadInput):
-    """The recipe is wrong; the message names each field, its value and what is allowed."""
-
-
-def find_recipe(name: str) -> Path:
-    """A recipe's file: a path, or the name of one in recipes/.
-
-    Raises RecipeError telling which names there are.
-    """
-    for path in (Path(name), RECIPES / f"{name}.yaml"):
-        if path.is_file():
-            return path
-    known = ", ".join(one for one in _ours() if one != PLAIN)
-    raise RecipeError(f"no recipe {name!r}: give the path of a YAML file, or one of {known}")
-
-
-def _ours() -> list[str]:
-    """The names of the recipes in recipes/."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
 def read_tree(path: Path, overrides: list[str], prefix: str = "") -> Fields:
@@ -82,7 +58,7 @@ def _extended(path: Path, seen: tuple[Path, ...]) -> Fields:
     ours = RECIPES / f"{named.text}.yaml"
     base = ours if not beside.is_file() and ours.is_file() else beside
     if not base.is_file():
-        known = ", ".join(_ours())
+        known = ", ".join(names())
         raise RecipeError(
             f"{path} extends {named.text}, which is not beside it ({named.place}): give a path that "
             f"counts from {path.parent}, or one of {known}"
