@@ -16,9 +16,10 @@ LIBRARIES = ("phonenumbers",)
 
 
 # Looked for from the @ outwards: a pattern that starts with the name would be tried at each letter.
-_DOMAIN = re.compile(
-    r"@((?:[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?\.)+[A-Za-z]{2,24})(?![A-Za-z]|_{1,3}[A-Za-z0-9(])"
-)
+_DOMAIN = re.compile(r"@((?:[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?\.)+[A-Za-z]{2,24})(?![A-Za-z])")
+# Names of code go on so (a@b.mean_x); addresses do only where two were run together.
+_NAME_GOES_ON = re.compile(r"_{1,3}[A-Za-z0-9(]")
+_GENERIC = ("com", "edu", "gov", "info", "int", "mil", "net", "org")
 # Before the @ of an address with a login (RFC 3986, 3.2.1).
 _AUTHORITY = re.compile(r"://[^/?#\s]*$")
 _AUTHORITY_GOES_ON = re.compile(r"[^/?#\s]{0,256}@")
@@ -103,7 +104,10 @@ def _find(text: str, kinds: Sequence[str]) -> list[Finding]:
 
 def _emails(text: str) -> Iterator[tuple[int, int]]:
     for match in _DOMAIN.finditer(text):
-        if match[1].rpartition(".")[2].lower() in _NOT_A_DOMAIN:
+        last = match[1].rpartition(".")[2].lower()
+        if last in _NOT_A_DOMAIN:
+            continue
+        if last not in _GENERIC and _NAME_GOES_ON.match(text, match.end()):
             continue
         before = text[max(0, match.start() - 65) : match.start()]
         local = _LOCAL_PART.search(before)

@@ -29,9 +29,13 @@ _LATIN = frozenset(
 )
 # So many characters of UTF-8 and nothing else do not come about in other encodings.
 _BEYOND_DOUBT = 6
+# Characters of UTF-8 for each stray byte, where a page that declares another encoding is in UTF-8.
+_STRAY = 20
 # As far into a page as browsers look for a meta element, and a little more.
 _META_BYTES = 4096
 _DETECT_BYTES = 1 << 16
+# Bytes beyond ASCII that prove an encoding which is no label of the Web, in a text that is mostly ASCII.
+_PROOF = 16
 # No part of it looks further than the next "<", so that no page takes long.
 _MARKUP = re.compile(rb"(?i)<[a-z/!?][^<>]*>|&#?\w{1,31};|[\r\n\t ]+")
 _HIGH = re.compile(rb"[\x80-\xff]")
@@ -60,7 +64,7 @@ def read(data: bytes, declared: str | None) -> Decoded:
     if found:
         return found
     if data.isascii() and name not in ("utf-16le", "utf-16be", "replacement", "iso-2022-jp"):
-        return Decoded(data.decode("ascii"), name or "utf-8")
+        return Decoded(data.decode("ascii"), name or meta_charset(data) or "utf-8")
     if name in (None, "utf-8") or label in _SERVER_DEFAULTS:
         said = meta_charset(data)
         name = said if said and (said != "utf-8" or name is None) else name
@@ -121,13 +125,12 @@ def _utf_8(data: bytes, name: str | None) -> str | None:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        if name not in (None, "utf-8"):
-            return None
         text = data.decode("utf-8", "replace")
         lost = text.count(BAD)
         good = len(text) - len(text.encode("ascii", "ignore")) - lost
         # UTF-8 that was cut or has a stray byte; other encodings hardly ever look like it at all.
-        return text if good > (lost if name else 2 * lost) else None
+        least = 2 * lost if name is None else lost if name == "utf-8" else _STRAY * lost
+        return text if good > least else None
     if name in (None, "utf-8") or name in _LATIN:
         return text
     if name in ("utf-16le", "utf-16be"):
@@ -194,7 +197,26 @@ def _detect(data: bytes) -> str:
     sample = data[start : start + 4 * _DETECT_BYTES]
     prose = _MARKUP.sub(b" ", sample) if b"<" in sample else sample
     prose = sample if prose.isascii() else prose
-    return chardet.detect(prose[:_DETECT_BYTES])["encoding"] or "windows-1252"
+    prose = prose[:_DETECT_BYTES]
+    name = chardet.detect(prose)["encoding"] or "windows-1252"
+    return "windows-1252" if _is_doubtful(prose, name) else name
+
+
+def _is_doubtful(prose: bytes, name: str) -> bool:
+    """Whether a detector can hardly be right, as it often is not on few words of a Western language.
+
+    No text has letters of two scripts in most of its words that are not all ASCII: "cafי" is café. And
+    a few characters do not prove an encoding that the Web never had.
+    """
+    high = len(_HIGH.findall(prose))
+    if high < _PROOF and find(name) is None and 2 * high < len(prose):
+        return True
+    try:
+        words = _OTHER_WORDS.findall(prose.decode(name, "replace"))
+    except LookupError:
+        return True
+    mixed = sum(_MIXED.search(word) is not None for word in words)
+    return 2 * mixed > len(words)
 
 
 def _by_name(data: bytes, said: str) -> Decoded:
@@ -214,3 +236,9 @@ def _by_name(data: bytes, said: str) -> Decoded:
 
 
 _C1 = re.compile("[\x80-\x9f]")
+# Words that are not all ASCII, and a Latin letter beside one of an alphabet that is not Latin.
+_OTHER_WORDS = re.compile(r"\w*[^\W\x00-\x7f]\w*")
+_ALPHABETS = (
+    "\u0370-\u03ff\u0400-\u052f\u0530-\u058f\u0590-\u06ff\u0e00-\u0e7f\ufb1d-\ufdff\ufe70-\ufefc"
+)
+_MIXED = re.compile(f"[A-Za-z][{_ALPHABETS}]|[{_ALPHABETS}][A-Za-z]")

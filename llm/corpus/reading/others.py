@@ -120,10 +120,10 @@ def _all(node: Any) -> str:
 
 
 def by_resiliparse(html: str) -> str:
-    """The main text by resiliparse, with the lists and single characters that it leaves out.
+    """The main text by resiliparse, with the lists, code and single characters that it leaves out.
 
-    Its choice of the main content drops lists, and elements whose text is one character (a CJK
-    character, a euro sign). They are put back where they stand in its text or right beside it.
+    Its choice of the main content drops lists, code with few letters, and elements whose text is one
+    character (a CJK character, a euro sign). They are put back where they stand in its text or right beside it.
     """
     tree = HTMLTree.parse(html)
     chosen = _units(_marked(tree, main_content=True))
@@ -175,7 +175,7 @@ def _units(marked: str) -> list[Block]:
 
 
 def _put_back(chosen: list[Block], everything: list[Block]) -> list[Block]:
-    """The blocks of `everything` that were chosen, with lists and single characters beside them."""
+    """The blocks of `everything` that were chosen, with lists, code and single characters beside them."""
     keys = [key for block in chosen if (key := _LONGER.findall(block.text))]
     place = 0
     marked: list[tuple[bool, Block]] = []
@@ -204,11 +204,12 @@ def _put_back(chosen: list[Block], everything: list[Block]) -> list[Block]:
 
 
 def _may_be_lost(block: Block) -> bool:
-    return block.kind == "li" or (len(block.text) < 10 and not _LONGER.search(block.text))
+    short = len(block.text) < 10 and not _LONGER.search(block.text)
+    return block.kind in ("li", "pre") or short
 
 
 def _lost(blocks: list[Block]) -> list[Block]:
-    """Of blocks that were not chosen: single characters, and the items of lists that are no links."""
+    """Of blocks that were not chosen: code, single characters, and items of lists that are no links."""
     sizes: Counter[int] = Counter()
     links: Counter[int] = Counter()
     for block in blocks:

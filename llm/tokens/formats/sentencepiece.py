@@ -44,11 +44,15 @@ class Piece:
 
 @dataclass(frozen=True)
 class Rules:
-    """How text is changed before it is cut: the character map (compiled), spaces, the first blank."""
+    """How text is changed before it is cut: the character map (compiled), spaces, the added blank.
+
+    blank_last: the added blank stands behind the text, as each word has its own behind it.
+    """
 
     characters: bytes = b""
     first_blank: bool = True
     fewer_spaces: bool = False
+    blank_last: bool = False
 
 
 def read_sentencepiece(path: Path) -> Tokenizer:
@@ -57,7 +61,7 @@ def read_sentencepiece(path: Path) -> Tokenizer:
         fields = _fields(path.read_bytes())
         pieces = [_piece(_fields(one)) for one in fields.get(1, [])]
         trained = _fields(fields[2][-1]) if 2 in fields else {}
-        rules = _rules(_fields(fields[3][-1])) if 3 in fields else Rules()
+        rules = _rules(_fields(fields[3][-1]), trained) if 3 in fields else Rules()
     except (IndexError, ValueError, struct.error, TypeError) as error:
         raise BadInput(f"{path} is no SentencePiece model: {error}") from error
     model = trained.get(3, [UNIGRAM])[-1]
@@ -95,15 +99,18 @@ def tokenizer_of(pieces: Sequence[Piece], model: int, rules: Rules) -> Tokenizer
         steps += _mapped(rules.characters, pieces)
     if rules.fewer_spaces:
         steps += [
-            normalizers.Replace(Regex(r"\A +| +\z"), ""),
+            # At the end one that was a blank already counts as one (normalizer.cc).
+            normalizers.Replace(Regex(rf"\A +|[ {BLANK}]+\z"), ""),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]
-    if rules.first_blank:
+    if rules.first_blank and rules.blank_last:
+        steps.append(normalizers.Replace(Regex(r"(?<=(?m:.))\z"), BLANK))
+    elif rules.first_blank:
         steps.append(normalizers.Prepend(BLANK))
     steps.append(normalizers.Replace(" ", BLANK))
     tokenizer.normalizer = normalizers.Sequence(steps)
     back = [decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse()]
-    if rules.first_blank:
+    if rules.first_blank:  # a last one stays, as it does there
         back.append(decoders.Strip(" ", 1, 0))
     tokenizer.decoder = decoders.Sequence(back)
     special = [piece.text for piece in pieces if piece.kind in (Kind.CONTROL, Kind.UNKNOWN)]
@@ -178,11 +185,12 @@ def _piece(fields: Mapping[int, list[Any]]) -> Piece:
     return Piece(fields[1][-1].decode(), score, Kind(fields.get(3, [Kind.NORMAL])[-1]))
 
 
-def _rules(fields: Mapping[int, list[Any]]) -> Rules:
+def _rules(fields: Mapping[int, list[Any]], trained: Mapping[int, list[Any]]) -> Rules:
     return Rules(
         characters=fields.get(2, [b""])[-1],
         first_blank=bool(fields.get(3, [1])[-1]),
         fewer_spaces=bool(fields.get(4, [1])[-1]),
+        blank_last=bool(trained.get(24, [0])[-1]),
     )
 
 

@@ -95,6 +95,35 @@ def test_utf8_is_told_by_its_bytes_whatever_is_declared() -> None:
     assert read("It’s a café".encode(), "iso-8859-1").text == "It’s a café"
 
 
+@pytest.mark.parametrize("declared", ["gb2312", "windows-1251", "euc-kr"])
+def test_utf8_with_a_stray_byte_is_told_too(declared: str) -> None:
+    text = "这是一个关于桥梁建设的长篇文章，介绍了石匠的工艺。" * 2
+    data = text.encode()
+    assert read(data[:30] + b"\xff" + data[30:], declared).text.replace("\ufffd", "") == text
+    assert read(data[:-1], declared).text.rstrip("\ufffd") == text[:-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Le café est fermé à midi.",
+        "Déjà vu à Noël",
+        "Où est l\u2019hôtel où nous étions allés l\u2019été dernier ?",
+        "La città è più bella perché c\u2019è il mare",
+        "It\u2019s 5€ only",
+    ],
+)
+def test_few_words_of_a_western_language_are_no_other_script(text: str) -> None:
+    page = f"<html><head><title>{text}</title></head><body><p>{text}</p></body></html>"
+    assert read(page.encode("windows-1252"), None).text == page
+
+
+@pytest.mark.parametrize("encoding", ["windows-1251", "koi8-r"])
+def test_few_words_of_another_script_stay_what_they_are(encoding: str) -> None:
+    page = "<title>Привет, мир</title>"
+    assert read(page.encode(encoding), None).text == page
+
+
 def test_a_quoted_charset_of_a_header_is_read() -> None:
     assert read(RUSSIAN.encode("koi8-r"), ' "KOI8-R" ') == (RUSSIAN, "koi8-r")
 

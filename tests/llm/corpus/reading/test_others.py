@@ -51,11 +51,11 @@ def test_engines_agree_on_what_text_looks_like(kind: str, engine: Engine) -> Non
     )
 
 
-def test_resiliparse_loses_no_list_and_no_single_character_beside_its_text() -> None:
-    html = page("<p>€</p><p>字</p><ul><li>one</li><li>字</li></ul>").replace(
-        "</article>", "</article><ul><li>beside the body</li></ul>"
-    )
+def test_resiliparse_loses_no_list_no_code_and_no_single_character_beside_its_text() -> None:
+    html = page(
+        "<p>€</p><p>字</p><ul><li>one</li><li>字</li></ul><pre>a = 1\n\nb = 2</pre>"
+    ).replace("</article>", "</article><ul><li>beside the body</li></ul>")
     text = extract_text(html, engine="resiliparse")
-    assert "\n\n€\n\n字\n\n- one\n- 字\n\n" in text
+    assert "\n\n€\n\n字\n\n- one\n- 字\n\na = 1\n\nb = 2\n\n" in text
     assert text.endswith("- beside the body")
     assert "About" not in text

@@ -91,6 +91,9 @@ def test_what_the_encoding_of_the_page_lacks_is_sent_as_a_reference() -> None:
     body = "<meta charset=koi8-r><a href='/s?q=да漢'>k</a>".encode("koi8-r", "xmlcharrefreplace")
     links = read_links(body, PAGE, {})
     assert links.urls[0].url == "http://site.test/s?q=%C4%C1%26%2328450%3B"
+    # A page of ASCII alone is in the encoding that it declares, too.
+    links = read_links(b"<meta charset=koi8-r><a href='/s?q=&#1076;'>k</a>", PAGE, {})
+    assert links.urls[0].url == "http://site.test/s?q=%C4"
 
 
 def test_of_several_bases_the_first_with_an_address_counts() -> None:
