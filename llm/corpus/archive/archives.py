@@ -7,7 +7,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, urlsplit
@@ -73,30 +73,21 @@ def read_stream(
     if not stream.read(1):
         yield Bad(start, "damaged: the file is empty")
         return
-    for item in _read(stream, max_bytes):
-        if isinstance(item, Bad):
-            yield replace(item, offset=start + item.offset)
-        elif isinstance(item, Page):
-            member, plus, inner = item.position.partition("+")
-            yield replace(item, position=f"{name}@{start + int(member)}{plus}{inner}")
-        else:
-            yield item
-
-
-def _read(stream: BinaryIO, max_bytes: int) -> Iterator[Page | Bad | Other]:
     for record in read_records(stream):
+        place = record.place._replace(member=start + record.place.member)
         if isinstance(record, Damage):
-            yield Bad(record.place.member, record.reason)
+            yield Bad(place.member, record.reason)
         else:
-            yield _page(record, max_bytes)
+            yield _page(record, max_bytes, place.member, f"{name}@{place}")
 
 
-def _page(record: Record, max_bytes: int) -> Page | Bad | Other:
+def _page(record: Record, max_bytes: int, offset: int, position: str) -> Page | Bad | Other:
     """A record as a page, or why it is none."""
-    offset = record.place.member
     headers = record.headers
-    url = _address(headers.get("warc-target-uri", ""))
     kind = headers.get("warc-type", "").lower()
+    if kind in _OTHERS:
+        return Other(kind)
+    url = _address(headers.get("warc-target-uri", ""))
     other = _other(kind, url, headers.get("content-type", ""))
     if other:
         return Other(other)
@@ -119,7 +110,7 @@ def _page(record: Record, max_bytes: int) -> Page | Bad | Other:
         return Bad(offset, f"digest: the block is not what {digest[0]} stands for", url)
     date = known_date(headers.get("warc-date", ""))
     if kind == "response":
-        page = _response(block, url, date, str(record.place), max_bytes)
+        page = _response(block, url, date, position, max_bytes)
         return (
             Bad(offset, page, url) if isinstance(page, str) else _checked(page, offset, max_bytes)
         )
@@ -127,15 +118,12 @@ def _page(record: Record, max_bytes: int) -> Page | Bad | Other:
     content_type = headers.get("content-type") or ("text/plain" if kind == "conversion" else "")
     if kind == "resource" and url and urlsplit(url).scheme.lower() not in _PUBLISHED:
         return Bad(offset, f"no_page: the crawler's own notes ({url})", url)
-    position = str(record.place)
     page = Page(url, block, kind, 200, content_type, {}, date, position=position)
     return _checked(page, offset, max_bytes)
 
 
 def _other(kind: str, url: str, content_type: str) -> str:
     """What a record is counted as that is sound and no page; "" for one that may be a page."""
-    if kind in _OTHERS:
-        return kind
     if kind in _PAGES and (url.lower().startswith("dns:") or "text/dns" in content_type.lower()):
         return "dns"
     if (
@@ -165,7 +153,8 @@ def _response(block: bytes, url: str, date: str, position: str, max_bytes: int) 
         if not is_damage(error):
             raise
         return f"bad_http: {' '.join(str(error).split())}"
-    return _with_type(Page(url, payload, "response", status, "", headers, date, position=position))
+    declared = " ".join(content_type(headers).split())
+    return Page(url, payload, "response", status, declared, headers, date, position=position)
 
 
 def _is_whole(block: bytes) -> bool:
@@ -192,11 +181,6 @@ def _http_headers(lines: list[bytes]) -> dict[str, str]:
         if folds:
             pairs.append((name.strip(), value.strip()))
     return together(pairs)
-
-
-def _with_type(page: Page) -> Page:
-    """The page with the type that its headers declare."""
-    return replace(page, content_type=" ".join(content_type(page.headers).split()))
 
 
 def _checked(page: Page, offset: int, max_bytes: int) -> Page | Bad:

@@ -24,9 +24,12 @@ _MAGIC = (_GZIP, _LZ4, _ZSTD, _DICTIONARY)
 # Larger dictionaries are refused (bytes).
 _LARGEST_DICTIONARY = 1 << 26
 
-# Packed bytes that are read, and given to zlib, at a time. Damage costs what they unpack to.
+# Packed bytes that are read, and given to zlib, at a time. Where they turn out to be damaged, they are
+# given to it again in small pieces: damage costs what one of these unpacks to.
 _READ = 1 << 16
-_PIECE = 1 << 12
+_GIVEN = 1 << 14
+_PIECE = 1 << 8
+_LZ4_PIECE = 1 << 12  # unpacked
 # As zstd may make 16,000 times as much of what it is given, that is little (bytes).
 _ZSTD_PIECE = 256
 # Unpacked bytes that come at a time, at most.
@@ -64,6 +67,7 @@ class Members(io.RawIOBase):
         self.waiting = b""
         self.unpacker: Any = None
         self.zlib = False
+        self.given = _GIVEN  # packed bytes that zlib gets at a time
         self.frame: _Lz4Frame | None = None
         self.ready = memoryview(b"")
         self.out = 0
@@ -126,7 +130,7 @@ class Members(io.RawIOBase):
             return False
         offset = self.read_to - len(self.waiting)
         if head.startswith(_GZIP):
-            self.zlib = True
+            self.zlib, self.given = True, _GIVEN
             self.unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
         elif head.startswith(_ZSTD):
             self.zlib = False
@@ -162,7 +166,7 @@ class Members(io.RawIOBase):
 
     def _lz4(self, size: int) -> bytes:
         assert self.frame is not None
-        data: bytes = self.unpacker.read(min(size, _PIECE))
+        data: bytes = self.unpacker.read(min(size, _LZ4_PIECE))
         if not data:
             while self.frame.read(_READ):
                 pass
@@ -174,8 +178,15 @@ class Members(io.RawIOBase):
         if not self._fill(1):
             raise EOFError("the file ends inside a packed member")
         if self.zlib:
-            piece = self.waiting[:_PIECE]
-            data: bytes = unpacker.decompress(piece, size)
+            piece = self.waiting[: self.given]
+            before = unpacker.copy() if self.given > _PIECE else None
+            try:
+                data: bytes = unpacker.decompress(piece, size)
+            except zlib.error:
+                if before is None:
+                    raise
+                self.unpacker, self.given = before, _PIECE
+                return b""
             left = len(unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail)
         else:
             piece = self.waiting[:_ZSTD_PIECE]

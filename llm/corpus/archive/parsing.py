@@ -207,22 +207,15 @@ class _Source:
         """
         if self.pattern is _ARC:
             return _arc_fields(self.line)
-        fields: dict[str, str] = {}
-        name, size = "", 0
+        lines, size = list[bytes](), 0
         while line := self.stream.readline(_LINE):
             self.position += len(line)
             size += len(line)
             if size > _LONGEST_HEADER:
                 raise OSError(f"the header is longer than {_LONGEST_HEADER} bytes")
-            if not line.strip(b"\r\n"):
-                return fields
-            text = line.decode("utf-8", "replace")
-            if text[0] in " \t" and name:
-                fields[name] += " " + text.strip()
-            elif ":" in text:
-                name, _, value = text.partition(":")
-                name = name.strip().lower()
-                fields[name] = value.strip()
+            if line in (b"\r\n", b"\n") or not line.strip(b"\r\n"):
+                return _fields(lines)
+            lines.append(line)
         raise OSError("the file ends inside a header")
 
     def take(self, size: int) -> bytes:
@@ -282,6 +275,20 @@ def _is_arc(stream: BinaryIO) -> bool:
         return bool(start.read(9) == b"filedesc:")
     except BROKEN:
         return False
+
+
+def _fields(lines: list[bytes]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        text = line.decode("utf-8", "replace")
+        if text[0] in " \t" and name:
+            fields[name] += " " + text.strip()
+        elif ":" in text:
+            name, _, value = text.partition(":")
+            name = name.strip().lower()
+            fields[name] = value.strip()
+    return fields
 
 
 def _arc_fields(line: bytes) -> dict[str, str]:
