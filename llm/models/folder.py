@@ -7,7 +7,7 @@ our own, whose config.json says model_type "penstock".
 """
 
 import dataclasses
-import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +23,15 @@ from llm.models.build import Model, build
 from llm.models.config import ModelConfig
 from llm.models.decoder import Decoder
 from llm.models.layouts import bert, gpt2, llama, own
+from llm.models.layouts.fields import named, part, read_object, words
 from llm.models.layouts.fit import layout_of, misfit
 from llm.models.layouts.table import Table, as_stored, fill, stored_name
 from llm.models.roles import ids_of, roles_of
 from llm.step import BadInput
 from llm.tensor_file import write_tensors
+
+# Models that are no larger are compared with their weights tensor by tensor alone.
+_FEW_PARAMETERS = 1 << 26
 
 
 class Layout(Protocol):
@@ -119,7 +123,10 @@ def load(
             f"{folder} has no tokenizer.json; with transformers, "
             "AutoTokenizer.from_pretrained(...).save_pretrained(...) writes one"
         )
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise BadInput(f"{path} cannot be read: {error}; copy the file again") from error
     if tokenizer.get_vocab_size() > model.config.vocabulary:
         raise BadInput(
             f"{folder}: tokenizer.json has {tokenizer.get_vocab_size()} tokens, config.json's "
@@ -145,8 +152,9 @@ def load_model(
 ) -> Model:
     """Read the model of a folder, of any architecture. Raises BadInput as `load` does."""
     config = read_config(folder)
-    fields = json.loads((folder / "config.json").read_text())
+    fields = read_object(folder / "config.json")
     layout = LAYOUTS[fields["model_type"]]
+    _compare_sizes(folder, config)
     with torch.device("meta"):
         model = build(config, compute_dtype)
     model.to_empty(device="cpu")
@@ -174,13 +182,36 @@ def read_config(folder: Path) -> ModelConfig:
     path = folder / "config.json"
     if not path.is_file():
         raise BadInput(f"{folder} is not a model folder: it has no config.json")
-    fields = json.loads(path.read_text())
-    layout = fields.get("model_type")
-    if layout not in LAYOUTS:
+    fields = read_object(path)
+    layout = named(path, "model_type", fields.get("model_type"), LAYOUTS)
+    config = layout.read_config(path, fields)
+    _refuse_impossible_heads(path, config)
+    return _with_own_head(layout, folder, config)
+
+
+def _refuse_impossible_heads(path: Path, config: ModelConfig) -> None:
+    if config.heads % config.kv_heads:
         raise BadInput(
-            f"{path}: model_type {layout!r} is not one that Penstock reads ({', '.join(LAYOUTS)})"
+            f"{path}: {config.kv_heads} heads of keys and values do not divide {config.heads} heads"
         )
-    return _with_own_head(LAYOUTS[layout], folder, LAYOUTS[layout].read_config(path, fields))
+    if config.head_dim < 1 or (config.positions == "rope" and config.head_dim % 2):
+        raise BadInput(
+            f"{path}: a head is {config.head_dim} wide (width {config.d_model}, {config.heads} "
+            "heads); rotary positions need an even width"
+        )
+
+
+def _compare_sizes(folder: Path, config: ModelConfig) -> None:
+    """Refuse what is far larger than its weights, before memory for it is asked for."""
+    held = 0
+    for name, path in _names(folder):
+        with _opened(path) as file:
+            held += math.prod(file.get_slice(name).get_shape())
+    if config.parameters > 4 * held + _FEW_PARAMETERS:  # a few may be missing, such as BERT's heads
+        raise BadInput(
+            f"{folder}: config.json describes a model of {config.parameters:,} parameters, the "
+            f"weights hold {held:,} numbers: they are not of one model"
+        )
 
 
 def _with_own_head(layout: Layout, folder: Path, config: ModelConfig) -> ModelConfig:
@@ -217,7 +248,7 @@ def _names(folder: Path) -> Iterator[tuple[str, Path]]:
     index = folder / "model.safetensors.index.json"
     names = ["model.safetensors"]
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        names = _named_in(index)
     for name in names:
         path = folder / name
         if not path.is_file():
@@ -226,6 +257,20 @@ def _names(folder: Path) -> Iterator[tuple[str, Path]]:
             )
         with _opened(path) as file:
             yield from ((name, path) for name in file.keys())  # noqa: SIM118 (no mapping)
+
+
+def _named_in(index: Path) -> list[str]:
+    """The files that an index names, all of its own folder."""
+    places = part(index, read_object(index), "weight_map")
+    names = sorted({*words(index, {"weight_map": [*places.values()]}, "weight_map")})
+    for name in names:
+        if not name or Path(name).name != name or "\0" in name or name == "..":
+            raise BadInput(
+                f"{index}: weight_map names {name!r}, which is not a file of the model's folder"
+            )
+    if not names:
+        raise BadInput(f"{index}: weight_map names no file")
+    return names
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 A model folder says it in config.json and generation_config.json, as transformers reads it, by ids.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from llm.models.layouts.fields import read_object, shown
 from llm.step import BadInput
 
 # By role, the tokens that play it, the first that the tokenizer has: ours, then SentencePiece's.
@@ -53,13 +53,15 @@ def delimiters(folder: Path, tokenizer: Tokenizer, vocabulary: int) -> Delimiter
 
     Raises BadInput where neither knows a beginning, or the id is not below `vocabulary`.
     """
-    said: dict[str, Any] = {}
+    said: dict[str, list[int]] = {}
     for name in ("config.json", "generation_config.json"):  # the second goes before the first
         path = folder / name
-        fields = json.loads(path.read_text()) if path.is_file() else {}
-        said |= {field: value for field, value in fields.items() if value is not None}
+        fields = read_object(path) if path.is_file() else {}
+        for field in ("bos_token_id", "eos_token_id"):
+            if fields.get(field) is not None:
+                said[field] = _ids(path, field, fields[field])
     ids, stops = ids_of(tokenizer)
-    begin = said.get("bos_token_id", ids.get("bos_token_id"))
+    begin = said["bos_token_id"][0] if "bos_token_id" in said else ids.get("bos_token_id")
     ends = said.get("eos_token_id", stops or [])
     if begin is None:
         raise BadInput(
@@ -71,4 +73,12 @@ def delimiters(folder: Path, tokenizer: Tokenizer, vocabulary: int) -> Delimiter
             f"{folder}: bos_token_id {begin} is none of the model's {vocabulary} tokens; set it right "
             "in config.json and generation_config.json"
         )
-    return Delimiters(begin, frozenset({begin, *(ends if isinstance(ends, list) else [ends])}))
+    return Delimiters(begin, frozenset({begin, *ends}))
+
+
+def _ids(path: Path, field: str, value: Any) -> list[int]:
+    ids = value if isinstance(value, list) and field == "eos_token_id" else [value]
+    if not all(isinstance(one, int) and not isinstance(one, bool) for one in ids):
+        allowed = "a token's id or a list of ids" if field == "eos_token_id" else "a token's id"
+        raise BadInput(f"{path}: {field} must be {allowed}, not {shown(value)}")
+    return ids

@@ -16,6 +16,16 @@ from llm.step import BadInput
 from llm.tensor_file import write_tensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+# What reading a folder that `save` has not written whole raises; RecursionError is a RuntimeError.
+_BROKEN = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    SafetensorError,
+)
 NAMES = {config: name for name, config in ARCHITECTURES.items()}
 
 
@@ -48,7 +58,7 @@ def load(
         config = json.loads((folder / CONFIG).read_bytes())
         model = build(ARCHITECTURES[config.pop("architecture")](**config), compute_dtype)
         model.load_state_dict(parse((folder / WEIGHTS).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except _BROKEN as error:
         raise BadInput(
             f"{folder} is not a whole baseline model ({error}): run the evaluate stage again"
         ) from error

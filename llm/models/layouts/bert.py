@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.models.config import ModelConfig
-from llm.models.layouts.fields import named, refuse_others, sizes
+from llm.models.layouts.fields import head_width, named, number, refuse_others, sizes, words
 from llm.models.layouts.table import Stored, Table
 
 BOTH, MASKED, BARE = "BertForPreTraining", "BertForMaskedLM", "BertModel"
@@ -114,16 +114,18 @@ def config_json(config: ModelConfig) -> dict[str, Any]:
 def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
     """What config.json describes. Raises BadInput naming the field that the encoder cannot do."""
     refuse_others(path, fields, HARMLESS)
-    architecture = (fields.get("architectures") or [BOTH])[0]
+    architecture = (words(path, fields, "architectures") or [BOTH])[0]
     refuse_others(path, {"architectures": architecture}, {"architectures": (BOTH, MASKED, BARE)})
     given = sizes(path, fields, SIZES)
     activation = fields.get("hidden_act", "gelu")
     return ModelConfig(
         **given,
         kv_heads=given["heads"],
-        head_dim=given["d_model"] // given["heads"],
+        head_dim=head_width(
+            path, given["d_model"], given["heads"], "hidden_size and num_attention_heads"
+        ),
         rope_theta=10_000.0,
-        norm_epsilon=fields.get("layer_norm_eps", 1e-12),
+        norm_epsilon=number(path, fields, "layer_norm_eps", 1e-12, least=0),
         tie_embeddings=True,
         qk_norm=False,
         architecture="encoder",
@@ -132,7 +134,7 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
         positions="learned",
         feed_forward=named(path, "hidden_act", activation, ACTIVATIONS),
         bias=True,
-        dropout=fields.get("hidden_dropout_prob", 0.1),
+        dropout=number(path, fields, "hidden_dropout_prob", 0.1, least=0, below=1),
         initialisation="normal",
         next_sentence=architecture != MASKED,
         head_transform=True,

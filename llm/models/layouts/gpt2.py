@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from llm.models.config import ModelConfig
-from llm.models.layouts.fields import named, refuse_others, sizes
+from llm.models.layouts.fields import (
+    flag,
+    head_width,
+    named,
+    number,
+    refuse_others,
+    sizes,
+    whole,
+)
 from llm.models.layouts.table import Stored, Table
 
 WHOLE_MODEL = {
@@ -103,16 +111,16 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
     return ModelConfig(
         **given,
         kv_heads=given["heads"],
-        head_dim=given["d_model"] // given["heads"],
-        hidden=fields.get("n_inner") or 4 * given["d_model"],
+        head_dim=head_width(path, given["d_model"], given["heads"], "n_embd and n_head"),
+        hidden=whole(path, fields, "n_inner") or 4 * given["d_model"],
         rope_theta=10_000.0,
-        norm_epsilon=fields.get("layer_norm_epsilon", 1e-5),
-        tie_embeddings=fields.get("tie_word_embeddings", True),
+        norm_epsilon=number(path, fields, "layer_norm_epsilon", 1e-5, least=0),
+        tie_embeddings=flag(path, fields, "tie_word_embeddings", True),
         qk_norm=False,
         norm="layernorm",
         positions="learned",
         feed_forward=named(path, "activation_function", activation, ACTIVATIONS),
-        bias=fields.get("bias", True),
-        dropout=fields.get("resid_pdrop", 0.1),
+        bias=flag(path, fields, "bias", True),
+        dropout=number(path, fields, "resid_pdrop", 0.1, least=0, below=1),
         initialisation="normal",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.models.config import ModelConfig
-from llm.models.layouts.fields import refuse_others, sizes
+from llm.models.layouts.fields import flag, number, part, refuse_others, sizes, whole, words
 from llm.models.layouts.fit import layout_of
 from llm.models.layouts.table import Stored, Table
 from llm.step import BadInput
@@ -118,7 +118,7 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
     refuse_others(path, found, {"rope_scaling": ("default",), "partial_rotary_factor": (1.0,)})
     given = sizes(path, fields, SIZES)
     heads = given["heads"]
-    kv_heads = fields.get("num_key_value_heads") or heads
+    kv_heads = whole(path, fields, "num_key_value_heads") or heads
     if heads % kv_heads:
         raise BadInput(
             f"{path}: num_key_value_heads {kv_heads} does not divide num_attention_heads {heads}"
@@ -127,10 +127,10 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
     return ModelConfig(
         **given,
         kv_heads=kv_heads,
-        head_dim=fields.get("head_dim") or given["d_model"] // heads,
-        rope_theta=float(rope.get("rope_theta", 10_000.0)),
-        norm_epsilon=fields.get("rms_norm_eps", 1e-6),
-        tie_embeddings=fields.get("tie_word_embeddings", False),
+        head_dim=whole(path, fields, "head_dim") or given["d_model"] // heads,
+        rope_theta=number(path, rope, "rope_theta", 10_000.0, above=0),
+        norm_epsilon=number(path, fields, "rms_norm_eps", 1e-6, least=0),
+        tie_embeddings=flag(path, fields, "tie_word_embeddings", False),
         qk_norm=layout == "qwen3",
         bias=_bias(path, fields),
         window=window,
@@ -140,10 +140,10 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
 
 def _bias(path: Path, fields: Mapping[str, Any]) -> bool:
     """Whether there are biases: in all linear layers, as only Llama's layout can have, or in none."""
-    attention = bool(fields.get("attention_bias"))
+    attention = flag(path, fields, "attention_bias", False)
     if fields["model_type"] != "llama":
         refuse_others(path, fields, {"attention_bias": (False,), "mlp_bias": (False,)})
-    elif attention != bool(fields.get("mlp_bias")):
+    elif attention != flag(path, fields, "mlp_bias", False):
         raise BadInput(
             f"{path}: attention_bias {attention} is not supported, only with the same mlp_bias"
         )
@@ -152,23 +152,25 @@ def _bias(path: Path, fields: Mapping[str, Any]) -> bool:
 
 def _windows(path: Path, fields: Mapping[str, Any], layers: int) -> tuple[int | None, int | None]:
     """The sliding window and every how many layers see everything: (None, None) without one."""
-    window = fields.get("sliding_window")
-    kinds = list(fields.get("layer_types") or ())
-    if fields["model_type"] == "llama" or not (fields.get("use_sliding_window") or kinds):
+    window = whole(path, fields, "sliding_window", least=0)
+    kinds = words(path, fields, "layer_types")
+    if fields["model_type"] == "llama" or not (
+        flag(path, fields, "use_sliding_window", False) or kinds
+    ):
         window = window if fields["model_type"] == "mistral" else None
         kinds = [FULL if window is None else SLIDING] * layers
     elif not kinds:
-        first = fields.get("max_window_layers") or 0
+        first = whole(path, fields, "max_window_layers", least=0) or 0
         kinds = [SLIDING if layer >= first else FULL for layer in range(layers)]
     if SLIDING not in kinds:
         refuse_others(
             path, {"layer_types": next(iter({*kinds} - {FULL}), None)}, {"layer_types": ()}
         )
         return None, None
-    for every in (None, *range(2, layers + 1)):
-        wanted = [FULL if every and (n + 1) % every == 0 else SLIDING for n in range(layers)]
-        if wanted == kinds and isinstance(window, int):
-            return window, every
+    every = kinds.index(FULL) + 1 if FULL in kinds else None
+    wanted = [FULL if every and (n + 1) % every == 0 else SLIDING for n in range(layers)]
+    if wanted == kinds and window:
+        return window, every
     raise BadInput(
         f"{path}: layer_types {kinds} with sliding_window {window!r} is not supported, only a window "
         "in all layers, or in all but every n-th"
@@ -181,7 +183,7 @@ def _rope(path: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises BadInput where two places say different things: versions of transformers differ in which
     of them counts.
     """
-    places = {name: dict(fields.get(name) or {}) for name in ("rope_scaling", "rope_parameters")}
+    places = {name: dict(part(path, fields, name)) for name in ("rope_scaling", "rope_parameters")}
     if fields.get("rope_theta") is not None:
         places["rope_theta"] = {"rope_theta": fields["rope_theta"]}
     found: dict[str, Any] = {}

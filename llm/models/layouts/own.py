@@ -1,11 +1,13 @@
 """Penstock's own layout, for models that fit none of `transformers`: our names, our fields."""
 
 import dataclasses
+import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from llm.models.config import ModelConfig
+from llm.models.layouts.fields import flag, named, number, whole
 from llm.models.layouts.table import Stored, Table
 from llm.step import BadInput
 
@@ -36,8 +38,31 @@ def config_json(config: ModelConfig) -> dict[str, Any]:
 
 def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
     """What config.json describes. Raises BadInput for fields that are missing or unknown."""
-    own = {name: value for name, value in fields.items() if name not in WRITTEN_BESIDE}
-    try:
-        return ModelConfig(**own)
-    except TypeError as error:
-        raise BadInput(f"{path} does not describe a model: {error}") from error
+    known = {field.name: field for field in dataclasses.fields(ModelConfig)}
+    unknown = [name for name in fields if name not in (*WRITTEN_BESIDE, *known)]
+    if unknown:
+        raise BadInput(f"{path}: {unknown[0]} is no field of a model; remove it")
+    hints = get_type_hints(ModelConfig)
+    given: dict[str, Any] = {}
+    for name, field in known.items():
+        kinds = get_args(hints[name]) if get_origin(hints[name]) is types.UnionType else ()
+        if type(None) in kinds and fields.get(name) is None:
+            given[name] = None
+        elif fields.get(name) is not None:
+            given[name] = _value(path, fields, name, kinds[0] if kinds else hints[name])
+        elif field.default is dataclasses.MISSING:
+            raise BadInput(f"{path}: {name} must be given")
+    return ModelConfig(**given)
+
+
+def _value(path: Path, fields: Mapping[str, Any], name: str, kind: Any) -> Any:
+    """The value of a field of this type, in the limits that the recipe's section sets."""
+    if get_origin(kind) is Literal:
+        return named(path, name, fields[name], {value: value for value in get_args(kind)})
+    if kind is bool:
+        return flag(path, fields, name, False)
+    if kind is int:
+        return whole(path, fields, name, least=0 if name == "token_types" else 1)
+    if name == "dropout":
+        return number(path, fields, name, 0.0, least=0, below=1)
+    return number(path, fields, name, 0.0, above=0)
