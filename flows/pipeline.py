@@ -27,6 +27,7 @@ from flows.tokenizer import tokenizer
 from llm.recipe import STAGES, load_machine
 from tasks import ready
 from tasks.cached import Told, forget_untold, run_cached, untold
+from tasks.notify import refusal_told
 from tasks.orchestrate import put_table
 from tasks.record import begun, check_stages, recipe_of, select
 from tasks.run import Options
@@ -125,8 +126,9 @@ def _begun(
         HOME.runs.save(record)
         yield run
         return
-    loaded = recipe_of_run(recipe, overrides, machine, HOME.machine_file, todo)
-    ready.check(loaded, load_machine(HOME.machine_file, machine), todo)
+    with refusal_told(HOME.folder, str(flow_run.id), recipe):
+        loaded = recipe_of_run(recipe, overrides, machine, HOME.machine_file, todo)
+        ready.check(loaded, load_machine(HOME.machine_file, machine), todo)
     scheduled = flow_run.scheduled_start_time
     flow_run_id = str(flow_run.id)
     with begun(HOME.runs, loaded, todo, snapshot or None, flow_run_id, scheduled) as run:

@@ -11,6 +11,7 @@ from typing import Any
 from llm.recipe import STAGES, Recipe
 from llm.runs import RunRecord, Runs
 from llm.step import BadInput
+from tasks.notify import tell_failure
 
 SNAPSHOT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
@@ -53,6 +54,7 @@ def recorded(
             record = runs.load(record.id)
             record.outcome, record.message, record.ended_at = outcome, message, time.time()
             runs.save(record)
+            tell_failure(runs.folder, record)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from flows.cli import corpus, ladder, models, recipe, runs, store, takedown
+from flows.cli import corpus, ladder, logs, models, recipe, runs, store, takedown
 from llm.step import BadInput
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ def start(
 
 runs.register(app)
 store.register(app)
+logs.register(app)
 models.register(app)
 corpus.register(app)
 takedown.register(app)

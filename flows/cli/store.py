@@ -1,5 +1,6 @@
 """Commands that look at the store: status, show, verify, gc."""
 
+import dataclasses
 import datetime
 import json
 import os
@@ -16,6 +17,7 @@ from flows.cli.printing import harmless_value
 from flows.environment import HOME
 from llm.step import BadInput
 from llm.words import counted, duration, size
+from tasks import notify
 
 if TYPE_CHECKING:
     from llm.runs import Head
@@ -33,9 +35,16 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    count: int = typer.Option(10, help="How many runs (count)."), as_json: bool = JSON
+    count: int = typer.Option(10, help="How many runs (count)."),
+    disk: bool = typer.Option(
+        False, "--disk", help="Show what each recipe's artifacts take on the disk instead."
+    ),
+    as_json: bool = JSON,
 ) -> None:
     """Show the newest runs: what came of them, and which stages finished."""
+    if disk:
+        _show_disk(as_json)
+        return
     from flows.service.access import client_settings
     from flows.service.server import announced
 
@@ -46,7 +55,7 @@ def status(
             os.environ |= {**client_settings(HOME), "PREFECT_API_URL": f"{address}/api"}
         _close_crashed()
     else:
-        HOME.runs.close_crashed()
+        notify.close_crashed(HOME)
     runs = [head for head in HOME.runs.heads() if not head.problem][:count]
     unreadable = HOME.runs.unreadable()
     if as_json:
@@ -83,6 +92,27 @@ def status(
     _name_unreadable(console, unreadable)
 
 
+def _show_disk(as_json: bool) -> None:
+    """The store by recipe, and what is free."""
+    from llm.training.room import free_bytes
+    from tasks.usage import usage
+
+    found, folder = usage(HOME), HOME.store.scratch
+    if as_json:
+        told = [dataclasses.asdict(one) for one in found]
+        print(json.dumps({"recipes": told, "free_bytes": free_bytes(folder)}, indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe", overflow="fold")
+    for column in ("artifacts", "size", "of no other recipe"):
+        table.add_column(column, justify="right")
+    for one in found:
+        table.add_row(one.recipe, f"{one.artifacts:,}", size(one.bytes), size(one.own_bytes))
+    console = Console()
+    console.print(table)
+    console.out(f"{size(free_bytes(folder))} free at {folder}", highlight=False)
+
+
 def _close_crashed() -> None:
     """Mark runs that died as crashed, in Prefect too where one of them ran there."""
     if HOME.runs.left_signs():
@@ -90,7 +120,7 @@ def _close_crashed() -> None:
 
         close_crashed(HOME, with_api=True)
     else:
-        HOME.runs.close_crashed()
+        notify.close_crashed(HOME)
 
 
 def _name_unreadable(console: Console, unreadable: Mapping[Path, str]) -> None:
@@ -225,7 +255,7 @@ def gc(
     from llm.runs import collect, find_garbage
 
     store, runs = HOME.store, HOME.runs
-    runs.close_crashed()
+    notify.close_crashed(HOME)
     garbage = find_garbage(store, runs, keep_runs)
     said: dict[str, Any] = {
         "bytes": garbage.bytes,

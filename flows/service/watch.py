@@ -12,6 +12,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from llm.runs import RunRecord
+from tasks import notify
 from tasks.home import Home
 
 PREFIX = "flow-"
@@ -23,7 +24,7 @@ def close_crashed(home: Home, *, with_api: bool) -> list[RunRecord]:
 
     Signs that Prefect could not be told about stay for the next time.
     """
-    records = home.runs.close_crashed()
+    records = notify.close_crashed(home)
     if with_api:
         with get_client(sync_client=True) as client:
             for name in home.runs.left_signs():
