@@ -2,7 +2,7 @@
 
     python benchmarks/batches.py [--tokens 32000000] [--shards 8] [--windows 12000] [--runs 5]
 
-The peer draws as nanoGPT's train.py does: it maps one file of uint16 tokens anew for every batch,
+The peer draws as nanoGPT's train.py does: it maps one file of uint16 tokens again for every batch,
 draws random places, cuts a slice for each row twice (inputs, targets), turns them to int64 and
 stacks them. Ours reads Arrow shards in its shuffled order, each window once. Both end in torch
 tensors, for the same number of windows, in turn. Every window of a run is compared with the tokens

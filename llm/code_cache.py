@@ -14,7 +14,7 @@ MAKERS = (
     "compiler",
     "machine_code",
     "characters",
-)  # files without one that code hangs on
+)  # files without one that code depends on
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 They are kept where `code_cache` says: numba by itself looks at the file of a function only, and not at
 others that its constants and helpers come from. Call such functions with arguments of the same types
-always: another type would be compiled anew.
+always: another type would be compiled again.
 """
 
 # mypy: ignore-errors

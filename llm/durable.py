@@ -82,7 +82,7 @@ def commit_folder(source: Path, target: Path) -> None:
 
 
 def empty_folder(folder: Path) -> Path:
-    """Remove what is in `folder` and make it anew."""
+    """Remove what is in `folder` and make it again."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)

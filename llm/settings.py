@@ -31,7 +31,7 @@ def setting(
     (see `llm.located`).
 
     `bounds` are pydantic's names: gt, ge, lt, le, pattern, min_length, max_length; `alias` is how the
-    field is written in YAML where that is no name in Python (`import`). A default that is callable (`dict`, `list`, a lambda) is called anew for every instance.
+    field is written in YAML where that is no name in Python (`import`). A default that is callable (`dict`, `list`, a lambda) is called again for every instance.
     """
     metadata = {"description": description, **({"path": path} if path else {}), **bounds}
     if default is dataclasses.MISSING:

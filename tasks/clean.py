@@ -183,7 +183,7 @@ def _duplicates(
 
 
 def _earlier_signatures(run: Run, done: Outputs) -> list[Reference]:
-    """The signatures of earlier nights, made anew where they were made with other settings."""
+    """The signatures of earlier nights, made again where they were made with other settings."""
     how = signature_settings(run.recipe.clean.dedup)
     calls = {}
     for label, reference in done["signatures"].items():

@@ -50,7 +50,7 @@ def tombstones(
 
 
 def renew(run: Run, write: Step, done: Outputs, gone: Mapping[str, "pa.Array"]) -> None:
-    """Write those of the shards in `done` anew that hold a document that must go, or may come back.
+    """Write those of the shards in `done` again that hold a document that must go, or may come back.
 
     gone: addresses to leave out, by source. A shard in which nothing changes stays as it is.
     """

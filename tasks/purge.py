@@ -1,6 +1,6 @@
 """Purging what was taken down: deleted from the store, for good.
 
-A purge writes anew, in place, what later steps may need (pages, extracted and written documents,
+A purge rewrites, in place, what later steps may need (pages, extracted and written documents,
 decisions) and removes what is made again from them (token shards, planted duplicates, samples,
 reports). Killed at any moment, it is finished by starting it again.
 """

@@ -110,7 +110,7 @@ class StepReporter(Reporter):
         self.page.table(name, rows, description)
 
     def series(self, name: str, point: Mapping[str, float]) -> None:
-        """A point of a curve, drawn anew on the page while it grows."""
+        """A point of a curve, drawn on the page while it grows."""
         curve = self.curves.setdefault(name, Curve(name))
         curve.add(point)
         if time.monotonic() - curve.shown_at >= CURVE_SECONDS:

@@ -55,7 +55,7 @@ class Trials:
         return self.folder / "trials" / f"{key}.json"
 
     def _key(self, values: PretrainSettings, vocabulary: int) -> str:
-        """Digest of all that a trial's result hangs on."""
+        """Digest of all that a trial's result depends on."""
         on_gpu = launch.on_gpu(self.machine)
         return digest_values(
             {

@@ -2,7 +2,7 @@
 
 A trunk made by the code of today, of data that tonight's run begins with, is a hint: from scratch the
 same bits come out. One of older code is kept as any expensive artifact is (policy.code_changed), and
-then it is an input: what comes out hangs on it.
+then it is an input: what comes out depends on it.
 """
 
 import dataclasses

@@ -244,7 +244,7 @@ def verify(
 def gc(
     keep_runs: int | None = typer.Option(
         None,
-        help="Newest completed runs of each recipe to keep (count); default: as it says.",
+        help="Newest completed runs of each recipe to keep (count); default: the recipe's policy.keep_runs.",
         min=1,
     ),
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),

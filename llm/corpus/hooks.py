@@ -265,7 +265,7 @@ def _is_ours(module: str) -> bool:
 
 
 def _import(name: str, module: str, made_of: Reach) -> Any:
-    """Import a hook's module anew, and what it is made of."""
+    """Import a hook's module again, and what it is made of."""
     parts = {part.removesuffix(".__init__") for part in made_of.modules}
     if not made_of.is_installed:
         for part in {module} | parts & _imported:

@@ -29,7 +29,7 @@ class SampleSettings:
     )
     top_k: int | None = setting(
         default=50,
-        description="Only so many likeliest tokens are drawn from (count); none: all.",
+        description="How many of the likeliest tokens are drawn from (count); none: all.",
         ge=1,
     )
     seed: int = setting(default=0, description="Seed of the draws.", ge=0)

@@ -66,7 +66,7 @@ class ModelConfig:
     def free_fields(self) -> frozenset[str]:
         """Fields in which a model may differ from the folder that its first weights come from."""
         free = {"dropout", "initialisation", "export"}
-        if self.positions == "rope":  # a table of rotary positions is made anew for any length
+        if self.positions == "rope":  # a table of rotary positions is made again for any length
             free.add("context_length")
         return frozenset(free)
 
@@ -181,7 +181,7 @@ class ModelSettings:
     )
     window: int | None = setting(
         default=None,
-        description="Sliding window: a token sees so many tokens up to itself, and an encoder's as many on "
+        description="Sliding window: how many tokens a token sees up to itself, and an encoder's as many on "
         "the other side (tokens); none: everything.",
         ge=1,
     )

@@ -153,7 +153,7 @@ class _FusedBlock(torch.autograd.Function):
             gated = parts.gate.onto(None, normal, gate)
             hidden, *slopes = operations.swiglu(gated, raised)
         y = parts.down.onto(middle, hidden, down)
-        # Not by save_for_backward, which would unpack each anew; `backward` lets go of them.
+        # Not by save_for_backward, which would unpack each again; `backward` lets go of them.
         ctx.parts, ctx.shape = parts, shape
         ctx.kept = (
             x, before, before_statistics, projection, of_attention, seen, output, middle, normal,

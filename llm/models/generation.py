@@ -52,7 +52,7 @@ def generate(
     new = history[-limit:]
     for _ in range(max_new_tokens):
         if cache.length + len(new) > limit:
-            cache.length = 0  # positions start anew: every kept token is read again
+            cache.length = 0  # positions start again: every kept token is read again
             new = history[-(limit // 2) :]
         with torch.no_grad():  # inside the loop: a generator's caller runs between two turns
             logits = model.last_logits(torch.tensor([new], device=device), cache)[0]

@@ -118,7 +118,7 @@ class LanguageModel(nn.Module):
     ) -> Tensor:
         """tokens (B, T) at positions `start` on → (B, T, d_model) in the compute type.
 
-        Learned positions begin anew in each of `segments` (B, T). extra (B, T, d_model) is added.
+        Learned positions begin again in each of `segments` (B, T). extra (B, T, d_model) is added.
         """
         x = embed(tokens, self.embedding)
         if self.positions is not None:

@@ -1,6 +1,6 @@
 """Learning merges: the commonest pair of neighbours becomes one symbol, again and again, compiled.
 
-Only what a merge touches is counted anew (Sennrich et al. 2016, section 3.2): each pair knows the
+Only what a merge touches is counted again (Sennrich et al. 2016, section 3.2): each pair knows the
 pieces that it was seen in, and a heap the commonest pair, whose entries are checked when they come
 out of it.
 """

@@ -1,7 +1,7 @@
 """The order of training data: pure functions of a seed and a place, so nothing is remembered.
 
 Places run on over all epochs: with 3 items, place 4 is the second of epoch 1. Two arrangements are
-here: items shuffled anew in every epoch, and several kinds of items dealt evenly by their shares.
+here: items shuffled again in every epoch, and several kinds of items dealt evenly by their shares.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def permuted(positions: Integers, size: int, seed: int, epoch: int) -> Integers:
 
     A Feistel network over the next even number of bits, walked until it falls inside the range
     (Black and Rogaway 2002): no table of `size` numbers in every process, and the order does not
-    hang on a library's random generator.
+    depend on a library's random generator.
     """
     half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
     mask = np.uint64((1 << int(half)) - 1)
@@ -46,7 +46,7 @@ def permuted(positions: Integers, size: int, seed: int, epoch: int) -> Integers:
 
 
 def seed_of(seed: int, name: str) -> int:
-    """A seed for what has this name, that hangs on `seed` and no other name's."""
+    """A seed for what has this name, that depends on `seed` and no other name's."""
     return int.from_bytes(blake2b(f"{seed}/{name}".encode(), digest_size=8).digest(), "little")
 
 

@@ -20,7 +20,7 @@ def best_fit(lengths: Integers, capacity: int) -> tuple[Integers, Integers]:
     """Where pieces of these lengths (each 1 to capacity) go: row and first place in it, by piece.
 
     Among pieces of one length the first comes first, among rows of equal room the lowest number, so
-    the result hangs on the lengths alone. All pieces of one length are placed together: the cost is
+    the result depends on the lengths alone. All pieces of one length are placed together: the cost is
     that of sorting, whatever their number. Raises ValueError for a length out of bounds.
     """
     lengths = np.asarray(lengths, dtype=np.int64)

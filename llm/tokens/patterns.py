@@ -17,7 +17,7 @@ PATTERNS = {
     "gpt4": _BY_THREES,
     # Llama 3 (meta-llama/llama3, tokenizer.py): the rule of GPT-4, under the name it is looked for.
     "llama3": _BY_THREES,
-    # GPT-4o (openai/tiktoken, o200k_base): words begin anew at a capital, and keep a contraction.
+    # GPT-4o (openai/tiktoken, o200k_base): words begin again at a capital, and keep a contraction.
     "o200k": (
         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
         r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"

@@ -2,7 +2,7 @@
 
 A phase begins at a step and has shards of its own, which join those of the phases before it. Its
 `replay` is the share of tokens that it reads from those earlier shards. The list only ever grows:
-what a step reads hangs on the phases that begin at or before it, so a run that has come to step
+what a step reads depends on the phases that begin at or before it, so a run that has come to step
 s goes on with a list whose new entries begin at s or later.
 
 Worked example, rows of 100 tokens, 10 rows a step. Monday trains on 60,001 tokens (600 rows) from

@@ -1,7 +1,7 @@
 """Unigram language model (Kudo 2018) over bytes: tokens with probabilities, the likeliest split.
 
 Learned here and not by Hugging Face's trainer: that one goes through its words in the order of a hash
-table whose seed is drawn anew in every process, so that its sums differ in their last bits and tokens
+table whose seed is drawn again in every process, so that its sums differ in their last bits and tokens
 that are as likely change places, with one thread, too.
 """
 

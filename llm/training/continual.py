@@ -15,7 +15,7 @@ replay 0.3. On Tuesday 14,001 tokens (140 rows) are new, on Wednesday none, on T
     Wednesday                   nothing is new                     Tuesday's
     Thursday   steps 110 to 130 7 rows Thursday's, 3 of earlier    steps 130 to 160
 
-All of it hangs on the settings and the shards alone, and what a night adds hangs on no later one. So
+All of it depends on the settings and the shards alone, and what a night adds depends on no later one. So
 a trunk that an earlier night left is a short cut: training from scratch over all nights gives the
 same bits. A night too small for a whole step waits for the next one.
 """

@@ -1,7 +1,7 @@
 """What pretraining takes, by formula: parameters, tokens, operations, bytes. Nothing is made.
 
 Bytes are those that the step writes: weights in float32, checkpoints of three flat buffers, a line
-a step in two logs. Time and the memory of activations hang on the machine: see trial.py.
+a step in two logs. Time and the memory of activations depend on the machine: see trial.py.
 """
 
 from dataclasses import dataclass

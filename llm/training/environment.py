@@ -1,4 +1,4 @@
-"""What the bits of a training run hang on besides its recipe, so that a checkpoint can say it."""
+"""What the bits of a training run depend on besides its recipe, so that a checkpoint can say it."""
 
 from typing import Any
 

@@ -67,5 +67,5 @@ class FinetuneSettings:
     )
     seed: int = setting(default=1, description="Seed of the order of rows.", ge=0)
     checkpoint_every: int = setting(
-        default=200, description="A checkpoint after every so many steps (steps).", ge=1
+        default=200, description="Steps between checkpoints (steps).", ge=1
     )

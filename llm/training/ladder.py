@@ -1,7 +1,7 @@
 """A ladder of small runs below a recipe.
 
 Rungs are runs of the recipe with a smaller model of its family (family.py), each size trained on
-several lengths. Their order hangs on the recipe alone, so that a larger budget goes on where a
+several lengths. Their order depends on the recipe alone, so that a larger budget goes on where a
 smaller one ended. First come those that a law needs: diagonals of sizes and lengths, so that one that
 was interrupted has met several of both. Then all others by what they cost, without end: sizes and
 lengths that cost the same, where the trade between the two shows. With wsd a length goes on from

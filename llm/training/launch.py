@@ -75,7 +75,7 @@ def micro_batch(machine: Machine, context_length: int) -> int:
 
     On a GPU that number is large, and the loop halves it until it fits. It decides how float sums
     are bracketed, so another one gives equivalent results, not the same bits: on the CPU, without a
-    machine setting, it hangs on the recipe alone.
+    machine setting, it depends on the recipe alone.
     """
     tokens = GPU_MICRO_BATCH_TOKENS if on_gpu(machine) else MICRO_BATCH_TOKENS
     return machine.micro_batch or max(1, tokens // context_length)

@@ -4,7 +4,7 @@ One step, on every rank:
   1. gradients of the parts that are this rank's (part p belongs to rank p mod ranks)   | barrier
   2. this rank's chunks: sum over parts, divide by all targets, note sums of squares    | barrier
   3. clip by the norm of the whole, step this rank's share (Muon: after one more barrier) | barrier
-Nothing random is kept from step to step: what a step reads and draws hangs on (seed, step, part).
+Nothing random is kept from step to step: what a step reads and draws depends on (seed, step, part).
 """
 
 import time

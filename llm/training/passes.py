@@ -39,7 +39,7 @@ class Part:
         return cls(number, tensors, counts, None if rows.pairs is None else rows.pair_weight)
 
     def cuts(self, micro_batch: int) -> list[slice]:
-        """As few micro-batches as can be, of one size if they can: each size is compiled anew."""
+        """As few micro-batches as can be, of one size if they can: each size is compiled again."""
         rows = len(self.targets)
         size = -(-rows // -(-rows // micro_batch))
         return [slice(first, first + size) for first in range(0, rows, size)]

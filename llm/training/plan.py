@@ -15,7 +15,7 @@ class SpikeSettings:
 
     factor: float | None = setting(
         default=None,
-        description="A leap is a loss of more than so many times the median of the last 100 steps (no unit); "
+        description="A spike is a loss of more than this many times the median of the last 100 steps (no unit); "
         "none: only a loss or gradient that is no number.",
         gt=1,
     )

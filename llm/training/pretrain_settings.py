@@ -76,7 +76,7 @@ class PretrainSettings:
     )
     checkpoint_every: int = setting(
         default=200,
-        description="A checkpoint after every so many steps (steps).",
+        description="Steps between checkpoints (steps).",
         ge=1,
     )
     keep_last: int = setting(
@@ -84,7 +84,7 @@ class PretrainSettings:
     )
     keep_every: int | None = setting(
         default=None,
-        description="Checkpoints after a multiple of so many steps are kept while the run lasts (steps); none: no "
+        description="Checkpoints at multiples of this many steps are kept while the run lasts (steps); none: no "
         "more than the last.",
         ge=1,
     )
@@ -99,7 +99,7 @@ class PretrainSettings:
     )
     validate_every: int | None = setting(
         default=None,
-        description="Measure the loss on a slice of the validation split after every so many steps (steps); none: "
+        description="Steps between measurements of the loss on a slice of the validation split (steps); none: "
         "never. It changes nothing in training.",
         ge=1,
     )
@@ -110,7 +110,7 @@ class PretrainSettings:
         default=None,
         description="Each night goes on from the trunk of the night before, which has not decayed, with what is new "
         "and replay of older text; its release is a decay from there, and the tokenizer stays. none: every night "
-        "trains anew. `tokens` is for the first night.",
+        "trains from scratch. `tokens` is for the first night.",
     )
     init: str | None = setting(
         default=None,

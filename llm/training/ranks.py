@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class StartAgain(RuntimeError):
-    """The ranks cannot go on together, and will when they are started anew from the last checkpoint."""
+    """The ranks cannot go on together, and will when they are started again from the last checkpoint."""
 
 
 @dataclass

@@ -111,7 +111,7 @@ def fit(runs: Sequence[Observation]) -> ScalingLaw:
 def leave_one_out(runs: Sequence[Observation]) -> list[ScalingLaw]:
     """The law without each run in turn; none where too few would be left.
 
-    How far they are apart at a point is how much the law hangs on single runs there.
+    How far they are apart at a point is how much the law depends on single runs there.
     """
     if len(runs) <= FEWEST:
         return []

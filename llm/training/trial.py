@@ -1,7 +1,7 @@
 """How long pretraining takes here, and in how much memory: its first steps, made and thrown away.
 
 The ranks, the loop and the machine's settings are those of the real run; the tokens are made up.
-What hangs on how long the run is to be, or on the corpus, is left out: an answer holds for runs of
+What depends on how long the run is to be, or on the corpus, is left out: an answer holds for runs of
 any length. A step's cost grows with its micro-batches, so one of each part is enough.
 """
 

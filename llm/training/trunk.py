@@ -1,6 +1,6 @@
 """Which steps two runs share, and going on from an earlier run's.
 
-Up to the start of the decay nothing hangs on how long a run is to be: checkpoints from there bear the
+Up to the start of the decay nothing depends on how long a run is to be: checkpoints from there bear the
 identity of what they read alone. Those from inside the decay bear its ending too.
 """
 

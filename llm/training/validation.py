@@ -84,7 +84,7 @@ class Slice:
 
     @torch.no_grad()
     def measure(self, model: nn.Module) -> dict[str, float]:
-        """The figure for metrics.jsonl; all ranks take part, and the bits do not hang on how many."""
+        """The figure for metrics.jsonl; all ranks take part, and the bits do not depend on how many."""
         device = next(model.parameters()).device
         model.eval()
         ranks = self.group.size

@@ -123,7 +123,7 @@ class PageStore:
     """
 
     def __init__(self, path: Path, schema: str = "", version: int = 2) -> None:
-        """Open or make the file. One that another version of the code left is made anew."""
+        """Open or make the file. One that another version of the code left is made again."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.database = sqlite3.connect(path, isolation_level=None)
@@ -141,7 +141,7 @@ class PageStore:
 
     @classmethod
     def fresh(cls, path: Path) -> "PageStore":
-        """Make the file anew, for what is read again quicker than gone on with."""
+        """Make the file again, for what is read again quicker than gone on with."""
         _remove(path)
         return cls(path)
 

@@ -260,7 +260,7 @@ class RemoteFile(io.RawIOBase):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Ask for what is not here yet; a file that has changed since is begun anew."""
+        """Ask for what is not here yet; a file that has changed since is begun again."""
         before = self._noted()
         noted = before.get("size")
         if not isinstance(noted, int) or not 0 <= noted <= self.size:

@@ -1,4 +1,4 @@
-"""Taking documents out of files that stay: WARC, Parquet and SQLite, each written anew without them.
+"""Taking documents out of files that stay: WARC, Parquet and SQLite, each rewritten without them.
 
 What is left keeps its place: the other records of a WARC file their offsets, the other rows of
 tables their neighbours, so that nothing made from them has to be made again.

@@ -88,7 +88,7 @@ def _rewritten(
     versions: tuple[Sequence[Night], Sequence[Night]],
     sides: tuple[dict[tuple[str, str], Row], dict[tuple[str, str], Row]],
 ) -> set[tuple[str, str]]:
-    """Addresses whose document is the same and whose written text differs: masked or cut anew.
+    """Addresses whose document is the same and whose written text differs: masked or cut again.
 
     Shards that are one artifact in both are not read.
     """

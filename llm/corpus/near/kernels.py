@@ -1,7 +1,7 @@
 """The inner loops of deduplication, compiled: shingle sets, MinHash bands, comparing, clustering.
 
 Call them through minhash and clusters, which always hand over arrays of the same types: another
-type would be compiled anew.
+type would be compiled again.
 """
 
 import numpy as np

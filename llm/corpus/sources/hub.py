@@ -230,7 +230,7 @@ def _after_shard(state: Any, damage: Exception) -> tuple[int, Any]:
         if item.get("shard_idx") is not None:
             return {**item, "shard_idx": shard_of(state) + 1, "shard_example_idx": 0}
         new = {key: moved(value) for key, value in item.items()}
-        # Where a stream cuts Arrow's batches anew, what it has of the old ones is left behind.
+        # Where a stream cuts Arrow's batches again, what it has of the old ones is left behind.
         if "previous_state" in new:
             new["previous_state"] = None
         return {key: 0 if key in _CUTS else value for key, value in new.items()}

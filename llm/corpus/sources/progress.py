@@ -22,7 +22,7 @@ class PieceStore(PageStore):
     """
 
     def __init__(self, path: Path, takedown: Iterable[str] = ()) -> None:
-        """Open or make the file. One that is damaged is made anew.
+        """Open or make the file. One that is damaged is made again.
 
         takedown: addresses and domains whose pages are not kept but counted.
         """
@@ -35,7 +35,7 @@ class PieceStore(PageStore):
 
     @classmethod
     def fresh(cls, path: Path, takedown: Iterable[str] = ()) -> "PieceStore":
-        """Make the file anew, for what is read again quicker than gone on with."""
+        """Make the file again, for what is read again quicker than gone on with."""
         _remove(path)
         return cls(path, takedown)
 

@@ -106,7 +106,7 @@ class WebSource:
     )
     latency_factor: float = setting(
         default=1.0,
-        description="The pause is at least so many times as long as the host takes to answer; has no "
+        description="The pause is at least this many times as long as the host takes to answer; has no "
         "meaning where delay_seconds is 0.",
         ge=0,
     )

@@ -63,7 +63,7 @@ class LSTMSettings:
     )
     bptt: int = setting(
         default=64,
-        description="Gradients go back over at most so many tokens; the state goes on (tokens).",
+        description="How far gradients go back at most; the state goes on (tokens).",
         ge=1,
     )
     dropout: float = setting(

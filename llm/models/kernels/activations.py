@@ -1,7 +1,7 @@
 """Activations, element by element, and what they change by.
 
 The slope takes little more where the value is made, and a lot where it is made again: so it is kept
-for the backward pass, instead of what it hangs on and in as much memory.
+for the backward pass, instead of what it depends on and in as much memory.
 """
 
 # mypy: ignore-errors

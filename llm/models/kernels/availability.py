@@ -47,7 +47,7 @@ def installed() -> bool:
 
 @cache
 def made_by() -> str:
-    """What bits of the kernels' results hang on: the compiler and the processor; "" without."""
+    """What bits of the kernels' results depend on: the compiler and the processor; "" without."""
     if not installed():
         return ""
     import llvmlite.binding as llvm

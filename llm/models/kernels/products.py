@@ -24,7 +24,7 @@ INT, FLOAT, POINTER = ctypes.c_int, ctypes.c_float, ctypes.c_void_p
 
 @cache
 def gemm() -> Callable[..., None] | None:
-    """MKL's function, where it is and is fast; hangs on the machine alone, and so do bits."""
+    """MKL's function, where it is and is fast; depends on the machine alone, and so do bits."""
     if not has_amx():
         return None
     try:

@@ -142,5 +142,5 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
 
 
 def is_bare(fields: Mapping[str, Any]) -> bool:
-    """Whether a folder holds the model without heads (`HEADS`), which then start anew."""
+    """Whether a folder holds the model without heads (`HEADS`), which then start again."""
     return (fields.get("architectures") or [BOTH])[0] == BARE
