@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import suppress
 
+from flows.service.access import hide_password
 from tasks.home import Home
 
 DEFAULTS = {
@@ -39,6 +40,8 @@ def prepare() -> Home:
     os.environ["PREFECT_PROFILES_PATH"] = str(home.prefect / "profiles.toml")
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if "PREFECT__FLOW_RUN_ID" in os.environ:
+        hide_password()  # a run that a worker started: Prefect has read its settings
     return home
 
 

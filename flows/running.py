@@ -73,7 +73,7 @@ def run_recipe(
 
 def _tell() -> None:
     """Show in the UI what needed no server, if one is there; else the next one is told."""
-    from flows.service.server import announced
+    from flows.service.announce import announced
 
     given = os.environ.get("PREFECT_API_URL")
     address = given.removesuffix("/api") if given else announced(HOME)

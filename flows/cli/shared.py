@@ -20,7 +20,7 @@ def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 @contextmanager
 def shown(console: Console) -> Iterator[None]:
     """Within it flows can be run, and what their tasks do is shown on the console."""
-    from flows.service.server import prefect_api
+    from flows.service.api import prefect_api
 
     signal.signal(signal.SIGTERM, _interrupt)
 

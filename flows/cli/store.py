@@ -46,7 +46,7 @@ def status(
         _show_disk(as_json)
         return
     from flows.service.access import client_settings
-    from flows.service.server import announced
+    from flows.service.announce import announced
 
     given = os.environ.get("PREFECT_API_URL")
     address = announced(HOME)

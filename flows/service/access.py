@@ -61,6 +61,29 @@ def _write_new(path: Path) -> None:
         draft.unlink()
 
 
+_hidden: dict[str, str] = {}
+
+
+def hide_password() -> None:
+    """Take the password out of this process's environment, once Prefect has read its settings.
+
+    Trainers, reading processes and the hooks that users write inherit the environment, and a hook
+    that prints it would print the password into a log.
+    """
+    for name in ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"):
+        if name in os.environ:
+            _hidden[name] = os.environ.pop(name)
+
+
+def login_of_api(home: Home) -> str:
+    """`user:password` for the server in use, as Prefect's own clients here have it; empty: none."""
+    # A server that the user names is one of its own, with a password of its own or none.
+    if os.environ.get("PREFECT_API_URL"):
+        name = "PREFECT_API_AUTH_STRING"
+        return os.environ.get(name) or _hidden.get(name, "")
+    return auth_string(home)
+
+
 def client_settings(home: Home) -> Mapping[str, str]:
     """What a client of this home's servers needs in its environment."""
     return {

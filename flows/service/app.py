@@ -10,12 +10,13 @@ import sys
 
 import uvicorn
 from fastapi import FastAPI
-from prefect.server.api.server import create_app
+from prefect.server.api.server import create_app, is_client_retryable_exception
 from prefect.settings import get_current_settings
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.service.access import HOSTS
 
@@ -34,9 +35,37 @@ def _login(request: Request) -> HTMLResponse:
     return HTMLResponse(LOGIN_PAGE, headers={"Cache-Control": "no-store"})
 
 
+class BusyDatabase:
+    """Answers 503 where the database is locked for the moment; Prefect's clients ask again then.
+
+    Prefect does so for its routes, but not where it looks up the CSRF token of a change. There is no
+    Retry-After, with which clients would stop after eight short waits: without, they double theirs.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = False
+
+        async def note(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note)
+        except Exception as error:
+            if scope["type"] != "http" or answered or not is_client_retryable_exception(error):
+                raise
+            busy = JSONResponse({"detail": "The database is busy: try again."}, status_code=503)
+            await busy(scope, receive, send)
+
+
 def guarded_app() -> FastAPI:
     """Prefect's API and UI behind a check of the Host header."""
     app = create_app(final=True)
+    app.add_middleware(BusyDatabase)
     app.router.routes.insert(0, Route("/login-with", _login))
     # Added last, so asked first.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS), www_redirect=False)

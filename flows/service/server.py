@@ -4,29 +4,22 @@ Both use the database in the project's home, so a run made without a server in s
 the UI later. A server is a guarded child: it goes when its parent goes, however that dies.
 """
 
-import json
 import os
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
-from flows.service.access import auth_string, client_settings, server_settings
+from flows.service.access import auth_string, server_settings
 from flows.service.supervise import Kept, Process, die_with_parent
-from llm import durable
 from llm.step import BadInput
 from tasks.home import PROJECT, Home
 
 START_SECONDS = 600.0
 START_VARIABLE = "PENSTOCK_SERVER_START_SECONDS"
-SEND_SECONDS = 10.0
 STOP_SECONDS = 10.0
 LOOK_SECONDS = 0.5
-ANSWER_SECONDS = 20.0
 
 
 class ServerError(RuntimeError):
@@ -170,114 +163,3 @@ def is_up(address: str, seconds: float = 2.0) -> bool:
         return httpx.get(f"{address}/api/health", timeout=seconds).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-SIGN = "ui"
-"""Names the lock that `penstock ui` holds: without it, whoever listens at its address is a stranger."""
-
-
-def _address_file(home: Home) -> Path:
-    return home.folder / "server.json"
-
-
-@contextmanager
-def announced_as(home: Home, address: str) -> Iterator[None]:
-    """Within it other commands find the server of `penstock ui` at this address."""
-    with home.runs.alive(SIGN):
-        durable.write_json(_address_file(home), {"address": address, "pid": os.getpid()})
-        try:
-            yield
-        finally:
-            _address_file(home).unlink(missing_ok=True)
-
-
-def announced(home: Home) -> str | None:
-    """The address of the running server of `penstock ui`, if there is one that answers."""
-    if not home.runs.is_alive(SIGN):
-        return None
-    try:
-        address = str(json.loads(_address_file(home).read_text("utf8"))["address"])
-    except (FileNotFoundError, ValueError):
-        return None
-    return address if is_up(address, ANSWER_SECONDS) else None
-
-
-@contextmanager
-def prefect_api(
-    home: Home, meanwhile: Callable[[], None], tell: Callable[[str], None] = lambda line: None
-) -> Iterator[str | None]:
-    """Make an API available for a run: the user's own, the UI's, or a server started for it.
-
-    meanwhile: what can be done while a server starts, which takes seconds: imports, validation.
-    tell: is given a line for people when the run's own server dies; it is started again.
-    Raises ServerError where the server does not answer any more.
-    Yields the address where the run can be watched; None for a server that ends with the run.
-    """
-    given = os.environ.get("PREFECT_API_URL")
-    if given:
-        meanwhile()
-        with _lost_server_told(given):
-            yield given.removesuffix("/api")
-        return
-    running = announced(home)
-    server = None if running else Server(home, 0, with_ui=False, tell=tell)
-    try:
-        address = server.address if server is not None else running
-        # Before Prefect is imported: it reads its settings once.
-        os.environ |= {**client_settings(home), "PREFECT_API_URL": f"{address}/api"}
-        meanwhile()
-        if server is None:
-            with _lost_server_told(str(address)):
-                yield running
-        else:
-            server.wait()
-            with _looked_after(server), _lost_server_told(server.address):
-                yield None
-    finally:
-        if server is not None:
-            server.stop()
-        for name in ("PREFECT_API_URL", *client_settings(home)):
-            os.environ.pop(name, None)
-
-
-@contextmanager
-def _looked_after(server: Server) -> Iterator[None]:
-    """Within it the server is started again, at its old address, when it dies."""
-    done = threading.Event()
-
-    def look() -> None:
-        while not done.wait(LOOK_SECONDS):
-            server.kept.look()
-
-    # The kernel ends a server when the thread that started it ends, which this one does last.
-    thread = threading.Thread(target=look, name="server", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        _send_what_is_left()
-        done.set()
-        thread.join()
-
-
-@contextmanager
-def _lost_server_told(address: str) -> Iterator[None]:
-    """Turn what clients raise about a lost server into one line."""
-    import httpx
-
-    try:
-        yield
-    except httpx.TransportError as error:
-        raise ServerError(
-            f"the Prefect server at {address} does not answer any more ({type(error).__name__}). "
-            "What is finished is kept: run again to go on"
-        ) from error
-
-
-def _send_what_is_left() -> None:
-    """Send the logs and events that Prefect still holds; without a server they would wait for it."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    for worker in (APILogWorker, EventsWorker):
-        worker.drain_all(timeout=SEND_SECONDS)

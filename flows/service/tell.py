@@ -9,14 +9,13 @@ import base64
 import datetime
 import json
 import logging
-import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from flows.service.access import auth_string
+from flows.service.access import login_of_api
 from flows.summary import stage_row
 from llm.runs import RunRecord
 from tasks.cached import Told, forget_untold, untold
@@ -42,12 +41,7 @@ def connected(home: Home, address: str) -> "Iterator[Client]":
     import httpx
 
     headers = {}
-    # A server that the user names is one of its own, with a password of its own or none.
-    if os.environ.get("PREFECT_API_URL"):
-        login = os.environ.get("PREFECT_API_AUTH_STRING", "")
-    else:
-        login = auth_string(home)
-    if login:
+    if login := login_of_api(home):
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
     with httpx.Client(
         base_url=f"{address}/api", headers=headers, timeout=TIMEOUT_SECONDS
@@ -67,9 +61,17 @@ class Client:
         self.http = http
         self.flows: dict[str, str] = {}
 
-    def _post(self, path: str, value: Any) -> Any:
+    def post(self, path: str, value: Any) -> Any:
+        """The answer to a request with a JSON body. Raises httpx.HTTPError."""
+        return self._ask("POST", path, value)
+
+    def delete(self, path: str) -> None:
+        """Delete what a path names. Raises httpx.HTTPError."""
+        self._ask("DELETE", path)
+
+    def _ask(self, method: str, path: str, value: Any = None) -> Any:
         for wait in (*WAITS_SECONDS, None):
-            answer = self.http.post(path, json=value)
+            answer = self.http.request(method, path, json=value)
             if wait is None or answer.status_code not in BUSY:
                 break
             time.sleep(wait)
@@ -79,7 +81,7 @@ class Client:
     def flow_run(self, flow: str, name: str, key: str, **fields: Any) -> str:
         """The id of the flow run with an idempotency key, begun now if it is not there yet."""
         if flow not in self.flows:
-            self.flows[flow] = self._post("/flows/", {"name": flow})["id"]
+            self.flows[flow] = self.post("/flows/", {"name": flow})["id"]
         value = {
             "flow_id": self.flows[flow],
             "name": name,
@@ -87,7 +89,7 @@ class Client:
             "state": {"type": "RUNNING", "name": "Running"},
             **fields,
         }
-        return str(self._post("/flow_runs/", value)["id"])
+        return str(self.post("/flow_runs/", value)["id"])
 
     def subflow(
         self, flow: str, name: str, key: str, parent: str, after: str | None
@@ -102,19 +104,19 @@ class Client:
             "task_inputs": inputs,
             "state": {"type": "RUNNING", "name": "Running"},
         }
-        task = str(self._post("/task_runs/", value)["id"])
+        task = str(self.post("/task_runs/", value)["id"])
         return self.flow_run(flow, name, key, parent_task_run_id=task), task
 
     def complete(self, kind: str, run_id: str, message: str) -> None:
         """Let a run (kind: flow_runs or task_runs) be completed."""
         state = {"type": "COMPLETED", "name": "Completed", "message": message}
-        self._post(f"/{kind}/{run_id}/set_state", {"state": state, "force": True})
+        self.post(f"/{kind}/{run_id}/set_state", {"state": state, "force": True})
 
     def task_runs(self, flow_run: str, calls: Sequence[dict[str, Any]], at: float) -> None:
         """The calls of a stage as task runs: as events, as Prefect's own clients report them."""
         for start in range(0, len(calls), AT_ONCE):
             some = list(enumerate(calls[start : start + AT_ONCE], start=start))
-            self._post("/events", [_event(flow_run, number, call, at) for number, call in some])
+            self.post("/events", [_event(flow_run, number, call, at) for number, call in some])
 
     def table(self, flow_run: str, name: str, rows: Any, description: str) -> None:
         """A table on a run's page."""
@@ -125,7 +127,7 @@ class Client:
             "description": description or None,
             "flow_run_id": flow_run,
         }
-        self._post("/artifacts/", value)
+        self.post("/artifacts/", value)
 
     def lines(self, flow_run: str, lines: Sequence[tuple[int, str]], at: float) -> None:
         """Lines of a run's log."""
@@ -140,7 +142,7 @@ class Client:
             for level, text in lines
         ]
         if value:
-            self._post("/logs/", value)
+            self.post("/logs/", value)
 
 
 def _time(at: float) -> str:

@@ -14,27 +14,14 @@ from types import FrameType
 from rich.console import Console
 
 from flows.service.access import auth_string, client_settings, password_file
-from flows.service.server import (
-    LOOK_SECONDS,
-    STOP_SECONDS,
-    Server,
-    ServerError,
-    announced,
-    announced_as,
-)
+from flows.service.announce import announced, announced_as, coming
+from flows.service.deployments import POOL, deploy
+from flows.service.server import LOOK_SECONDS, STOP_SECONDS, Server
 from flows.service.supervise import Kept, Process, die_with_parent
-from llm import durable
 from llm.step import BadInput
 from tasks.home import PROJECT, Home
 
-POOL = "penstock"
 WATCH_SECONDS = 15.0
-# Prefect's own template lets a run bring its command, its environment and its folder. Here a run
-# brings nothing: its flow, its parameters and this checkout say all.
-POOL_TEMPLATE = {
-    "job_configuration": {"stream_output": True},
-    "variables": {"type": "object", "properties": {}, "additionalProperties": False},
-}
 
 
 def serve(home: Home, port: int, workers: int, console: Console) -> None:
@@ -47,19 +34,15 @@ def serve(home: Home, port: int, workers: int, console: Console) -> None:
     def tell(line: str) -> None:
         console.print(f"{line}; see {home.folder / 'logs'}", highlight=False, soft_wrap=True)
 
-    server = Server(home, port, with_ui=True, tell=tell)
+    with coming(home):
+        server = Server(home, port, with_ui=True, tell=tell)
     worker = None
     try:
         console.print("starting the Prefect server (some 15 s) …", highlight=False)
         server.wait()
         os.environ |= {**client_settings(home), "PREFECT_API_URL": f"{server.address}/api"}
-        template = home.prefect / "pool.json"
-        durable.write_json(template, POOL_TEMPLATE)
-        _prefect(
-            *("work-pool", "create", POOL, "--type", "process"),
-            *("--base-job-template", str(template), "--overwrite"),
-        )
-        _prefect("--no-prompt", "deploy", "--all")
+        for line in deploy(home, server.address):
+            console.print(line, highlight=False)
         worker = Kept("worker", partial(_start_worker, home, workers), tell)
         with announced_as(home, server.address):
             _tell_address(home, server.address, console)
@@ -98,7 +81,7 @@ def _start_worker(home: Home, workers: int) -> Process:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=os.environ | {"PREFECT_WORKER_QUERY_SECONDS": "5"},
+            env={**os.environ, **client_settings(home), "PREFECT_WORKER_QUERY_SECONDS": "5"},
             cwd=PROJECT,
             start_new_session=True,
             preexec_fn=die_with_parent,
@@ -107,13 +90,18 @@ def _start_worker(home: Home, workers: int) -> Process:
 
 def _watch(home: Home, address: str) -> None:
     """Look for runs that died, for ever. What goes wrong once is tried again at the next look."""
-    from flows.service.tell import tell_untold
-    from flows.service.watch import close_crashed
+    from prefect.client.orchestration import get_client
 
+    from flows.service.tell import tell_untold
+    from flows.service.watch import Cancellations, close_crashed
+
+    cancellations = Cancellations(home)
     log = home.folder / "logs" / "watch.log"
     while True:
         time.sleep(WATCH_SECONDS)
         try:
+            with get_client(sync_client=True) as client:
+                cancellations.look(client)
             close_crashed(home, with_api=True)
             tell_untold(home, address)
         except Exception:
@@ -121,17 +109,6 @@ def _watch(home: Home, address: str) -> None:
             with log.open("a") as stream:
                 stream.write(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC\n")
                 traceback.print_exc(file=stream)
-
-
-def _prefect(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", *arguments],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise ServerError(f"prefect {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

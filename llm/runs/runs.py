@@ -191,6 +191,10 @@ class Runs:
         """Whether a process holds the sign of the run `name`."""
         return self._signs.is_alive(name)
 
+    def signal(self, name: str, number: int) -> bool:
+        """Send a signal to the process that holds the sign of the run `name`; whether there is one."""
+        return self._signs.signal(name, number)
+
     def left_signs(self) -> list[str]:
         """Names of runs whose process died without saying so."""
         return self._signs.left()

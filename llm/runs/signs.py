@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -31,6 +32,7 @@ class Signs:
             coming = path.with_name(f".{uuid.uuid4().hex}")
             handle = os.open(coming, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(handle, fcntl.LOCK_EX)
+            os.write(handle, str(os.getpid()).encode())
             coming.replace(path)
             try:
                 yield
@@ -66,6 +68,26 @@ class Signs:
         finally:
             os.close(handle)
         return False
+
+    def signal(self, name: str, number: int) -> bool:
+        """Send a signal to the process that holds the sign of the run `name`; whether there is one.
+
+        Never to another process that got the same id since.
+        """
+        try:
+            process = os.pidfd_open(int((self.folder / name).read_text()))
+        except (OSError, ValueError):
+            return False
+        try:
+            # Looked at after the process was opened: it was the holder's then.
+            if not self.is_alive(name):
+                return False
+            signal.pidfd_send_signal(process, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(process)
+        return True
 
     def left(self) -> list[str]:
         """Names of runs whose process died without saying so."""

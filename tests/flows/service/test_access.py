@@ -2,44 +2,35 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import prefect
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
-from flows.service.access import auth_string, client_settings, password_file
-from flows.service.server import Server, announced
-from flows.service.ui import POOL_TEMPLATE
+from flows.service import access
+from flows.service.access import (
+    auth_string,
+    client_settings,
+    hide_password,
+    login_of_api,
+    password_file,
+)
+from flows.service.announce import announced, announced_as
+from flows.service.deployments import POOL_TEMPLATE
+from flows.service.server import Server
 from llm import durable
 from llm.step import BadInput
 from tasks.home import PROJECT, Home
 
 FOREIGN = "http://site.example"
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    made = Home(tmp_path_factory.mktemp("home"))
-    made.prefect.mkdir()
-    return made
-
-
-@pytest.fixture(scope="module")
-def server(home: Home) -> Iterator[Server]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", str(home.prefect))
-        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-        started = Server(home, 0, with_ui=False)
-    try:
-        started.wait()
-        yield started
-    finally:
-        started.stop()
 
 
 ASK = httpx.Client(timeout=120)  # a busy machine is slow, not wrong
@@ -62,6 +53,78 @@ def test_without_the_password_only_the_health_check_answers(home: Home, server: 
         assert ASK.get(f"{api}/admin/version", auth=auth).status_code == 401
         assert ASK.post(f"{api}/flow_runs/filter", json={}, auth=auth).status_code in (401, 403)
     assert ASK.get(f"{api}/admin/version", auth=server.login).status_code == 200
+
+
+def routes(server: Server) -> list[tuple[str, str]]:
+    """Every method and path of the API, as the server itself describes it; ids are made up."""
+    described = ASK.get(f"{server.address}/openapi.json").json()["paths"]
+    return [
+        (method.upper(), re.sub(r"{[^}]*}", "00000000-0000-4000-8000-000000000000", path))
+        for path, methods in described.items()
+        for method in methods
+    ]
+
+
+PUBLIC = {("GET", "/health"), ("GET", "/ready")}
+
+
+def test_no_route_answers_without_the_password_even_with_a_csrf_token(
+    home: Home, server: Server
+) -> None:
+    api = f"{server.address}/api"
+    token = ASK.get(f"{api}/csrf-token?client=me", auth=server.login).json()["token"]
+    headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "me"}
+    known = routes(server)
+    assert len(known) > 100 and {("GET", "/health"), ("POST", "/flow_runs/filter")} <= set(known)
+    answers = {
+        (method, path): ASK.request(method, f"{api}{path.removeprefix('/api')}", headers=headers)
+        for method, path in known
+    }
+    open_to_all = {route for route, answer in answers.items() if answer.status_code != 401}
+    assert open_to_all <= PUBLIC, open_to_all
+    for route in open_to_all:
+        assert answers[route].json() in (True, {"message": "OK"}), "only that it is alive"
+
+
+@pytest.mark.parametrize("path", ["/", "/login-with", "/docs", "/openapi.json", "/ui-settings"])
+def test_pages_that_anyone_may_read_hold_no_password(home: Home, server: Server, path: str) -> None:
+    page = ASK.get(f"{server.address}{path}", follow_redirects=True).text
+    assert server.login[1] not in page
+
+
+SOCKETS = [
+    "/events/in",
+    "/events/out",
+    "/logs/out",
+    "/task_runs/subscriptions/scheduled",
+]
+
+
+@pytest.mark.parametrize("path", SOCKETS)
+def test_a_web_socket_wants_the_password_first(home: Home, server: Server, path: str) -> None:
+    address = f"ws{server.address.removeprefix('http')}/api{path}"
+    prefect_only = [Subprotocol("prefect")]
+    with pytest.raises(InvalidHandshake), connect(address, open_timeout=120):
+        pass
+    with (
+        pytest.raises(InvalidHandshake),
+        connect(
+            address,
+            subprotocols=prefect_only,
+            additional_headers={"Host": "site.example"},
+            open_timeout=120,
+        ),
+    ):
+        pass
+    for first in ({"type": "auth", "token": "penstock:a guess"}, {"type": "auth"}, {"type": "x"}):
+        with connect(address, subprotocols=prefect_only, open_timeout=120) as socket:
+            socket.send(json.dumps(first))
+            with pytest.raises(ConnectionClosed) as closed:
+                socket.recv(timeout=120)
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
+    with connect(address, subprotocols=prefect_only, open_timeout=120) as socket:
+        socket.send(json.dumps({"type": "auth", "token": ":".join(server.login)}))
+        assert json.loads(socket.recv(timeout=120))["type"] == "auth_success"
 
 
 def test_a_page_of_another_site_is_granted_nothing(home: Home, server: Server) -> None:
@@ -140,7 +203,7 @@ def test_a_run_brings_neither_command_nor_environment_nor_folder(
 ) -> None:
     template = tmp_path / "pool.json"
     durable.write_json(template, POOL_TEMPLATE)
-    create = ("work-pool", "create", "penstock", "--type", "process")
+    create = ("work-pool", "create", "penstock", "--type", "process", "--overwrite")
     run(home, server, *("-m", "prefect", *create, "--base-job-template", str(template)))
     made = json.loads(run(home, server, "-c", BROUGHT).splitlines()[-1])
     assert (made["command"], made["working_dir"], made["env"]) == (None, None, {})
@@ -166,3 +229,19 @@ def test_a_server_that_is_killed_answers_again_at_the_same_address(
     answer = ASK.get(f"{server.address}/api/admin/version", auth=server.login, timeout=600)
     assert answer.status_code == 200, "who asked while it started was answered"
     assert server.kept.process.poll() is None
+
+
+def test_the_address_is_for_its_owner_only(home: Home) -> None:
+    with announced_as(home, "http://127.0.0.1:9"):
+        assert stat.S_IMODE((home.folder / "server.json").stat().st_mode) == 0o600
+
+
+def test_children_do_not_inherit_the_password(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "_hidden", {})
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "penstock:a word")
+    hide_password()
+    show = "import os; print(sorted(os.environ.values()))"
+    said = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True).stdout
+    assert "127.0.0.1:9" in said and "a word" not in said
+    assert login_of_api(home) == "penstock:a word", "who asks the server still has it"

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.service import server as module
+from flows.service.api import _lost_server_told
 from flows.service.server import START_VARIABLE, Server, ServerError, listen, start_seconds
 from llm.step import BadInput
 from tasks.home import Home
@@ -63,6 +63,6 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(home: Home) -> None
 def test_a_lost_server_is_told_in_one_line() -> None:
     with (
         pytest.raises(ServerError, match=r"4200 does not answer any more .ConnectError.*run again"),
-        module._lost_server_told("http://127.0.0.1:4200"),
+        _lost_server_told("http://127.0.0.1:4200"),
     ):
         raise httpx.ConnectError("All connection attempts failed")
