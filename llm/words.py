@@ -13,7 +13,7 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
     at = next((at for at, (_, span) in enumerate(units) if whole >= span), len(units) - 1)
-    parts = []
+    parts: list[str] = []
     for name, span in units[at : at + 2]:
         count, whole = divmod(whole, span)
         parts.append(f"{count} {name}" if count or not parts else "")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE = 600.0
+PATIENCE = 1800.0
 """Seconds after which a test that hangs is given up: far beyond what a busy machine takes."""
 
 T = TypeVar("T")

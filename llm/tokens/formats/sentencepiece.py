@@ -99,7 +99,7 @@ def tokenizer_of(pieces: Sequence[Piece], model: int, rules: Rules) -> Tokenizer
         steps += _mapped(rules.characters, pieces)
     if rules.fewer_spaces:
         steps += [
-            # At the end one that was a blank already counts as one (normalizer.cc).
+            # At the end a ▁ of the text's own counts as a blank (normalizer.cc).
             normalizers.Replace(Regex(rf"\A +|[ {BLANK}]+\z"), ""),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]
@@ -110,7 +110,7 @@ def tokenizer_of(pieces: Sequence[Piece], model: int, rules: Rules) -> Tokenizer
     steps.append(normalizers.Replace(" ", BLANK))
     tokenizer.normalizer = normalizers.Sequence(steps)
     back = [decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse()]
-    if rules.first_blank:  # a last one stays, as it does there
+    if rules.first_blank:  # one at the end stays, as in SentencePiece
         back.append(decoders.Strip(" ", 1, 0))
     tokenizer.decoder = decoders.Sequence(back)
     special = [piece.text for piece in pieces if piece.kind in (Kind.CONTROL, Kind.UNKNOWN)]
@@ -137,7 +137,7 @@ def _cuts(pieces: Sequence[Piece], model: int) -> list[pre_tokenizers.PreTokeniz
     """
     own = [piece.text for piece in pieces if piece.kind == Kind.USER_DEFINED]
     rules = [re.escape(text) for text in sorted(own, key=lambda text: (-len(text), text))]
-    cuts = []
+    cuts: list[pre_tokenizers.PreTokenizer] = []
     if rules and model == BPE:
         cuts.append(pre_tokenizers.Split(Regex("|".join(rules)), "isolated"))
     kinds = (Kind.BYTE, Kind.UNUSED)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from llm.step import Reporter
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally
 from tests.flows.asking import Api
+from tests.waiting import wait_for
 
 TINY = (
     "crawl.sources.docs.max_pages=30",
@@ -94,12 +95,13 @@ def test_a_cached_run_shows_its_stages_and_cached_tasks(home: Home, server: Serv
     flows = {run["name"]: run["state_type"] for run in ask(server, "flow_runs", {})}
     assert flows["demo"] == "COMPLETED"
     assert len(flows) == 9, "the pipeline and its eight stages"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:  # task runs arrive late
-        tasks = {task["name"]: task["state_name"] for task in ask(server, "task_runs", {})}
-        if {"crawl docs", "pretrain", "report"} <= tasks.keys():
-            break
-        time.sleep(1)
+
+    def tasks_told() -> dict[str, str]:
+        return {task["name"]: task["state_name"] for task in ask(server, "task_runs", {})}
+
+    # They arrive late.
+    wait_for(lambda: {"crawl docs", "pretrain", "report"} <= tasks_told().keys(), 1)
+    tasks = tasks_told()
     assert tasks["crawl docs"] == tasks["pretrain"] == tasks["report"] == "Cached"
     tables = {item["key"] for item in ask(server, "artifacts", {})}
     assert {"summary", "corpus-funnel"} <= tables
@@ -131,7 +133,7 @@ def test_a_cached_run_needs_no_server_and_the_next_one_is_told(home: Home, serve
 
     steps = home.runs.load(alone).stages["clean"]["steps"]
     wanted = {step["name"]: "Cached" for step in steps}
-    wait_for(lambda: of_clean() == wanted, 60)
+    wait_for(lambda: of_clean() == wanted, 0.3)
 
 
 def test_editing_the_recipe_during_a_run_changes_nothing(
@@ -161,16 +163,6 @@ def test_editing_the_recipe_during_a_run_changes_nothing(
     assert artifact.manifest["values"]["pii"] == ["email"]
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 150.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.3)
-    raise AssertionError("it did not happen in time")
-
-
 def training(home: Home, server: Server) -> subprocess.Popen[str]:
     """A run that is in the midst of pretraining."""
     more = overrides("pretrain.tokens=2_000_000", "pretrain.checkpoint_every=5")
@@ -190,7 +182,7 @@ def training(home: Home, server: Server) -> subprocess.Popen[str]:
         checkpoints = list(work.glob("*/work/checkpoints/*"))
         return any(path.stat().st_mtime > started for path in checkpoints)
 
-    wait_for(is_training)
+    wait_for(is_training, 0.3)
     return process
 
 
