@@ -84,7 +84,7 @@ class Remote:
                 request.headers.pop(name, None)
             request.headers.update(login.headers(str(request.url)))
 
-        self.client.event_hooks = {"request": [set_headers]}
+        self.client.event_hooks = {**self.client.event_hooks, "request": [set_headers]}
 
     def get(self, url: str, start: int = 0, length: int | None = None) -> bytes:
         """A whole file, or `length` bytes of it from `start`.

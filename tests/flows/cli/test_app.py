@@ -216,7 +216,7 @@ def test_a_killed_run_is_marked_crashed_and_ctrl_c_goes_on_from_its_checkpoint(
         (["run", "demo", "--set", "pretrain.token=5"], "did you mean tokens?"),
         (["run", "no-such-recipe"], "no recipe 'no-such-recipe'"),
         (["run", "demo", "--only", "train"], "no stage 'train'"),
-        (["plan", "demo", "--set", "pretrain.tokens=-1"], "greater than 0"),
+        (["plan", "demo", "--set", "pretrain.tokens=-1"], "must be a whole number above 0"),
         (["show", "nothing"], "no artifact 'nothing'"),
         (["generate", "x", "--model", "/nowhere"], "no model folder"),
     ],

@@ -14,7 +14,7 @@ class FileServer:
     """Files by path, and what goes wrong: a list of misfortunes, one a request, then all is well.
 
     Misfortunes: "503", "404", "break 1000" (closes after so many bytes), "no ranges", "promise 10"
-    (says so many bytes more than it has), "elsewhere" (a range that was not asked for), "move PATH",
+    (says so many bytes more than it has), "elsewhere" (a range that was not asked for), "move PATH PATH",
     "little 1000" (never sends more than so many bytes of a range), "pause 5" (503, Retry-After).
     """
 
@@ -57,7 +57,9 @@ def serve_files() -> Iterator[FileServer]:
                 self.answer(503 if word == "pause" else int(word or 404), b"", extra)
                 return
             if word == "move":
-                self.answer(302, b"", {"Location": more})
+                # A second address stands in a line of its own.
+                named = zip(("Location", "location"), more.split(" "), strict=False)
+                self.answer(302, b"", dict(named))
                 return
             headers = {"ETag": tag} if files.with_tags else {}
             match = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)

@@ -11,6 +11,7 @@ import pytest
 
 from llm import durable
 from llm.corpus.archive.remote import Refused, Remote, RemoteSettings
+from llm.corpus.web.login import Login
 from tests.llm.corpus.ranges import FileServer, serve_files
 
 DATA = random.Random(7).randbytes(700_000)
@@ -39,6 +40,17 @@ def test_a_range_is_what_was_asked_for(server: FileServer, remote: Remote) -> No
         remote.get(server.url("a.bin"), 699_990, 50)
     with pytest.raises(Refused, match="http_416: no byte 800000 in 700000 bytes"):
         remote.get(server.url("a.bin"), 800_000, 50)
+
+
+@pytest.mark.parametrize("with_login", [False, True])
+def test_of_several_addresses_of_a_redirect_the_first_counts(
+    server: FileServer, remote: Remote, with_login: bool
+) -> None:
+    if with_login:
+        remote.log_in(Login({"X-Token": "sesam"}, frozenset({("http", "files.test")})))
+    server.files["b.bin"] = b"another"
+    server.misfortunes = ["move /a.bin /b.bin"]
+    assert remote.get(server.url("c.bin")) == DATA
 
 
 @pytest.mark.parametrize(
