@@ -50,7 +50,7 @@ def test_of_several_addresses_of_a_redirect_the_first_counts(
         remote.log_in(Login({"X-Token": "sesam"}, frozenset({("http", "files.test")})))
     server.files["b.bin"] = b"another"
     server.misfortunes = ["move /a.bin /b.bin"]
-    assert remote.get(server.url("c.bin")) == DATA
+    assert remote.get(server.url("b.bin")) == DATA
 
 
 @pytest.mark.parametrize(
