@@ -262,6 +262,8 @@ def test_paths_of_our_recipes_and_of_overrides_count_from_the_current_folder() -
         ("https://example.org/a?X-Amz-Signature=sesam&X-Amz-Date=1", "X-Amz-Signature"),
         ("https://example.org/a?sv=2024&sig=sesam", "sig"),
         ("https://example.org/a?access_token=sesam", "access_token"),
+        ("https://example.org/a?private_token=sesam", "private_token"),
+        ("https://example.org/a#auth=sesam", "auth"),
     ],
 )
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl, urlsplit
 # Parameters that sign an address or let somebody in.
 _SIGNED = re.compile(
     r"x-(amz|goog|oss|cos|obs)-(signature|credential|security-token)|signature|sig|awsaccesskeyid"
-    r"|googleaccessid|(access|auth|api|refresh|id)[-_]?(token|key)|token|apikey|secret|client_secret"
-    r"|password|passwd|pwd|jwt",
+    r"|googleaccessid|(access|auth|api|refresh|id|private|session|subscription)[-_]?(token|key)|token"
+    r"|auth|secret|client_secret|password|passwd|pwd|jwt",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -24,7 +24,7 @@ def secret_in(address: str) -> str:
         return ""
     try:
         parts = urlsplit(address.strip())
-        query = parse_qsl(parts.query)
+        query = parse_qsl(parts.query) + parse_qsl(parts.fragment)
     except ValueError:
         netloc = re.split(r"[/?#]", address.partition("://")[2], maxsplit=1)[0]
         return "a user name or password" if "@" in netloc else ""

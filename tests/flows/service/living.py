@@ -14,6 +14,7 @@ import psutil
 from flows.service.access import auth_string
 from flows.service.announce import announced
 from tasks.home import PROJECT, Home
+from tests import waiting
 from tests.flows.asking import Api
 
 COMMAND = [sys.executable, "-m", "flows.cli"]
@@ -32,13 +33,9 @@ SMALL = (
 )
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 1800.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.5)
-    raise AssertionError("it did not happen in time")
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """Look twice a second, as processes and a server are asked."""
+    return waiting.wait_for(condition, 0.5)
 
 
 def child(parent: int, *words: str) -> psutil.Process | None:
