@@ -16,10 +16,11 @@ from llm.corpus.crawl import CrawlSettings
 from llm.evaluation.evaluate import EvaluateSettings
 from llm.evaluation.promotion_settings import PromoteSettings
 from llm.recipe_fields import Field, fields_of
+from llm.recipe_machine import of_machine
 from llm.recipe_messages import Problems, explained, told
 from llm.recipe_names import RECIPES, RecipeError, find_recipe
 from llm.recipe_reading import read_file, read_tree, set_value
-from llm.recipe_rules import always, broken, of_machine
+from llm.recipe_rules import always, broken
 from llm.recipe_values import values
 from llm.recipe_yaml import BadYAML, Fields, Place
 from llm.settings import section, setting

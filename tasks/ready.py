@@ -16,7 +16,8 @@ from llm.corpus.sources.warc_settings import WarcSource
 from llm.corpus.web.websource import WebSource
 from llm.located import written
 from llm.recipe import Recipe
-from llm.recipe_rules import RESERVES, of_both
+from llm.recipe_machine import of_both
+from llm.recipe_rules import RESERVES
 from llm.step import BadInput, Machine
 from llm.tokens.special import GROUPS
 from tasks.run import Run
