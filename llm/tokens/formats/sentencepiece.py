@@ -127,7 +127,7 @@ def _score(piece: Piece, best: float) -> float:
     return len(piece.text) * best - 0.1 if piece.kind == Kind.USER_DEFINED else piece.score
 
 
-def _cuts(pieces: Sequence[Piece], model: int) -> list[pre_tokenizers.PreTokenizer]:
+def _cuts(pieces: Sequence[Piece], model: int) -> list[Any]:
     """Where text is cut whatever the model finds: for a BPE, around the user's pieces, the longest first.
 
     Text that only spells the name of a piece that text must not give, one that stands for a byte
