@@ -69,7 +69,7 @@ def evaluate(run: Run, stages: Stages) -> Outputs:
     made = run.step(
         Call(
             REPORT,
-            ReportValues(title=run.recipe.name, finetuned=tuple(tuned)),
+            ReportValues(title=run.recipe.name, snapshot=run.snapshot, finetuned=tuple(tuned)),
             {
                 "funnel": decided,
                 **examined(run, decided, documents),

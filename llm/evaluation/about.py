@@ -21,17 +21,13 @@ NOTE = (
 )
 
 
-def about(recipe: str, names: Sequence[str], inputs: Inputs) -> str:
+def about(recipe: str, snapshot: str, names: Sequence[str], inputs: Inputs) -> str:
     """The section; empty where no artifact has a manifest. inputs and names: the report's."""
-    rows = list(_rows(recipe, names, inputs))
-    return section("About this run", NOTE, definitions(rows)) if len(rows) > 1 else ""
+    rows = [("recipe", recipe), ("snapshot", snapshot), *_rows(names, inputs)]
+    return section("About this run", NOTE, definitions(rows)) if len(rows) > 2 else ""
 
 
-def _rows(recipe: str, names: Sequence[str], inputs: Inputs) -> Iterator[tuple[str, str]]:
-    yield "recipe", recipe
-    snapshots = {_snapshot(one) for one in _manifests(inputs, "funnel")} - {None}
-    if snapshots:
-        yield "snapshot", ", ".join(sorted(map(str, snapshots)))
+def _rows(names: Sequence[str], inputs: Inputs) -> Iterator[tuple[str, str]]:
     for made in _manifests(inputs, "pretrain"):
         yield "base model", _made(made)
         yield "trained", _trained(made)
@@ -53,11 +49,6 @@ def _manifests(inputs: Inputs, name: str) -> list[dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_bytes())
     return found
-
-
-def _snapshot(manifest: Mapping[str, Any]) -> str | None:
-    found = manifest.get("identity", {}).get("snapshot") or manifest["values"].get("snapshot")
-    return None if found is None else str(found)
 
 
 def _made(manifest: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ def write(values: ReportValues, inputs: Inputs, context: Context) -> StepResult:
     found = gather(values.title, values.finetuned, inputs)
     metrics = flat_metrics(found)
     page = render(found)
-    told = about(values.title, values.finetuned, inputs)
+    told = about(values.title, values.snapshot, values.finetuned, inputs)
     write_bytes(context.out / "report.html", page.replace(ABOUT, told, 1).encode())
     write_json(context.out / "metrics.json", metrics)
     headline = metrics.get("perplexity.bits_per_byte")

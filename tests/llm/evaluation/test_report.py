@@ -227,7 +227,6 @@ def manifest(at: float, seconds: float) -> dict:
         "made": {"at": at, "host": "box", "python": "3.11.7"},
         "seconds": seconds,
         "summary": "2,990,080 tokens in 730 steps, loss 2.612",
-        "identity": {"snapshot": "2024-05-01"},
         "values": {
             "batch_tokens": 4096,
             "seed": 1,
@@ -246,13 +245,14 @@ def test_when_where_and_how_models_were_made_is_told_and_is_no_part_of_the_conte
         for name in ("pretrain", "decide"):
             put(tmp_path / name, "manifest.json", manifest(at, 3700))
         (out := tmp_path / f"out-{number}").mkdir()
-        values = ReportValues(title="demo", finetuned=("ask-docs",))
+        values = ReportValues(title="demo", snapshot="2024-04-30", finetuned=("ask-docs",))
         results.append(write(values, inputs, Context(out=out, work=out)))
     page = (tmp_path / "out-0" / "report.html").read_text()
     assert "About this run" in parsed(page).headings
     said = (
         "2024-05-01 00:00, in 1 h 1 min, on box with Python 3.11.7",
         "0.002 at its peak, after a warm-up of 200,000 tokens, falling over the last 20% of the run",
+        "2024-04-30",
         "4,096 tokens a step",
         "parameters, ",
     )
