@@ -41,13 +41,14 @@ def test_a_run_goes_on_without_the_ui_and_gives_way_to_the_next_one(
         wait_for(lambda: child(run.pid, "flows.service.app"))
     out, said = run.communicate(timeout=1800)
     assert run.returncode == 0, said
-    assert json.loads(out)["stages"]
+    summary = json.loads(out)
+    assert summary["stages"]
     assert said.count("`penstock ui` has ended: a server of this run's own takes its place") == 2
     assert "Traceback" not in said, said
     service.start()
-    query = {"sort": "START_TIME_DESC", "limit": 1}
-    [newest] = service.api.post("flow_runs/filter", query)
-    assert newest["state_type"] == "COMPLETED", "the database has it all"
+    flow_run = tokens.runs.load(summary["run"]).flow_run_id
+    assert flow_run is not None
+    assert service.state(flow_run) == "COMPLETED", "the database has it all"
 
 
 def test_a_database_that_stays_locked_is_waited_for(tokens: Home, service: Service) -> None:

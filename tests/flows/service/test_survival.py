@@ -72,7 +72,10 @@ def test_the_password_is_in_its_file_and_nowhere_else(tokens: Home) -> None:
     assert [path for path in files if password in path.read_bytes()] == [password_file(tokens)]
 
 
-def test_a_run_starts_its_own_server_again_and_says_so_in_a_line(tokens: Home) -> None:
+def test_a_run_starts_its_own_server_again_and_says_so_in_a_line(
+    tokens: Home, service: Service
+) -> None:
+    service.stop()  # for good: this is the last test that has it
     shorter = ("--set", "pretrain.tokens=50_688")
     run = run_at_terminal(tokens, "--only", "pretrain", "--json", *shorter)
     trains(tokens)
