@@ -9,12 +9,15 @@ from collections.abc import Iterator
 
 import phonenumbers
 
-# Digits with at most two separators between them. Starts at a digit, which is quick to look for.
-_RUN = re.compile(r"[0-9](?<![\w.][0-9])(?:[ .()-]{0,2}[0-9]){6,24}")
-# As few digits, and a stroke behind the code of a town, only beside a word for telephones.
-_SHORT_RUN = re.compile(
-    r"[0-9](?<![\w.][0-9])(?:[0-9]{1,5} ?/ ?[0-9]{2,4}(?:[ .-]?[0-9]{2,4}){0,3}"
-    r"|[0-9]([ .-])[0-9]{2}\1[0-9]{2})(?![0-9]|[ .-][0-9])"
+# Digits with at most two separators between them. Starts at a digit, which is quick to look for;
+# to look for digits costs more than all else here, so that it is done once.
+_RUN = re.compile(r"[0-9](?<![\w.][0-9])(?:[ .()-]{0,2}[0-9]){5,24}")
+# Six digits, and a stroke behind the code of a town, count only beside a word for telephones.
+_SIX = re.compile(r"[0-9]{2}([ .-])[0-9]{2}\1[0-9]{2}")
+_STROKE = re.compile(r"/ ?[0-9]{2}")
+_CODE_BEFORE = re.compile(r"[0-9]{2,6} ?$")
+_WITH_STROKE = re.compile(
+    r"(?<![\w.])[0-9]{2,6} ?/ ?[0-9]{2,4}(?:[ .-]?[0-9]{2,4}){0,3}(?![0-9]|[ .-][0-9])"
 )
 
 _CARD = re.compile(
@@ -158,6 +161,10 @@ def phones(text: str) -> Iterator[tuple[int, int]]:
     """
     for run in _RUN.finditer(text):
         start, end = run.span()
+        if sum(map(str.isdigit, run[0])) < 7:
+            if _SIX.fullmatch(run[0]) and _has_label(text, start, end):
+                yield start, end
+            continue
         if text[start - 1 : start] == "(" and ")" in run[0]:
             start -= 1
         plus = text[start - 1 : start] == "+"
@@ -172,18 +179,25 @@ def phones(text: str) -> Iterator[tuple[int, int]]:
             continue
         if _is_phone(number, plus, before, text[end : end + 14]):
             yield start, end
-    for run in _SHORT_RUN.finditer(text):
-        start, end = run.span()
-        before = text[max(0, start - 48) : start]
-        digits = sum(map(str.isdigit, run[0]))
-        if (
-            6 <= digits <= 15
-            and _LABEL_BEFORE.search(before)
-            and _starts_there(text, start)
-            and _ends_there(text, end)
-            and not _DATE.match(run[0].replace("/", "."))
-        ):
-            yield start, end
+    last = 0
+    for stroke in _STROKE.finditer(text):
+        first = max(last, stroke.start() - 8)
+        code = _CODE_BEFORE.search(text[first : stroke.start()])
+        found = _WITH_STROKE.match(text, first + code.start()) if code else None
+        if found:
+            last = found.end()
+            if 6 <= sum(map(str.isdigit, found[0])) <= 15 and _has_label(text, *found.span()):
+                yield found.span()
+
+
+def _has_label(text: str, start: int, end: int) -> bool:
+    """Whether a word for telephones stands before what may be a number, and it is no date."""
+    return (
+        _LABEL_BEFORE.search(text[max(0, start - 48) : start]) is not None
+        and _starts_there(text, start)
+        and _ends_there(text, end)
+        and not _DATE.match(text[start:end].replace("/", "."))
+    )
 
 
 def luhn(digits: str) -> bool:
