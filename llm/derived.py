@@ -49,6 +49,11 @@ class Derived:
             self._write({name: (stamps[name], value) for name, value in keep.items()}, gone)
         return found
 
+    def forget(self) -> None:
+        """Leave nothing of what was kept: deleted rows would stay in the file."""
+        for name in (self.path.name, f"{self.path.name}-journal"):
+            self.path.with_name(name).unlink(missing_ok=True)
+
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)

@@ -33,7 +33,7 @@ from tasks.home import Home
 from tasks.quotes import Quotes
 from tasks.search import holds
 from tasks.takedown import Found, find, list_path, note_seen, shards_with
-from tasks.traces import clear_logs, clear_records, telling
+from tasks.traces import blanked, clear_logs, clear_records, telling
 
 MODELS = ("tokenizer", "pretrain", "finetune")
 """Steps whose artifacts learned from text and cannot unlearn it: told, not touched."""
@@ -200,8 +200,11 @@ def _erase(
             else:
                 continue
             counts["documents"] = max(counts["documents"], erased)
+        summary = artifact.manifest.get("summary", "")
+        plain = blanked(summary, covered, found.quotes)
+        said = {"summary": plain} if plain != summary else {}
         if not counts["documents"]:
-            return None
+            return said or None
         if step == "extract":
             own = _ids_in(folder) & found.addresses.keys()
             before = folder / ERASED
@@ -209,10 +212,10 @@ def _erase(
                 own |= {bytes.fromhex(one) for one in json.loads(before.read_text("utf8"))}
             (out / ERASED).write_text(json.dumps(sorted(one.hex() for one in own)), "utf8")
         note = {"at": now, **counts, "reason": "takedown"}
-        return {"erased": [*artifact.manifest.get("erased", []), note]}
+        return {**said, "erased": [*artifact.manifest.get("erased", []), note]}
 
-    store.rewrite(artifact.reference, change)
-    return bool(counts["documents"])
+    after = store.rewrite(artifact.reference, change)
+    return after is not None and after.manifest != artifact.manifest
 
 
 def _ids_in(folder: Path) -> set[bytes]:

@@ -27,14 +27,16 @@ def telling(covered: Exclusions, quotes: Quotes) -> Callable[[bytes], bool]:
 
 
 def clear_records(home: Home, covered: Exclusions, quotes: Quotes) -> list[str]:
-    """Blank what run records tell of it; returns the files that did."""
+    """Blank what run records tell of it, and what waits for a server; returns the files that did."""
     cleared = []
-    for path in sorted((home.runs.folder / "runs").glob("*.json*")):
+    records = (home.runs.folder / "runs").glob("*.json*")
+    for path in sorted([*records, *home.untold.glob("*.json")]):
         before = path.read_text("utf8", "surrogateescape")
         after = "\n".join(_blanked_json(line, covered, quotes) for line in _values(path, before))
         if after != "\n".join(_values(path, before)):
             durable.write_bytes(path, after.encode("utf8", "surrogateescape"))
             cleared.append(str(path))
+    home.runs.forget_heads()
     return cleared
 
 
@@ -47,14 +49,14 @@ def _blanked_json(text: str, covered: Exclusions, quotes: Quotes) -> str:
     try:
         value = json.loads(text)
     except ValueError:
-        return _blanked(text, covered, quotes)  # damaged: as it stands
+        return blanked(text, covered, quotes)  # damaged: as it stands
     after = _walked(value, covered, quotes)
     return text if after == value else json.dumps(after, indent=None, ensure_ascii=False)
 
 
 def _walked(value: Any, covered: Exclusions, quotes: Quotes) -> Any:
     if isinstance(value, str):
-        return _blanked(value, covered, quotes)
+        return blanked(value, covered, quotes)
     if isinstance(value, list):
         return [_walked(one, covered, quotes) for one in value]
     if isinstance(value, dict):
@@ -62,7 +64,8 @@ def _walked(value: Any, covered: Exclusions, quotes: Quotes) -> Any:
     return value
 
 
-def _blanked(text: str, covered: Exclusions, quotes: Quotes) -> str:
+def blanked(text: str, covered: Exclusions, quotes: Quotes) -> str:
+    """A text about a run without covered addresses; nothing of one that quotes a document."""
     if quotes.within(text.encode("utf8", "replace")):
         return INSTEAD
     return covered.without(text, INSTEAD)

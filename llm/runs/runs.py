@@ -93,9 +93,15 @@ class Runs:
                     if entry.name.endswith(".json") and not entry.name.startswith("."):
                         with suppress(FileNotFoundError):
                             stamps[entry.name[:-5]] = durable.stamp(entry.stat())
-        derived = Derived(self.folder / "run-heads.sqlite", version=VERSION)
-        heads = [Head(**value) for value in derived.of(stamps, self._head).values()]
+        heads = [Head(**value) for value in self._heads().of(stamps, self._head).values()]
         return sorted(heads, key=lambda head: (not head.problem, head.place), reverse=True)
+
+    def _heads(self) -> Derived:
+        return Derived(self.folder / "run-heads.sqlite", version=VERSION)
+
+    def forget_heads(self) -> None:
+        """Have every record read again: SQLite would keep the old words in what it frees."""
+        self._heads().forget()
 
     def _head(self, run_id: str) -> dict[str, Any] | None:
         try:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
@@ -18,13 +19,16 @@ import pytest
 import zstandard
 
 from llm.corpus.archive.pages import Page
+from llm.corpus.archive.warc import FAILURES
 from llm.corpus.documents import DOC_ID
 from llm.corpus.erasure.takedown import Takedowns, change_list
 from llm.corpus.web.frontier import Frontier
+from llm.corpus.web.recrawl import LEFT
 from llm.runs import RunRecord
 from llm.step import BadInput, Machine, Reporter
 from llm.store import Reference, Store
 from llm.training.finetune_settings import FinetuneSettings
+from tasks.cached import Told, keep_untold
 from tasks.execute import make
 from tasks.finetune import _data
 from tasks.home import PROJECT, Home
@@ -58,6 +62,7 @@ class Place:
         step: str,
         files: Mapping[str, pa.Table | str],
         inputs: Mapping[str, list[Reference]] | None = None,
+        summary: str = "",
     ) -> Reference:
         source = self.folder / uuid.uuid4().hex
         source.mkdir(parents=True)
@@ -75,6 +80,7 @@ class Place:
             "content": None,
             "parts": {},
             "values": {},
+            "summary": summary,
             "contents": {name: [one.content for one in ones] for name, ones in read.items()},
             "inputs": {name: [one.to_json() for one in ones] for name, ones in read.items()},
             "made": {"at": self.at},
@@ -153,6 +159,12 @@ def test_records_logs_and_half_fetched_archives_are_reached(place: Place) -> Non
         "reference": Reference("s", "k", "c").to_json(),
     }
     place.home.runs.note("r1", call)
+    for path in place.home.runs.files_of("r1"):
+        os.utime(path, (1.0, 1.0))  # long enough ago to be kept in what listings read
+    assert BAD in place.home.runs.heads()[0].message
+    assert "run-heads.sqlite" in place.named()
+    told_later = Told("crawl", 1.0, tables=[{"example": f"{BAD}/6"}])
+    keep_untold(place.home, "r1", [told_later], {"recipe": "mine"})
     logs = place.home.folder / "logs"
     logs.mkdir(parents=True)
     (logs / "server.log").write_text(f"GET {BAD}/3 failed\nall is well\nquoted: {text(urls[5])}\n")
@@ -169,6 +181,38 @@ def test_records_logs_and_half_fetched_archives_are_reached(place: Place) -> Non
         INSTEAD,
     ]
     assert {str(logs / "server.log"), str(place.home.runs.path("r1"))} <= set(told.folders)
+
+
+def test_what_a_crawl_left_for_the_next_night_and_says_of_failures_is_reached(place: Place) -> None:
+    extracted(place)
+    left = [f"{BAD}/later", f"{GOOD}/later"]
+    rows = [{"url": url, "depth": 1, "written": url.upper(), "listed": True} for url in left]
+    failures = [
+        {"url": f"{GOOD}/1", "reason": "http_404"},
+        {"url": f"{GOOD}/2", "reason": f"other_host: {BAD}/moved"},
+        {"url": f"{GOOD}/3", "reason": "trap: 9 addresses like bad.test/a"},
+        {"url": f"{BAD}/4", "reason": "http_500"},
+    ]
+    crawl = place.put(
+        "crawl",
+        {
+            "left.parquet": pa.Table.from_pylist(rows, schema=LEFT),
+            "failures.parquet": pa.Table.from_pylist(failures, schema=FAILURES),
+        },
+        summary=f"2 pages; 4 gave no page (http_500 1, such as {BAD}/4)",
+    )
+    quiet = place.put("extract", {"numbers.json": "[1]"}, summary=f"failed at {BAD}/5")
+    place.take_down()
+    told = purge(place.home)
+    assert place.named() == set()
+    found = place.home.store.find(crawl.step, crawl.key)
+    assert found is not None
+    assert found.manifest["summary"] == f"2 pages; 4 gave no page (http_500 1, such as {INSTEAD})"
+    folder = place.home.store.local(crawl)
+    assert pq.read_table(folder / "left.parquet").to_pylist() == rows[1:]
+    assert pq.read_table(folder / "failures.parquet").to_pylist() == failures[:1]
+    assert {f"crawl/{crawl.key}", f"extract/{quiet.key}"} <= set(told.rewritten)
+    assert purge(place.home).rewritten == []
 
 
 def test_a_purge_that_was_killed_goes_on_looking_for_what_it_had_erased(place: Place) -> None:

@@ -123,6 +123,10 @@ def erase_rows(
             gone |= pc.is_in(keys["doc_id"], value_set=ids).to_numpy()
         if "url" in schema.names:
             gone |= covered.among(keys["url"])
+        if not has_id and "reason" in schema.names:
+            # A failure's reason may name another address: where it was redirected to, a trap.
+            reasons = file.read(columns=["reason"])["reason"]
+            gone |= pc.is_in(reasons, value_set=_naming(reasons, covered)).to_numpy()
         if tells is not None and "body" in schema.names:
             bodies = file.read(columns=["body"])["body"]
             gone |= np.fromiter((tells(one.as_py() or b"") for one in bodies), bool, len(bodies))
@@ -149,6 +153,12 @@ def erase_rows(
     if not erased:
         target.unlink()
     return erased
+
+
+def _naming(texts: pa.ChunkedArray, covered: Exclusions) -> pa.Array:
+    """Which of these texts name a covered address or host."""
+    found = [one for one in pc.unique(texts).to_pylist() if one and covered.covers_some(one)]
+    return pa.array(found, texts.type)
 
 
 def _is_text(kind: pa.DataType) -> bool:
