@@ -127,7 +127,9 @@ def _emails(text: str) -> Iterator[tuple[int, int]]:
 def _ips(text: str) -> Iterator[tuple[int, int]]:
     if _IPV4_SIGN.search(text):
         for match in _IPV4.finditer(text):
-            if _public(match[0]) and not _VERSION_BEFORE.search(text[: match.start()][-24:]):
+            if _public(match[0]) and not _VERSION_BEFORE.search(
+                text[max(0, match.start() - 24) : match.start()]
+            ):
                 yield match.span()
     if _IPV6_SIGN.search(text):
         yield from _ipv6(text)
