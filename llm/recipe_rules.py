@@ -28,7 +28,6 @@ QUESTIONS = "builtin:python-questions"
 # Which of `tokenizer.reserve` an objective needs.
 RESERVES = {"masked": "masking", "masked_next_sentence": "masking", "span_corruption": "spans"}
 _NAME = re.compile(r"[\w-]+")
-_LANGUAGE = re.compile(r"[a-z]{2,3}")
 _METRIC = re.compile(r"perplexity\.(?:(?P<source>.+)\.)?bits_per_byte")
 
 
@@ -144,16 +143,6 @@ def _clean(recipe: "Recipe") -> Iterator[Problem]:
                 (f"clean.filters.models.{bound}", f"clean.signals.{model}"),
                 f"clean.filters.models.{bound} is {value:g}, and clean.signals.{model} names no model "
                 "that could say it: name one, or leave the bound out",
-            )
-    codes = [
-        *(("clean.filters.c4.any_end_languages", code) for code in filters.c4.any_end_languages),
-    ]
-    for field, code in codes:
-        if not _LANGUAGE.fullmatch(code):
-            yield Problem(
-                (field,),
-                f"{field}: {code!r} is no language code, so no document would match it: write an ISO "
-                "639 code such as en, de or zh",
             )
 
 

@@ -6,26 +6,29 @@ not: Serbian "gde" (ekavian) is "gdje" in Croatian and Bosnian, Malay "kerana" i
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
-from types import MappingProxyType
-from typing import NamedTuple
 
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"\w+")
 
 
 # What is weighed of a long text.
 _CHARACTERS = 4000
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Group:
     """Languages that are close, with what speaks for each; a word may speak for two.
 
     letters: those that no other of them has. patterns: regular expressions of parts of words.
+    foreign: letters that none of them has; a text without those needs no second opinion on whether
+    it is one of them. None: it always does.
     """
 
     words: dict[str, str]
-    letters: Mapping[str, str] = MappingProxyType({})
+    letters: Mapping[str, str] = field(default_factory=dict)
     patterns: tuple[tuple[str, str], ...] = ()
+    foreign: str | None = None
 
 
 SOUTH_SLAVIC = Group(
@@ -76,12 +79,13 @@ SOUTH_SLAVIC = Group(
             "hr bs",
         ),
         (
-            r"\b(?:mož[ue]|mog[ul]|mora|treba|žel[ie]|moći)\w* (?:li )?da\b|šć(?:en|av)|\w[aieu]ć(?:e|emo|ete|u)\b",
+            r"\b(?:mož[ue]|mog[ul]|mora|treba|žel[ie]|moći)\w* (?:li )?da\b|šć(?:en|av)|[aieu]ć(?:e|emo|ete|u)\b",
             "sr",
         ),
-        (r"\w(?:ira(?:n|no|ni|na|ti|nje)|izira\w*)\b|štenj|\b(?:kako bi|te|kojeg|s)\b", "hr"),
-        (r"\w(?:isa(?:n|no|ni|na|ti|nje)|ova(?:n|no|na|ni))\b", "bs sr"),
+        (r"i(?:ra(?:n|no|ni|na|ti|nje)|zira\w*)\b|štenj|\b(?:kako bi|te|kojeg|s)\b", "hr"),
+        (r"isa(?:n|no|ni|na|ti|nje)\b|ova(?:n|no|na|ni)\b", "bs sr"),
     ),
+    foreign="",
 )
 
 MALAY = Group(
@@ -115,7 +119,14 @@ SCANDINAVIAN = Group(
         "da": "jeg ikke af efter mellem uden noget nogen nogle bliver blev hvad hvordan hvorfor mig dig sig op ud "
         "nu sprog gennem hjælp meget gør fra kun mere hver hvert hvis samme nødvendig hjemme kendt "
         "formular vælg angiv ind disse selv værdi værdien findes adgangskode fejl ændret bruger brugeren",
-    }
+    },
+    patterns=(
+        # Endings: frihed, nation, egenskab in Danish; frihet, nasjon, egenskap in Norwegian.
+        (r"(?:hed|tion|skab)(?:er|en|ens|erne|ernes|ers|s|et|ets)?\b", "da"),
+        (r"(?:het|sjon|skap)(?:er|en|ens|ene|enes|ers|s|et|ets|a)?\b", "nb"),
+        (r"(?:sjon|skap)(?:ar|en|ens|ane|s|et)?\b|leik(?:en|ar)?\b|\w\wleg(?:e|are|ast)?\b", "nn"),
+    ),
+    foreign="äöÄÖ",  # of Swedish
 )
 
 CYRILLIC = Group(
@@ -157,6 +168,10 @@ _GROUPS = {
 }
 
 
+# Codes with a group: all others need no second look at their words.
+CLOSE = frozenset(_GROUPS)
+
+
 def weigh(text: str, group: Group) -> dict[str, float]:
     """How much the words and letters of a text speak for each language of the group.
 
@@ -164,38 +179,32 @@ def weigh(text: str, group: Group) -> dict[str, float]:
     """
     text = text[:_CHARACTERS].lower()
     found = dict.fromkeys(group.words, 0.0)
-    known, patterns = _weights(group.words), _patterns(group.patterns)
-    for word in _WORD.findall(text):
-        for language, weight in known.get(word, ()):
+    known = _weights(group)
+    for word in filter(known.__contains__, _WORD.findall(text)):
+        for language, weight in known[word]:
             found[language] += weight
-    for pattern, languages in patterns:
+    for pattern, languages in _patterns(group):
         if count := len(pattern.findall(text)):
             for language in languages:
                 found[language] += count / len(languages)
     for language, letters in group.letters.items():
-        found[language] += sum(text.count(letter) for letter in letters)
+        found[language] += sum(map(text.count, letters))
     return found
 
 
-def _weights(words: dict[str, str]) -> dict[str, tuple[tuple[str, float], ...]]:
-    return _weights_of(tuple(words.items()))
-
-
 @cache
-def _weights_of(lists: tuple[tuple[str, str], ...]) -> dict[str, tuple[tuple[str, float], ...]]:
+def _weights(group: Group) -> dict[str, tuple[tuple[str, float], ...]]:
     found: dict[str, list[str]] = {}
-    for language, words in lists:
+    for language, words in group.words.items():
         for word in dict.fromkeys(words.split()):
             found.setdefault(word, []).append(language)
     return {
         word: tuple((language, 1.0 if len(those) == 1 else 0.5) for language in those)
         for word, those in found.items()
-        if len(those) < len(lists)
+        if len(those) < len(group.words)
     }
 
 
 @cache
-def _patterns(
-    patterns: tuple[tuple[str, str], ...],
-) -> tuple[tuple[re.Pattern[str], list[str]], ...]:
-    return tuple((re.compile(pattern), languages.split()) for pattern, languages in patterns)
+def _patterns(group: Group) -> tuple[tuple[re.Pattern[str], list[str]], ...]:
+    return tuple((re.compile(pattern), languages.split()) for pattern, languages in group.patterns)

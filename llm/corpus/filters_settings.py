@@ -82,6 +82,8 @@ class FilterSettings:
                         f"{field} names {language}, which stands for {' and '.join(SEVERAL[language])}: "
                         "name each of them"
                     )
+        for language in self.c4.any_end_languages:
+            check_code(language, "c4.any_end_languages")
         for language, score in self.min_language_scores.items():
             if not 0 <= score <= 1:
                 raise ValueError(
@@ -136,7 +138,7 @@ def rules(settings: FilterSettings) -> list[Rule]:
             side, _, signal = field.partition("_")
             signals = {}
             if isinstance(thresholds, C4):
-                signals = dict.fromkeys(thresholds.any_end_languages, f"{signal}_any_end")
+                signals = dict.fromkeys(members(thresholds.any_end_languages), f"{signal}_any_end")
                 signal += "" if thresholds.terminal_punctuation else "_any_end"
             others = _others(settings, preset, field)
             if any(value is not None for value in (bound, *others.values())):

@@ -2,6 +2,7 @@
 
 import re
 
+from llm.corpus.language_codes import members
 from llm.corpus.presets import C4
 from llm.corpus.text.characters import LINE_CLOSERS, LINE_ENDS, SEPARATORS, unspaced
 
@@ -29,7 +30,9 @@ def c4_lines(text: str, settings: C4, language: str = "en") -> str:
     kept = []
     lowered = text.lower()
     notices = [notice for notice in _NOTICES if notice in lowered]  # most texts have none
-    ends_count = settings.terminal_punctuation and language not in settings.any_end_languages
+    ends_count = settings.terminal_punctuation and language not in members(
+        settings.any_end_languages
+    )
     for raw in text.split("\n"):
         line = raw.strip()
         spaced = line if line.isascii() else _SEPARATOR.sub(" ", line).strip()

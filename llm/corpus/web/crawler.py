@@ -308,7 +308,7 @@ class Crawler:
 
     async def _read_feed(self, waiting: Waiting, answer: Answer) -> bool:
         """Take in what a feed (or a sitemap that a seed names) lists. Raises FetchFailed where it is none."""
-        found = await self.parser.listing(answer.body, waiting.url)
+        found = await self.parser.listing(answer.body, waiting.url, answer.charset)
         listed = (*found.pages, *map(Address, found.sitemaps))
         if not listed:
             raise FetchFailed(f"content_type: {answer.media_type}", unreachable=False)

@@ -90,7 +90,7 @@ class Sitemaps:
             return []
         try:
             answer = await self.sites.follow(url, sitemaps.MAX_BYTES, ask_rules=True)
-            found = await self.parser.listing(answer.body, url)
+            found = await self.parser.listing(answer.body, url, answer.charset)
         except FetchFailed as failure:
             self.report.warning(f"the sitemap {url} is left out: {failure.reason}")
             return []

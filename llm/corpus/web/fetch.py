@@ -65,6 +65,11 @@ class Answer:
         return media_type(listed(self.headers, "content-type")).name
 
     @property
+    def charset(self) -> str | None:
+        """The charset as it was declared, None where it was not."""
+        return media_type(listed(self.headers, "content-type")).charset
+
+    @property
     def content_type(self) -> str:
         """The declared type, as it was written; where several were, the one that counts."""
         return content_type(self.headers)

@@ -39,10 +39,11 @@ class Page(NamedTuple):
 
 
 class File(NamedTuple):
-    """A sitemap or a feed, found at `url`."""
+    """A sitemap or a feed, found at `url`. charset: as declared by the server, None where it is not."""
 
     body: bytes
     url: str
+    charset: str | None = None
 
 
 class Listing(NamedTuple):
@@ -57,7 +58,7 @@ def parse(item: Page | File) -> Links | Listing:
     """Read one page or file, in whatever process this is."""
     if isinstance(item, Page):
         return read_links(item.body, item.url, item.headers, item.agent)
-    found = sitemaps.read(item.body)
+    found = sitemaps.read(item.body, item.charset)
     pages = [resolve(page, item.url) for page in found.pages]
     named = [resolve(one, item.url) for one in found.sitemaps]
     return Listing(
@@ -98,9 +99,9 @@ class Parser:
         assert isinstance(found, Links)
         return found
 
-    async def listing(self, body: bytes, url: str) -> Listing:
+    async def listing(self, body: bytes, url: str, charset: str | None = None) -> Listing:
         """What a sitemap or a feed lists. One that cannot be read has a `problem`."""
-        found = await self._parse(File(body, url))
+        found = await self._parse(File(body, url, charset))
         if isinstance(found, Failed):
             return Listing(problem=f"damaged: {found.reason}")
         assert isinstance(found, Listing)

@@ -26,6 +26,10 @@ _MARKS = {
     b"<\x00": "utf-16-le",
     b"\x00<": "utf-16-be",
 }
+# Declared where the first bytes are not of such an encoding.
+_WIDE = ("utf-16", "utf-32", "utf16", "utf32", "ucs", "iso-10646")
+# What servers declare that were not told better.
+_SERVER_DEFAULTS = ("iso-8859-1", "latin1", "us-ascii")
 _DECLARED = re.compile(rb"\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
 
 # The roots of lists, which may be empty; of everything else nothing is expected.
@@ -62,15 +66,16 @@ class Sitemap:
     problem: str = ""
 
 
-def read(body: bytes) -> Sitemap:
+def read(body: bytes, charset: str | None = None) -> Sitemap:
     """Parse a sitemap, a sitemap index, an RSS or Atom feed or a plain list of addresses.
 
+    charset: what the server declared, if it did.
     Never raises: of a broken one, what could be read. A fault spoils no more than its own place.
     """
     whole = True
     if body.startswith(_GZIP):
         body, whole = _unzip(body)
-    text = _decode(body)
+    text = _decode(body, charset)
     if text.lstrip().startswith("<") or _ROOT.search(text):
         found = _read_xml(text)
     else:
@@ -83,17 +88,26 @@ def read(body: bytes) -> Sitemap:
     return found
 
 
-def _decode(body: bytes) -> str:
-    """The text as its mark or its declaration says, else as UTF-8."""
+def _decode(body: bytes, charset: str | None) -> str:
+    """The text as its mark, the server or its declaration says, whichever fits first; else as UTF-8."""
     mark = next((mark for mark in _MARKS if body.startswith(mark)), b"")
-    declared = _DECLARED.match(body)
-    encoding = _MARKS.get(mark) or (declared[1].decode().lower() if declared else "utf-8")
-    if not mark and encoding.startswith(("utf-16", "utf-32", "utf16", "utf32", "ucs", "iso-10646")):
-        encoding = "utf-8"  # else its declaration could not be read
-    try:
-        return body.decode(encoding, "penstock.escaped")
-    except (LookupError, UnicodeError):
-        return body.decode("utf-8", "penstock.escaped")
+    if mark:
+        return body.decode(_MARKS[mark], "penstock.escaped")
+    said = _DECLARED.match(body)
+    declared = said[1].decode().lower() if said else ""
+    if declared.startswith(_WIDE):
+        declared = "utf-8"  # else its declaration could not be read
+    served = (charset or "").strip().strip("\"'").lower()
+    if (declared and served in _SERVER_DEFAULTS) or served.startswith(_WIDE):
+        served = ""
+    labels = [label for label in (served, declared, "utf-8") if label]
+    for errors in ("strict", "penstock.escaped"):
+        for label in labels:
+            try:
+                return body.decode(label, errors)
+            except (LookupError, UnicodeError):
+                continue
+    raise AssertionError("UTF-8 reads anything where its errors are escaped")
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:

@@ -301,6 +301,11 @@ def test_a_code_of_several_languages_keeps_its_members() -> None:
         ({"languages": ("English",)}, "write an ISO 639-1 code such as en"),
         ({"min_language_scores": {"no": 0.5}}, "no, which stands for nb and nn: name each"),
         ({"per_language": {"ger": {}}}, "write de"),
+        (
+            {"c4": C4(any_end_languages=("th", "ger"))},
+            "c4.any_end_languages names .*'ger'.*: write de",
+        ),
+        ({"c4": C4(any_end_languages=("english",))}, "write an ISO 639-1 code such as en"),
     ],
 )
 def test_a_code_that_no_document_has_is_refused(values: dict[str, Any], message: str) -> None:

@@ -84,6 +84,42 @@ def test_the_whole_text_counts_not_its_beginning() -> None:
     assert identify(english + german).code == "de"
 
 
+def test_a_text_in_two_languages_has_that_of_most_of_it() -> None:
+    english = "All human beings are born free and equal in dignity and rights. "
+    german = "Alle Menschen sind frei und gleich an Würde und Rechten geboren. "
+    for length in (3, 10, 40, 200):
+        assert identify(english + german * length + english).code == "de"
+        assert identify(german + english * length + german).code == "en"
+
+
+@pytest.mark.real_data
+def test_pieces_of_a_text_name_it_as_the_whole_does(shared_data: Path) -> None:
+    texts = []
+    with zipfile.ZipFile(shared_data / "lm/udhr2/udhr2.zip") as archive:
+        names = {Path(name).stem: name for name in archive.namelist()}
+        for stem in DECLARATIONS:
+            text = archive.read(names[stem]).decode("utf-8", "replace")[200:]
+            texts += [text, *(line for line in text.splitlines() if len(line) > 130)]
+    pieces = [(language._spread(text), text) for text in texts]
+    decided = [(guess, text) for guess, text in pieces if guess is not None]
+    assert len(decided) > len(texts) / 2
+    others = sum(guess.code != language._cld2(text).code for guess, text in decided)
+    assert others <= len(decided) / 500
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Udviklingen af kærlighed og venskab, en situation med sandhed", "da"),
+        ("Utviklingen av kjærlighet og vennskap, en situasjon med sannhet", "nb"),
+        ("Frihed og lighed", "da"),
+        ("Frihet og likhet", "nb"),
+    ],
+)
+def test_danish_and_norwegian_are_told_apart_by_their_endings(text: str, code: str) -> None:
+    assert identify(text).code == code
+
+
 @pytest.mark.parametrize("text", ["", " \n ", "12 + 34 = 46", "?!…", "😀"])
 def test_text_without_letters_is_undetermined(text: str) -> None:
     assert identify(text) == ("und", 0.0)

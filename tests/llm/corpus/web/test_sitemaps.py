@@ -142,3 +142,22 @@ def test_feeds_with_faults_lose_nothing() -> None:
         "rel='alternate'/><link rel='edit' href='/no'/></entry><entry><link href=/2 /></entry></feed>"
     )
     assert read(atom.encode()).pages == ("/1?a=1&b=2", "/2")
+
+
+CYRILLIC = "https://example.com/новости/статья?q=тест"
+
+
+@pytest.mark.parametrize("encoding", ["windows-1251", "koi8-r", "iso-8859-5", "utf-8"])
+@pytest.mark.parametrize("kind", ["rss", "sitemap"])
+def test_addresses_are_read_in_the_encoding_that_is_declared(encoding: str, kind: str) -> None:
+    body = {
+        "rss": f"<rss><channel><item><link>{CYRILLIC}</link></item></channel></rss>",
+        "sitemap": f"<urlset><url><loc>{CYRILLIC}</loc></url></urlset>",
+    }[kind]
+    declared = f'<?xml version="1.0" encoding="{encoding}"?>\n{body}'
+    assert read(declared.encode(encoding)).pages == (CYRILLIC,)
+    assert read(body.encode(encoding), encoding.upper()).pages == (CYRILLIC,)
+    assert read(gzip.compress(body.encode(encoding)), f'"{encoding}"').pages == (CYRILLIC,)
+    # What the server says wrongly spoils nothing, as long as it does not fit.
+    for wrong in ("utf-8", "iso-8859-1", "no-such-charset", "utf-16"):
+        assert read(declared.encode(encoding), wrong).pages == (CYRILLIC,)
