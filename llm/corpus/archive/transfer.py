@@ -19,6 +19,8 @@ _CHUNK = re.compile(rb"(?:\r?\n)?([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]{0,4096})?\
 # Bytes that no text in an encoding of the web's has, but what is packed does.
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
+_GZIP_MARK = b"\x1f\x8b"
+
 # zstd may make 16,000 times as much of what it is given at once (bytes).
 _ZSTD_PIECE = 256
 _BROTLI_PIECE = 256
@@ -45,7 +47,7 @@ def _codings(headers: Mapping[str, str], header: str) -> Iterator[str]:
     """The codings that a header names, the one that was applied last first."""
     said = ",".join(value for name, value in headers.items() if name.lower() == header)
     for coding in reversed(re.split(r"[,\n]", said.lower())):
-        yield coding.strip().removeprefix("x-")
+        yield coding.partition(";")[0].strip(" \t\"'").removeprefix("x-")
 
 
 def _unchunked(body: bytes) -> bytes:
@@ -64,7 +66,13 @@ def _unchunked(body: bytes) -> bytes:
 
 
 def _unpacked(body: bytes, coding: str, limit: int) -> bytes:
-    """A body unpacked, or as it is where it is text or the coding is none that packs."""
+    """A body unpacked, or as it is where it is text or the coding is none that packs.
+
+    Where no coding is named ("utf-8", "none"), a body that begins as a gzip file does is one, as for
+    the crawler (`web.unpack`).
+    """
+    if coding not in ("", "identity", *_UNPACKERS) and body.startswith(_GZIP_MARK):
+        coding = "gzip"
     if coding not in _UNPACKERS or not body:
         return body
     try:
@@ -80,7 +88,7 @@ def _unpacked(body: bytes, coding: str, limit: int) -> bytes:
 def _gzip(body: bytes, limit: int) -> bytes:
     """Its members, one after the other; the first must be sound."""
     data = bytearray()
-    while body.startswith(b"\x1f\x8b") or not data:
+    while body.startswith(_GZIP_MARK) or not data:
         unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
         try:
             data += unpacker.decompress(body, limit - len(data))

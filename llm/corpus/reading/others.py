@@ -17,6 +17,7 @@ _WHITE = re.compile(r"\s+")
 _BLANKS = re.compile(r"[^\S\n]+")
 _TAG = re.compile(r"<[^>]*>")
 _SOURCE_PRE = re.compile(r"<pre\b[^>]*>(.*?)</pre", re.DOTALL | re.IGNORECASE)
+_LOOKED_AT = 50  # characters in which trafilatura looks for a sign of HTML
 # Elements of trafilatura's output that are paragraphs or hold some; the others are inline.
 _KINDS = {
     "p": "p",
@@ -39,6 +40,8 @@ def by_trafilatura(html: str, url: str = "") -> str:
     Without its fallbacks it is faster and no worse. Its own plain text sets paragraphs apart by one
     line end and drops the blank lines of code, so that the text is written from its tree instead.
     """
+    if "html" not in html[:_LOOKED_AT].lower():
+        html = f"<html><body>{html}</body></html>"  # it takes what says nothing of HTML for none
     document = trafilatura.bare_extraction(
         html, url=url or None, fast=True, include_comments=False, include_formatting=False
     )

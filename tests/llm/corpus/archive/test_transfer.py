@@ -60,6 +60,13 @@ def test_what_stands_behind_a_packed_body_does_not_count(coding: str, tail: byte
     assert decoded(chunked(packed + tail), {**said, "transfer-encoding": "chunked"}, 10_000) == BODY
 
 
+@pytest.mark.parametrize("coding", ["gzip;q=1", '"gzip"', "utf-8", "none", "binary", "gzip, gzip"])
+def test_a_coding_that_is_none_or_oddly_written_is_read_by_what_the_body_is(coding: str) -> None:
+    said = {"content-encoding": coding}
+    assert decoded(PACK["gzip"](BODY), said, 10_000) == BODY
+    assert decoded(BODY, said, 10_000) == BODY
+
+
 def test_members_in_a_row_are_one_body() -> None:
     for coding in ("gzip", "zstd"):
         data = PACK[coding](BODY[:100]) + PACK[coding](BODY[100:])

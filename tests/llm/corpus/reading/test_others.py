@@ -51,6 +51,12 @@ def test_engines_agree_on_what_text_looks_like(kind: str, engine: Engine) -> Non
     )
 
 
+@pytest.mark.parametrize("engine", get_args(Engine))
+def test_a_page_may_leave_out_its_html_and_body_tags(engine: Engine) -> None:
+    html = f"<main><article><h1>A title</h1><p>{FIRST}</p><p>{THIRD}</p></article></main>"
+    assert f"{FIRST}\n\n{THIRD}" in extract_text(html, engine=engine)
+
+
 def test_resiliparse_loses_no_list_no_code_and_no_single_character_beside_its_text() -> None:
     html = page(
         "<p>€</p><p>字</p><ul><li>one</li><li>字</li></ul><pre>a = 1\n\nb = 2</pre>"
