@@ -203,7 +203,7 @@ def test_a_killed_run_is_marked_crashed_and_ctrl_c_goes_on_from_its_checkpoint(
 
     process = training(home, server)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=18000)
+    _, said = process.communicate(timeout=1800)
     assert process.returncode == 130, said
     assert "run again to go on" in said
     assert "Traceback" not in said and "Crash detected" not in said
