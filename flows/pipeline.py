@@ -5,12 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect import flow
+from prefect.client.schemas.objects import StateDetails
 from prefect.flows import Flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
+from prefect.states import Completed
+from prefect.utilities.engine import link_state_to_task_run_result
 
 from flows.clean import clean
 from flows.crawl import crawl
@@ -78,10 +82,9 @@ def pipeline(
         HOME.runs.alive(f"flow-{flow_run.id}"),
         _begun(recipe, overrides or [], machine or [], snapshot, todo) as run,
     ):
-        told = _cached(
+        told, after = _cached(
             run, todo, Options(tuple(force or ()), tuple(keep or ()), tuple(machine or ()))
         )
-        after: list[dict[str, str]] = []
         for name in todo[len(told) :]:
             done = FLOWS[name](
                 recipe=recipe,
@@ -135,19 +138,26 @@ def _begun(
         yield run
 
 
-def _cached(run: str, todo: Sequence[str], options: Options) -> list[Told]:
-    """The stages that the store has whole, shown as parts of this flow run."""
+def _cached(
+    run: str, todo: Sequence[str], options: Options
+) -> tuple[list[Told], list[dict[str, str]]]:
+    """The stages that the store has whole, shown as parts of this flow run; what the next follows."""
     if _BEGUN.get() is not None:
         kept = untold(HOME, run)
         told = [] if kept is None else kept[1]
     else:
         told = run_cached(HOME, recipe_of(HOME.runs.load(run)), run, todo, options)
+    after: list[dict[str, str]] = []
     address = os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
     if told and address:
         try:
             with connected(HOME, address) as client:
-                tell_stages(client, str(flow_run.id), HOME.runs.load(run), told)
+                last = tell_stages(client, str(flow_run.id), HOME.runs.load(run), told)
+            if last is not None:
+                after.append({"stage": told[-1].stage, "run": run})
+                shown = Completed(state_details=StateDetails(task_run_id=UUID(last)))
+                link_state_to_task_run_result(shown, after[-1])
         except httpx.HTTPError as error:
             get_run_logger().warning("the UI does not show the stages that are cached: %s", error)
     forget_untold(HOME, run)
-    return told
+    return told, after

@@ -29,6 +29,9 @@ def recorded(
 ) -> Iterator[str]:
     """Keep a run record, whose id this yields: what finished is in it, however the run ends.
 
+    Input that is found to be wrong before anything was done leaves no record, unless Prefect has a
+    run that names it.
+
     taken: stages that this run does not look at, as the newest run left them.
     """
     started = datetime.datetime.now(datetime.UTC)
@@ -41,19 +44,24 @@ def recorded(
         flow_run_id=flow_run_id,
         stages=dict(taken),
     )
-    outcome, message = "completed", ""
+    outcome, message, wrong = "completed", "", False
     with runs.alive(record.id):
         runs.save(record)
         try:
             yield record.id
         except BaseException as error:
+            wrong = isinstance(error, BadInput)
             outcome = "failed" if isinstance(error, Exception) else "cancelled"
             message = f"{type(error).__name__}: {error}".removesuffix(": ")[:2000]
             raise
         finally:
             record = runs.load(record.id)
             record.outcome, record.message, record.ended_at = outcome, message, time.time()
-            runs.save(record)
+            is_untouched = record.flow_run_id is None and record.stages.keys() == taken.keys()
+            if wrong and is_untouched and not record.calls:
+                runs.forget(record.id)
+            else:
+                runs.save(record)
             tell_failure(runs.folder, record)
 
 

@@ -78,8 +78,11 @@ class Client:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
-    def flow_run(self, flow: str, name: str, key: str, **fields: Any) -> str:
-        """The id of the flow run with an idempotency key, begun now if it is not there yet."""
+    def flow_run(self, flow: str, name: str, key: str, **fields: Any) -> tuple[str, bool]:
+        """The id of the flow run with an idempotency key, begun now if it is not there yet.
+
+        And whether it is completed: then all of it was told before.
+        """
         if flow not in self.flows:
             self.flows[flow] = self.post("/flows/", {"name": flow})["id"]
         value = {
@@ -89,12 +92,16 @@ class Client:
             "state": {"type": "RUNNING", "name": "Running"},
             **fields,
         }
-        return str(self.post("/flow_runs/", value)["id"])
+        found = self.post("/flow_runs/", value)
+        return str(found["id"]), found["state_type"] == "COMPLETED"
 
     def subflow(
         self, flow: str, name: str, key: str, parent: str, after: str | None
-    ) -> tuple[str, str]:
-        """The ids of a stage's flow run and of the task run that stands for it in its parent."""
+    ) -> tuple[str, str, bool]:
+        """The ids of a stage's flow run and of the task run that stands for it in its parent.
+
+        And whether all of it was told before.
+        """
         inputs = {"after": [{"input_type": "task_run", "id": after}]} if after else {}
         value = {
             "name": name,
@@ -105,7 +112,8 @@ class Client:
             "state": {"type": "RUNNING", "name": "Running"},
         }
         task = str(self.post("/task_runs/", value)["id"])
-        return self.flow_run(flow, name, key, parent_task_run_id=task), task
+        part, is_told = self.flow_run(flow, name, key, parent_task_run_id=task)
+        return part, task, is_told
 
     def complete(self, kind: str, run_id: str, message: str) -> None:
         """Let a run (kind: flow_runs or task_runs) be completed."""
@@ -119,18 +127,32 @@ class Client:
             self.post("/events", [_event(flow_run, number, call, at) for number, call in some])
 
     def table(self, flow_run: str, name: str, rows: Any, description: str) -> None:
-        """A table on a run's page."""
+        """A table on a run's page, unless it is there."""
+        key, data = (
+            "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-"),
+            json.dumps(rows),
+        )
+        one = {"flow_run_id": {"any_": [flow_run]}, "key": {"any_": [key]}}
+        if any(
+            told["data"] in (data, rows)
+            for told in self.post("/artifacts/filter", {"artifacts": one})
+        ):
+            return
         value = {
-            "key": "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-"),
+            "key": key,
             "type": "table",
-            "data": json.dumps(rows),
+            "data": data,
             "description": description or None,
             "flow_run_id": flow_run,
         }
         self.post("/artifacts/", value)
 
     def lines(self, flow_run: str, lines: Sequence[tuple[int, str]], at: float) -> None:
-        """Lines of a run's log."""
+        """Lines of a run's log, unless they are there."""
+        if not lines:
+            return
+        one = {"logs": {"flow_run_id": {"any_": [flow_run]}}}
+        there = {line["message"] for line in self.post("/logs/filter", one)}
         value = [
             {
                 "name": "prefect.flow_runs",
@@ -140,6 +162,7 @@ class Client:
                 "flow_run_id": flow_run,
             }
             for level, text in lines
+            if text not in there
         ]
         if value:
             self.post("/logs/", value)
@@ -207,24 +230,29 @@ def _event(flow_run: str, number: int, call: dict[str, Any], at: float) -> dict[
 
 def tell_stages(
     client: Client, flow_run: str, record: RunRecord, stages: Sequence[Told]
-) -> dict[str, str] | None:
-    """Show stages that came from the store as parts of a flow run; what the next one follows."""
+) -> str | None:
+    """Show stages that came from the store as parts of a flow run; the task run of the last.
+
+    Telling that was cut off is taken up: what is shown already is not shown twice.
+    """
     after = None
     for told in stages:
         result = record.stages[told.stage]
         name = f"{told.stage} {record.recipe}"
         key = f"{record.id}-{told.stage}"
-        part, after = client.subflow(told.stage, name, key, flow_run, after)
+        part, after, is_told = client.subflow(told.stage, name, key, flow_run, after)
+        if is_told:
+            continue
         client.task_runs(part, result["steps"], told.ended)
         for table in told.tables:
             client.table(part, table["name"], table["rows"], table["description"])
         client.lines(part, [(WARNING, text) for text in told.warnings], told.ended)
         row = stage_row(told.stage, result)
-        client.complete("flow_runs", part, row["out"])
-        client.complete("task_runs", after, row["out"])
         line = f"{row['stage']}: {row['state']}, {row['seconds']:.1f} s, {row['out']}"
         client.lines(flow_run, [(INFO, line)], told.ended)
-    return None if after is None else {"task_run": after}
+        client.complete("task_runs", after, row["out"])
+        client.complete("flow_runs", part, row["out"])  # the last: it says that all is told
+    return after
 
 
 def tell_run(home: Home, client: Client, run_id: str) -> str | None:
@@ -238,7 +266,7 @@ def tell_run(home: Home, client: Client, run_id: str) -> str | None:
         return None
     parameters, stages = kept
     record = home.runs.load(run_id)
-    flow_run = client.flow_run("pipeline", record.recipe, run_id, parameters=parameters)
+    flow_run, _ = client.flow_run("pipeline", record.recipe, run_id, parameters=parameters)
     tell_stages(client, flow_run, record, stages)
     rows = [stage_row(name, stage) for name, stage in record.stages.items()]
     client.table(flow_run, "summary", rows, f"Run {run_id}: what each stage did")

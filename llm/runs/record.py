@@ -15,6 +15,7 @@ VERSION = 1
 Outputs = dict[str, dict[str, Reference]]
 """What a stage put out: kind ("documents") → label ("docs-00000") → artifact."""
 
+_NAMED = {"step", "key", "content"}
 _KEY = re.compile(rb'"key"\s*:\s*"([^"\\]+)"')
 
 
@@ -98,8 +99,9 @@ class RunRecord:
         for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} is {getattr(self, name)!r}")
-        for _ in self.references():
-            pass
+        for one in self._references():
+            if not _NAMED <= one.keys() <= _NAMED | {"part"}:
+                raise KeyError(f"a reference has {sorted(one)}")
 
     def outputs(self, stage: str) -> Outputs | None:
         """What a stage put out in this run; None where it did not finish."""
@@ -108,13 +110,16 @@ class RunRecord:
 
     def references(self) -> Iterator[Reference]:
         """Every artifact that this run made or took, in any stage, and those of earlier nights."""
+        yield from map(Reference.from_json, self._references())
+
+    def _references(self) -> Iterator[Mapping[str, Any]]:
         for stage in self.stages.values():
-            for outputs in outputs_from_json(stage["outputs"]).values():
+            for outputs in stage["outputs"].values():
                 yield from outputs.values()
             for step in stage["steps"]:
-                yield Reference.from_json(step["reference"])
+                yield step["reference"]
         for call in self.calls:
-            yield Reference.from_json(call["reference"])
+            yield call["reference"]
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, without the calls, which lie in a file of their own."""

@@ -1,6 +1,7 @@
 """Run records and pointers beside a store, in a local folder."""
 
 import dataclasses
+import functools
 import json
 import os
 import time
@@ -152,8 +153,15 @@ class Runs:
         for head in heads:
             if not head.problem:
                 with suppress(FileNotFoundError, Unreadable):
-                    return self.load(head.id)
+                    return self._shared(head.id)
         return None
+
+    def _shared(self, run_id: str) -> RunRecord:
+        """A record that is looked at and not changed: of each stage of a run, it is the same."""
+        path = self.path(run_id)
+        found = _read(path, durable.stamp(path.stat()))
+        calls = [call for call, _ in self._calls(run_id)]
+        return dataclasses.replace(found, stages=dict(found.stages), calls=calls)
 
     def order(self) -> int:
         """The place of the newest run; 0 before the first."""
@@ -235,3 +243,9 @@ class Runs:
     def pointers(self) -> dict[str, Any]:
         """Every pointer's value; damaged ones are left out."""
         return self._pointers.all()
+
+
+@functools.lru_cache(maxsize=1)
+def _read(path: Path, stamp: str) -> RunRecord:
+    """A record as its file is with this stamp."""
+    return RunRecord.read(path)

@@ -19,13 +19,16 @@ class Disk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # Paths as text: a plan looks at tens of thousands of artifacts.
+        self._root = str(root)
 
     def path(self, *parts: str) -> str:
         return str(self.root.joinpath(*parts))
 
     def read(self, *parts: str) -> bytes | None:
         try:
-            return self.root.joinpath(*parts).read_bytes()
+            with open(os.path.join(self._root, *parts), "rb") as stream:
+                return stream.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -33,9 +36,8 @@ class Disk:
         durable.write_bytes(self.root.joinpath(*parts), data)
 
     def sizes(self, *folder: str) -> dict[str, int]:
-        base = self.root.joinpath(*folder)
         found: dict[str, int] = {}
-        waiting = [(str(base), "")]
+        waiting = [(os.path.join(self._root, *folder), "")]
         while waiting:
             path, prefix = waiting.pop()
             # A folder may be moved away while it is listed.

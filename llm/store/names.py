@@ -21,7 +21,7 @@ class Reference:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, for run records and flow parameters."""
-        return dataclasses.asdict(self)
+        return {"step": self.step, "key": self.key, "content": self.content, "part": self.part}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Reference":

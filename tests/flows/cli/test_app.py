@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from flows.service.access import client_settings
 from flows.service.server import Server
+from flows.service.tell import Client, connected, tell_run
 from llm.step import Reporter
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally
@@ -136,6 +138,63 @@ def test_a_cached_run_needs_no_server_and_the_next_one_is_told(home: Home, serve
     wait_for(lambda: of_clean() == wanted, 0.3)
 
 
+def test_telling_that_is_cut_off_is_taken_up_and_shows_nothing_twice(
+    home: Home, server: Server
+) -> None:
+    done = penstock(home, "run", "demo", *overrides(), "--json")
+    assert done.returncode == 0, done.stderr
+    alone = json.loads(done.stdout)["run"]
+
+    class Cut(Client):
+        left = 0
+
+        def post(self, path: str, value: Any) -> Any:
+            if self.left == 0:
+                raise httpx.ConnectError("cut off")
+            self.left -= 1
+            return super().post(path, value)
+
+    flow_run, cuts = None, 0
+    while flow_run is None:
+        with connected(home, server.address) as client:
+            cut = Cut(client.http)
+            cut.left = 7 + 10 * cuts
+            try:
+                flow_run = tell_run(home, cut, alone)
+            except httpx.ConnectError:
+                cuts += 1
+    assert cuts > 3
+    query = {"flow_runs": {"parent_flow_run_id": {"any_": [flow_run]}}}
+    stages = ask(server, "flow_runs", query)
+    assert len(stages) == 8 and {run["state_type"] for run in stages} == {"COMPLETED"}
+    for run in (flow_run, *(stage["id"] for stage in stages)):
+        one = {"flow_run_id": {"any_": [run]}}
+        tables = [table["key"] for table in ask(server, "artifacts", {"artifacts": one})]
+        lines = [line["message"] for line in ask(server, "logs", {"logs": one})]
+        assert len(tables) == len(set(tables)) and len(lines) == len(set(lines))
+    assert not list(home.untold.iterdir())
+
+
+def test_what_runs_follows_what_is_cached_in_the_ui(home: Home, server: Server) -> None:
+    done = penstock(
+        home, "run", "demo", *overrides(), "--force", "promote", "--json", server=server
+    )
+    assert done.returncode == 0, done.stderr
+    flow_run = home.runs.load(json.loads(done.stdout)["run"]).flow_run_id
+    query = {"flow_runs": {"parent_flow_run_id": {"any_": [flow_run]}}}
+    stages = {run["name"]: run for run in ask(server, "flow_runs", query)}
+    assert len(stages) == 8
+    ids = [stages[name]["parent_task_run_id"] for name in ("evaluate demo", "promote demo")]
+
+    def is_drawn() -> bool:
+        query = {"task_runs": {"id": {"any_": ids[1:]}}}
+        tasks = ask(server, "task_runs", query)
+        drawn = {"input_type": "task_run", "id": ids[0]}
+        return [task["task_inputs"].get("after") for task in tasks] == [[drawn]]
+
+    wait_for(is_drawn, 0.3)
+
+
 def test_editing_the_recipe_during_a_run_changes_nothing(
     tmp_path: Path, home: Home, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +275,17 @@ def test_a_killed_run_is_marked_crashed_and_ctrl_c_goes_on_from_its_checkpoint(
         (["run", "demo", "--set", "pretrain.token=5"], "did you mean tokens?"),
         (["run", "no-such-recipe"], "no recipe 'no-such-recipe'"),
         (["run", "demo", "--only", "train"], "no stage 'train'"),
+        (
+            [
+                "run",
+                "demo",
+                "--until",
+                "crawl",
+                "--set",
+                "crawl.sources.mine={type: files, path: no.txt}",
+            ],
+            "crawl.sources.mine",
+        ),
         (["plan", "demo", "--set", "pretrain.tokens=-1"], "must be a whole number above 0"),
         (["show", "nothing"], "no artifact 'nothing'"),
         (["generate", "x", "--model", "/nowhere"], "no model folder"),
@@ -224,7 +294,9 @@ def test_a_killed_run_is_marked_crashed_and_ctrl_c_goes_on_from_its_checkpoint(
 def test_wrong_input_is_one_line_and_exit_code_2(
     home: Home, arguments: list[str], said: str
 ) -> None:
+    before = [head.id for head in home.runs.heads()]
     done = penstock(home, *arguments)
+    assert [head.id for head in home.runs.heads()] == before, "no run was begun"
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
