@@ -277,8 +277,8 @@ def _describe(folder: Path) -> dict[str, str]:
 
     config = read_config(folder)
     shape = (
-        f"{_kind(folder)}, {config.parameters:,} parameters, {counted(config.layers, 'layer')}, width {config.d_model}, {config.heads} heads, "
-        f"vocabulary {config.vocabulary}, context {config.context_length} tokens"
+        f"{_kind(folder)}, {config.parameters:,} parameters, {counted(config.layers, 'layer')}, "
+        f"width {config.d_model}, {counted(config.heads, 'head')}, vocabulary {config.vocabulary}, context {config.context_length} tokens"
     )
     weights = {
         f"weights ({path.name})": file_digest(path)[:16]

@@ -394,4 +394,7 @@ def test_a_model_of_any_layout_is_described(
     tokenizer = write_tokenizer(tmp_path / "tokenizer.json")
     model_folder.save(model, tmp_path / "base" / "model", tokenizer)
     write(ReportValues(title="x"), {"pretrain": [tmp_path / "base"]}, context)
-    assert said in (context.out / "report.html").read_text()
+    kind, rest = said.split(", ", 1)
+    size = sum(parameter.numel() for parameter in model.parameters())
+    told = f"{kind}, {size:,} parameters, {rest}"
+    assert told in (context.out / "report.html").read_text()
