@@ -7,7 +7,7 @@ time and memory, and breaks nothing but itself.
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -18,8 +18,8 @@ from llm.corpus.web.urls import Address, resolve
 
 PROGRAM = """
 from llm.corpus.reading.guard import serve
-from llm.corpus.web.parse import parse
-serve(parse)
+from llm.corpus.web.parse import parse_apart
+serve(parse_apart)
 """
 
 # What is read at once. One tag of that size takes some 20 milliseconds at worst.
@@ -68,6 +68,31 @@ def parse(item: Page | File) -> Links | Listing:
     )
 
 
+def parse_apart(item: Page | File) -> list[Any]:
+    """As `parse`, as plain values: answers of processes that read what strangers wrote are JSON."""
+    found = parse(item)
+    return [True, asdict(found)] if isinstance(found, Links) else [False, found._asdict()]
+
+
+def _understood(answer: Any) -> Links | Listing | Failed:
+    """What `parse_apart` answered; Failed for what is no answer of it."""
+    if isinstance(answer, Failed):
+        return answer
+    try:
+        of_page, fields = answer
+        for name in ("urls", "feeds", "pages"):
+            if name in fields:
+                fields[name] = tuple(Address(*each) for each in fields[name])
+        if of_page:
+            refresh = fields["refresh"]
+            fields["refresh"] = None if refresh is None else Address(*refresh)
+            return Links(**fields)
+        fields["sitemaps"] = tuple(fields["sitemaps"])
+        return Listing(**fields)
+    except (KeyError, TypeError, ValueError):
+        return Failed("crashed")
+
+
 class Parser:
     """Reads pages and files for one crawl. Use as `with`."""
 
@@ -113,5 +138,5 @@ class Parser:
             return parse(item)
         return await asyncio.get_running_loop().run_in_executor(self.threads, self._apart, item)
 
-    def _apart(self, item: Page | File) -> Any:
-        return next(self.guards.map([item], batch=1))
+    def _apart(self, item: Page | File) -> Links | Listing | Failed:
+        return _understood(next(self.guards.map([item], batch=1)))
