@@ -159,7 +159,7 @@ def test_steps_report_recall_and_precision_and_keep_planted_text_out(
     planted = json.loads((context.out / "planted.json").read_text())
     found = sum(one["found"] for one in planted["kinds"].values())
     assert result.summary == (
-        f"1 of 60 documents hold evaluation items; planted: {found} % of 100 found, none wrongly"
+        f"1 of 60 documents holds evaluation items; planted: {found} % of 100 found, none wrongly"
     )
     assert {one["planted"] for one in planted["kinds"].values()} == {25}
     assert [one["planted"] for one in planted["near_misses"].values()] == [25, 25]
