@@ -11,9 +11,9 @@ from llm.training.objectives.span_corruption import sizes
 from llm.training.peaks import peak_flops
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import decay_start
+from llm.training.work import BUFFERS
 
 FLOAT = 4  # bytes of a float32
-BUFFERS = 3  # of a checkpoint: parameters and two moments (run.py)
 CHUNK = 1 << 15  # elements: what matrices and vectors are rounded up to in a buffer (reduce.py)
 METRICS_LINE = 195  # bytes of a step in metrics.jsonl (meter.py), with floats of usual length
 SEEN_LINE = 27  # bytes of a step in seen.jsonl, but for the numbers of the rows

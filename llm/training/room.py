@@ -4,8 +4,7 @@ import shutil
 from pathlib import Path
 
 from llm.step import BadInput
-from llm.training.cost import BUFFERS
-from llm.training.work import CHECKPOINTS
+from llm.training.work import BUFFERS, CHECKPOINTS
 from llm.words import size
 
 WAY_OUT = (

@@ -20,12 +20,12 @@ from llm.durable import empty_folder, file_digest, write_bytes, write_json
 from llm.step import Context, Machine
 from llm.tokens.shards import ShardColumns, token_type, write_shard
 from llm.training import launch, pretrain
-from llm.training.cost import BUFFERS, FLOAT, checkpoint_steps, flat_elements
+from llm.training.cost import FLOAT, checkpoint_steps, flat_elements
 from llm.training.memory import PeakMemory
 from llm.training.objectives.build import NEEDED
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
-from llm.training.work import CHECKPOINT_NOTE, CHECKPOINTS, JOB, LOG, METRICS, STARTED
+from llm.training.work import BUFFERS, CHECKPOINT_NOTE, CHECKPOINTS, JOB, LOG, METRICS, STARTED
 
 STEPS_SECONDS = 10.0  # of steps, after the first one
 FEWEST_STEPS = 6  # the first one apart, before which it goes on for longer

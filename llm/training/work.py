@@ -23,6 +23,8 @@ CHECKPOINT_NOTE = "checkpoint.json"  # of a checkpoint, written last
 TRUNK = "trunk"  # the checkpoint where the decay began: a longer run goes on from here
 MODEL = "model"
 
+BUFFERS = 3  # of a checkpoint: parameters and two moments (run.py)
+
 
 class Log:
     """A file that gets a line of JSON a step. It stays open: a small model's step takes 20 ms."""

@@ -183,7 +183,7 @@ def test_a_plan_tells_which_trunk_tonight_goes_on_from(nights: Nights) -> None:
     last = nights.model(nights.records[1])
     steps = last.manifest["counts"]["trunk_steps"]
     named = f"goes on from the trunk of pretrain/{last.reference.key[:12]} at step {steps}"
-    assert nights.plan(3) == f"run; input tokens-0003: 0 → 1 artifacts; {named}"
+    assert nights.plan(3) == f"run; input tokens-0003: 0 → 1 artifact; {named}"
     assert named in nights.plan(3, "pretrain.checkpoint_every=50"), "how, not what"
     nights.write(30)
     unknown = "may run; an input is not made yet"
