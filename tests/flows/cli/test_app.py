@@ -288,7 +288,7 @@ def test_a_killed_run_is_marked_crashed_and_ctrl_c_goes_on_from_its_checkpoint(
         ),
         (["plan", "demo", "--set", "pretrain.tokens=-1"], "must be a whole number above 0"),
         (["show", "nothing"], "no artifact 'nothing'"),
-        (["generate", "x", "--model", "/nowhere"], "no model folder"),
+        (["generate", "x", "--model", "/nowhere"], "not a model folder"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(
