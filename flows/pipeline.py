@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 from prefect import flow
-from prefect.client.schemas.objects import StateDetails
+from prefect.client.schemas.objects import State, StateDetails
 from prefect.flows import Flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -155,7 +155,7 @@ def _cached(
                 last = tell_stages(client, str(flow_run.id), HOME.runs.load(run), told)
             if last is not None:
                 after.append({"stage": told[-1].stage, "run": run})
-                shown = Completed(state_details=StateDetails(task_run_id=UUID(last)))
+                shown: State[Any] = Completed(state_details=StateDetails(task_run_id=UUID(last)))
                 link_state_to_task_run_result(shown, after[-1])
         except httpx.HTTPError as error:
             get_run_logger().warning("the UI does not show the stages that are cached: %s", error)
