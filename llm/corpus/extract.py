@@ -136,7 +136,7 @@ def _records(archive: Path) -> Iterator[WarcRecord]:
     kinds = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.conversion
     try:
         with archive.open("rb") as stream:
-            yield from ArchiveIterator(stream, record_types=kinds, auto_decode="all")
+            yield from ArchiveIterator(stream, record_types=kinds, auto_decode="none")
     except (OSError, EOFError) as error:
         raise BadInput(f"{archive} cannot be read ({error}); crawl again with --force") from error
 

@@ -61,6 +61,17 @@ def test_a_body_that_is_not_packed_as_its_headers_say_is_a_page(pack: type) -> N
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_records_behind_one_that_was_sent_packed_and_in_chunks_come(pack: type) -> None:
+    """FastWARC 2.0.1 ends there where it undoes both codings itself."""
+    packed = gzip.compress(BODY)
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(packed), packed)
+    said = b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"
+    data = [record("http://a.de/0", body, said), *(record(f"http://a.de/{i}") for i in (1, 2))]
+    pages, bad = split(b"".join(pack(item) for item in data))
+    assert ([page.payload for page in pages], bad) == ([BODY] * 3, [])
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_damaged_body_is_counted_once(pack: type) -> None:
     broken = b"\x1f\x8b\x08" + bytes(range(200))
     data = [
