@@ -17,6 +17,7 @@ from llm.step import BadInput, Reporter
 from llm.store import Reference
 from tasks.home import PROJECT, Home
 from tasks.local import run_locally
+from tests.waiting import PATIENCE
 
 SCRIPT = Path(__file__).with_name("killed.py")
 Go = Callable[..., tuple]
@@ -85,7 +86,7 @@ def test_two_runs_of_the_same_recipe_at_once_make_each_artifact_once(
         for _ in range(2)
     ]
     for process in both:
-        assert process.wait(180) == 0, process.stderr.read().decode()
+        assert process.wait(PATIENCE) == 0, process.stderr.read().decode()
     first, second = home.runs.all()[:2]
     assert [first.outcome, second.outcome] == ["completed", "completed"]
     made = [

@@ -9,6 +9,7 @@ from pathlib import Path
 from llm.runs import collect, find_garbage
 from tasks.home import PROJECT, Home
 from tasks.run import added
+from tests.waiting import PATIENCE
 
 KILLED = """
 import os, signal, sys
@@ -45,7 +46,7 @@ def test_what_a_killed_run_made_is_no_garbage(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     home = Home(tmp_path / "home")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.home import PROJECT
+from tests.waiting import PATIENCE
 
 HEAVY = ("torch", "numba", "trafilatura", "prefect", "datasets", "matplotlib", "pyarrow", "numpy")
 LOOK = f"""
@@ -44,6 +45,6 @@ def test_commands_that_only_answer_import_no_heavy_library(
         env={"PENSTOCK_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.stderr.splitlines()[-1] == str(code), done.stderr

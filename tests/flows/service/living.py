@@ -16,6 +16,7 @@ from flows.service.announce import announced
 from tasks.home import PROJECT, Home
 from tests import waiting
 from tests.flows.asking import Api
+from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-m", "flows.cli"]
 
@@ -80,7 +81,7 @@ class Service:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(120)
+        self.process.wait(PATIENCE)
 
 
 def newest_checkpoint(home: Home) -> float:

@@ -1,13 +1,12 @@
 """Signals: the compiled pass against the definitions, spelled out slowly over strings."""
 
+import itertools
 import math
 import random
 import re
 import threading
-import time
 import zipfile
 from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +86,7 @@ def by_definition(text: str) -> dict[str, float]:
     paragraphs = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
     number, size = max(1, len(tokens)), max(1, len(text))
     letters = [c for c in text if c.isalpha()]
-    pairs = list(pairwise(tokens))
+    pairs = list(itertools.pairwise(tokens))
     result = {
         "bytes": len(text.encode()),
         "characters": len(text),
@@ -308,23 +307,22 @@ def test_the_pass_leaves_other_threads_alone() -> None:
     """Python code gets on while a text is measured: the GIL is free."""
     text = "the quick brown fox and the lazy dog. " * 200_000
     signals(["compile now"])
-    ticks: list[float] = []
+    ticks = itertools.count()
     done = threading.Event()
 
     def tick() -> None:
-        while not done.is_set():
-            ticks.append(time.monotonic())
-            time.sleep(0.001)
+        while not done.wait(0.001):
+            next(ticks)
 
     thread = threading.Thread(target=tick)
     thread.start()
     column = pa.array([text], pa.large_string())
-    begun = time.monotonic()
+    before = next(ticks)
     signals(column)
-    ended = time.monotonic()
+    after = next(ticks)
     done.set()
     thread.join()
-    assert sum(begun < at < ended for at in ticks) > 3
+    assert after - before > 3
 
 
 def test_the_step_writes_a_row_for_every_document(tmp_path: Path, context: Context) -> None:

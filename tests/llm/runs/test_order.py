@@ -17,6 +17,7 @@ from llm.step import BadInput
 from llm.store import Reference, Store
 from tasks.home import PROJECT
 from tests.llm.runs.test_runs import put, record
+from tests.waiting import PATIENCE
 
 
 def test_a_clock_that_went_back_changes_no_order(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_runs_that_begin_at_the_same_time_get_places_of_their_own(tmp_path: Path
     start = threading.Barrier(8)
 
     def begin(number: int) -> None:
-        start.wait(30)
+        start.wait(PATIENCE)
         record(Runs(tmp_path), f"r{number}", 1.0)
 
     threads = [threading.Thread(target=begin, args=(number,)) for number in range(8)]
@@ -179,7 +180,7 @@ def test_a_run_does_not_start_in_the_middle_of_a_removal(tmp_path: Path, taker: 
             process.wait(3)
         assert not runs.path("taker").exists()
         store.remove_named(("extract", "k"))
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     assert list(runs.load("taker").references()) == []
 
 

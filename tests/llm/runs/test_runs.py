@@ -7,6 +7,7 @@ from typing import Any
 
 from llm.runs import RunRecord, Runs, collect, find_garbage
 from llm.store import Reference, Store
+from tests.waiting import PATIENCE
 
 
 def record(
@@ -77,7 +78,7 @@ def _live(folder: str, started: Any) -> None:
     runs = Runs(Path(folder))
     with runs.alive("r1"):
         started.set()
-        time.sleep(60)
+        time.sleep(PATIENCE)
 
 
 def test_a_run_whose_process_was_killed_is_found_out(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_a_run_whose_process_was_killed_is_found_out(tmp_path: Path) -> None:
     started = context.Event()
     process = context.Process(target=_live, args=(str(tmp_path), started))
     process.start()
-    assert started.wait(30)
+    assert started.wait(PATIENCE)
     assert runs.is_alive("r1")
     assert runs.close_crashed() == []
     process.kill()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from llm.runs import Runs
+from tests.waiting import PATIENCE
 
 HOLDS = """
 import sys, time
@@ -30,7 +31,7 @@ def holder(home: Path) -> "subprocess.Popen[str]":
 def test_a_signal_reaches_the_holder(tmp_path: Path) -> None:
     process = holder(tmp_path)
     assert Runs(tmp_path).signal("r1", signal.SIGTERM)
-    assert process.wait(120) == -signal.SIGTERM
+    assert process.wait(PATIENCE) == -signal.SIGTERM
     assert not Runs(tmp_path).signal("r1", signal.SIGTERM), "its sign is left, nobody holds it"
     assert not Runs(tmp_path).signal("r2", signal.SIGTERM)
 

@@ -15,6 +15,7 @@ from llm.store import Store
 from llm.store.cache import Cache
 from llm.store.names import Artifact
 from tests.llm.store.making import erase, put, text_of
+from tests.waiting import PATIENCE
 
 
 def test_threads_that_need_the_same_artifact_fetch_it_once(
@@ -33,7 +34,7 @@ def test_threads_that_need_the_same_artifact_fetch_it_once(
     start = threading.Barrier(8)
 
     def read(_: int) -> str:
-        start.wait(30)
+        start.wait(PATIENCE)
         return text_of(store, reference)
 
     with ThreadPoolExecutor(8) as pool:
@@ -59,7 +60,7 @@ def _copy(folder: str, manifest: str, started: Any) -> None:
     cache = Cache(Path(folder), 13)
     cache.get(Artifact(json.loads(manifest)), _five, pin=True)
     started.set()
-    threading.Event().wait(60)
+    threading.Event().wait(PATIENCE)
 
 
 def _five(name: str, target: Path) -> None:
@@ -77,7 +78,7 @@ def test_what_another_process_uses_stays_until_it_is_killed(tmp_path: Path) -> N
     arguments = (str(tmp_path), json.dumps(_manifest("theirs")), started)
     process = context.Process(target=_copy, args=arguments)
     process.start()
-    assert started.wait(60)
+    assert started.wait(PATIENCE)
     cache = Cache(tmp_path, 13)
     for number in range(4):
         cache.get(Artifact(_manifest(f"k{number}")), _five)

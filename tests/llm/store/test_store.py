@@ -15,6 +15,7 @@ import pytest
 from llm import durable
 from llm.store import Reference, Store
 from tests.llm.store.making import erase, put
+from tests.waiting import PATIENCE
 
 
 def test_what_is_committed_is_found_and_readable(store: Store, tmp_path: Path) -> None:
@@ -113,10 +114,10 @@ def _hold(root: str, started: Any, seconds: float) -> None:
 def test_a_work_folder_is_held_and_kill_9_frees_it_with_its_state(tmp_path: Path) -> None:
     started = multiprocessing.get_context("spawn").Event()
     holder = multiprocessing.get_context("spawn").Process(
-        target=_hold, args=(str(tmp_path / "store"), started, 60)
+        target=_hold, args=(str(tmp_path / "store"), started, PATIENCE)
     )
     holder.start()
-    assert started.wait(30)
+    assert started.wait(PATIENCE)
     holder.kill()
     holder.join()
     with Store(tmp_path / "store").work("extract", "k1") as folder:
@@ -129,9 +130,9 @@ def test_a_second_maker_waits_for_the_first(tmp_path: Path) -> None:
         target=_hold, args=(str(tmp_path / "store"), started, 1.0)
     )
     holder.start()
-    assert started.wait(30)
+    assert started.wait(PATIENCE)
     with Store(tmp_path / "store").work("extract", "k1"):
-        assert not holder.is_alive() or (holder.join(5) is None and not holder.is_alive())
+        assert not holder.is_alive() or (holder.join(PATIENCE) is None and not holder.is_alive())
 
 
 def test_makers_that_finish_and_begin_at_the_same_moment_do_not_fail(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from tokenizers.models import WordLevel
 
 from llm.step import Inputs
 from tests.llm.training.runs import VOCABULARY, Zygote, write_tokens
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -29,4 +30,4 @@ def zygote() -> Iterator[Zygote]:
     yield starter
     assert starter.process.stdin
     starter.process.stdin.close()
-    starter.process.wait(10)
+    starter.process.wait(PATIENCE)

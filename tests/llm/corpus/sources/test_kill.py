@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE
+
 PAGES = 150
 AT_ONCE = 3
 # Requests, in all, at which a crawl is killed: with robots.txt, the sitemap and the seed under way
@@ -30,7 +32,7 @@ class StopWhileWriting(Reporter):
     def progress(self, done, total, unit):
         if unit == "pages written" and done > total / 3:
             (base / "writing").touch()
-            time.sleep(60)
+            time.sleep(1800)
 report = StopWhileWriting() if len(sys.argv) > 4 else Reporter()
 values = WebSource(seeds=("http://site.test/",), delay_seconds=0.0, concurrency=at_once,
                    host_concurrency=at_once, max_pages=120, shard_bytes=3000)
@@ -49,7 +51,7 @@ def start(base: Path, site: Any, *more: str) -> subprocess.Popen[str]:
 
 
 def result(process: subprocess.Popen[str]) -> Any:
-    said, _ = process.communicate(timeout=600)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     return json.loads(said)
 
@@ -86,12 +88,12 @@ class Held:
         answer = self.plain(path, headers)
         if len(self.site.requests) >= self.wanted:
             self.paths.append(path)
-            self.over.wait(600)
+            self.over.wait(PATIENCE)
         return answer
 
     def wait(self) -> None:
         """Until the crawl waits for held answers only: for as many as it may, or for all it has."""
-        end = time.monotonic() + 600
+        end = time.monotonic() + PATIENCE
         while not self.paths and time.monotonic() < end:
             time.sleep(0.002)
         end = time.monotonic() + SETTLE
