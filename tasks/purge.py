@@ -225,17 +225,15 @@ def _ids_in(folder: Path) -> set[bytes]:
 
 def _remains(store: Store, found: Found) -> Iterator[str]:
     """What still has it, as far as can be known from here."""
-    searched = {store.scratch, *([Path(store.root)] if store.is_local else [])}
-    for folder in sorted(searched):
-        for path in _files(folder):
-            if holds(path, found.quotes):
-                yield f"{path} still quotes it: the same text stands at an address not on the list"
+    for path in _files(store.scratch):
+        if holds(path, found.quotes):
+            yield f"{path} still quotes it: the same text stands at an address not on the list"
     for url in sorted(found.copies):
         yield f"{url} has the same text, or nearly, and is not on the list"
     for pattern in sorted(found.files):
         yield f"your own files {pattern}: runs leave it out, the files still have it"
     if not store.is_local:
-        yield f"{store.root}: versions that the object store keeps, and copies on other machines"
+        yield f"{store.path()}: versions that the object store keeps, and copies on other machines"
     yield "pages that link to it: what they say is theirs, the address with it"
     yield "backups, and copies of the store elsewhere: none is known here"
     yield "Prefect's database, where a log or table of a run may name the address"

@@ -22,8 +22,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from llm import durable
 from llm.derived import Derived
 from llm.step import digest_of
@@ -33,7 +31,6 @@ from llm.store.disk import Disk
 from llm.store.locks import Lock
 from llm.store.manifest import described, parsed
 from llm.store.names import MANIFEST, Artifact, Name, Reference, Summary
-from llm.store.objects import Objects
 from llm.store.rewriting import Rewriting
 from llm.store.work import work_folder
 
@@ -42,6 +39,23 @@ log = logging.getLogger(__name__)
 _borrowed: contextvars.ContextVar[list[Name] | None] = contextvars.ContextVar(
     "borrowed", default=None
 )
+
+
+def _backend(url: str) -> tuple[Backend, Path | None]:
+    """Where the files of a store at `url` are, and the folder of one on a disk."""
+    if "://" not in url and "::" not in url:
+        folder = Path(url).expanduser().absolute()
+        return Disk(folder), folder
+    import fsspec  # a tenth of a second, and a store on a disk needs none of it
+
+    from llm.store.objects import Objects
+
+    # A listing that is kept would deny what another machine has written since.
+    fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    protocols = fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)
+    if "file" in protocols:
+        return Disk(Path(root)), Path(root)
+    return Objects(fs, root), None
 
 
 class Store:
@@ -53,18 +67,13 @@ class Store:
     def __init__(
         self, url: str | Path, scratch: Path | None = None, cache_bytes: int = 100_000_000_000
     ) -> None:
-        # A listing that is kept would deny what another machine has written since.
-        options = {"use_listings_cache": False} if "://" in str(url) else {}
-        self.fs, self.root = fsspec.core.url_to_fs(str(url), **options)
-        protocols = self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
-        self.is_local = "file" in protocols
-        if not self.is_local and scratch is None:
-            raise ValueError(f"a store at {url} needs a local scratch folder")
+        self.backend, disk = _backend(str(url))
+        self.is_local = disk is not None
         # An artifact is committed by a rename, which needs its work folder on the same disk.
-        self.scratch = Path(self.root) if self.is_local or scratch is None else scratch
-        self.backend: Backend = (
-            Disk(Path(self.root)) if self.is_local else Objects(self.fs, self.root)
-        )
+        scratch = disk or scratch
+        if scratch is None:
+            raise ValueError(f"a store at {url} needs a local scratch folder")
+        self.scratch = scratch
         self.cache = Cache(self.scratch / "cache", cache_bytes)
         self.changing = Lock(self.scratch / "rewriting.lock")
         self._rewriting = Rewriting(self.backend, self.changing, self._forget_copy)

@@ -35,6 +35,7 @@ from tasks.home import PROJECT, Home
 from tasks.purge import QUOTES, purge
 from tasks.takedown import find, list_path, note_seen
 from tasks.traces import INSTEAD
+from tests.llm.store.making import files
 
 BAD, GOOD = "http://bad.test", "http://good.test"
 PAGES = 600
@@ -324,7 +325,9 @@ def test_on_an_object_store_what_was_set_aside_and_the_copies_go_too(
     place.take_down()
     purge(place.home)
     assert place.named() == set()
-    left = [one for one in store.fs.find(store.root) if b"bad.test" in store.fs.cat_file(one)]
+    left = [
+        one for one in files(store).find(store.path()) if b"bad.test" in files(store).cat_file(one)
+    ]
     assert left == []
 
 

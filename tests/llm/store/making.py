@@ -4,7 +4,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import fsspec
+
 from llm.store import Reference, Store
+from llm.store.objects import Objects
 
 MANIFEST: dict[str, Any] = {"step": "extract", "content": None, "parts": {}, "seconds": 1.0}
 
@@ -32,3 +35,8 @@ def erase(folder: Path, out: Path) -> dict[str, Any]:
     (out / "pages" / "a.txt").write_text(text.replace("hello", "-"))
     (out / "erased.json").write_text("[]")
     return {"erased": [{"at": 1.0, "documents": 1}]}
+
+
+def files(store: Store) -> Any:
+    """The file system that the store lies on."""
+    return store.backend.fs if isinstance(store.backend, Objects) else fsspec.filesystem("file")

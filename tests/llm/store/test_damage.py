@@ -9,16 +9,18 @@ import pytest
 
 from llm.store import Artifact, Reference, Store
 from llm.store.backend import Backend
-from tests.llm.store.making import erase, put, text_of
+from tests.llm.store.making import erase, files, put, text_of
 
 
 def spoil(store: Store, name: str, data: bytes) -> None:
     path = store.path("artifacts", "extract", "k1", name)
-    store.fs.pipe_file(path, data)
+    files(store).pipe_file(path, data)
 
 
 def aside(store: Store) -> list[str]:
-    return store.fs.find(store.path("aside")) if store.fs.exists(store.path("aside")) else []
+    return (
+        files(store).find(store.path("aside")) if files(store).exists(store.path("aside")) else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_another_machine_sees_what_was_written_after_its_listing(
     one, two = make_store("s3", "one"), make_store("s3", "two")
     put(one, tmp_path, "k0")
     assert two.names() == [("extract", "k0")]
-    two.fs.ls(two.path("artifacts", "extract"))
+    files(two).ls(two.path("artifacts", "extract"))
     put(one, tmp_path, "k1")
     found = two.find("extract", "k1")
     assert isinstance(found, Artifact)

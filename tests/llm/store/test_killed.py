@@ -9,7 +9,7 @@ import pytest
 
 from llm.store import Store
 from tests.llm.store.killing import killed_everywhere
-from tests.llm.store.making import erase, put, text_of
+from tests.llm.store.making import erase, files, put, text_of
 
 
 def holds(folder: Path, word: str) -> bool:
@@ -165,8 +165,8 @@ def test_on_an_object_store_cut_off_at_any_request(
         actions[action]()
         again.clear()
         again.clear_aside()
-        left = [one for one in again.fs.find(again.root) if "/alike/" not in one]
-        held = [one for one in left if b"hello" in again.fs.cat_file(one)]
+        left = [one for one in files(again).find(again.path()) if "/alike/" not in one]
+        held = [one for one in left if b"hello" in files(again).cat_file(one)]
         assert not held, (allowed, held)
         if action in ("remove", "aside"):
             assert left == []
@@ -189,5 +189,5 @@ def _cut_after(patch: pytest.MonkeyPatch, store: Store, allowed: int) -> Callabl
         return change
 
     for name in REQUESTS:
-        patch.setattr(store.fs, name, counted(getattr(store.fs, name)), raising=False)
+        patch.setattr(files(store), name, counted(getattr(files(store), name)), raising=False)
     return lambda: done
