@@ -52,8 +52,8 @@ PREPARE = """
 import sys
 from pathlib import Path
 from llm.step import Reporter
-from tasks.home import Home
-from tasks.local import run_locally
+from tasks.engine.home import Home
+from tasks.commands.local import run_locally
 run_locally(Home(Path(sys.argv[1])), "demo", sys.argv[2:], report=Reporter())
 """
 LOOKS_A_SECOND = 50
@@ -106,11 +106,11 @@ def made_up(home: Path, shards: int) -> Path:
     from llm.recipe import load_machine, load_recipe
     from llm.step import digest_of
     from llm.store import Artifact, Reference
-    from tasks.home import Home
-    from tasks.record import recorded
-    from tasks.run import Done, Options, Run, carry_out_stage
-    from tasks.stages import WIRING
-    from tasks.step import Call
+    from tasks.engine.home import Home
+    from tasks.engine.record import recorded
+    from tasks.engine.run import Done, Options, Run, carry_out_stage
+    from tasks.engine.step import Call
+    from tasks.stages.wiring import WIRING
 
     class MadeUp(Run):
         notes_calls = False

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llm.words import counted, duration, size
-from tasks.plan import Planned
+from tasks.engine.plan import Planned
 
 
 def print_costs(planned: Iterable[Planned], console: Console) -> None:

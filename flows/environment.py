@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 
 from flows.service.access import hide_password
-from tasks.home import Home
+from tasks.engine.home import Home
 
 DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -10,11 +10,11 @@ from prefect.runtime import flow_run
 from flows.environment import HOME
 from flows.parameters import Number, Texts, recipe_of_run
 from llm.recipe import load_machine
-from tasks.ladder import BEFORE, LADDER, advise, budget_seconds, climb, tokens_of
-from tasks.orchestrate import PrefectRun, put_table
-from tasks.record import night_of, recorded
-from tasks.reporting import StepReporter
-from tasks.run import Options, carry_out_stage
+from tasks.commands.ladder import BEFORE, LADDER, advise, budget_seconds, climb, tokens_of
+from tasks.engine.orchestrate import PrefectRun, put_table
+from tasks.engine.record import night_of, recorded
+from tasks.engine.reporting import StepReporter
+from tasks.engine.run import Options, carry_out_stage
 
 
 @flow(name="ladder", flow_run_name="ladder {recipe}")

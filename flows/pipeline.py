@@ -1,7 +1,7 @@
 """The whole pipeline: each stage in turn, as far as its store does not have the answer already."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -10,45 +10,25 @@ from uuid import UUID
 import httpx
 from prefect import flow
 from prefect.client.schemas.objects import State, StateDetails
-from prefect.flows import Flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.utilities.engine import link_state_to_task_run_result
 
-from flows.clean import clean
-from flows.crawl import crawl
 from flows.environment import HOME
-from flows.evaluate import evaluate
-from flows.finetune import finetune
 from flows.parameters import Stage, Stages, Text, Texts, recipe_of_run
-from flows.pretrain import pretrain
-from flows.promote import promote
 from flows.service.tell import connected, tell_stages
+from flows.stages import FLOWS
 from flows.summary import stage_row
-from flows.tokenize import tokenize
-from flows.tokenizer import tokenizer
-from llm.recipe import STAGES, load_machine
-from tasks import ready
-from tasks.cached import Told, forget_untold, run_cached, untold
-from tasks.notify import refusal_told
-from tasks.orchestrate import put_table
-from tasks.record import begun, check_stages, recipe_of, select
-from tasks.run import Options
+from llm.recipe import load_machine
+from tasks.commands.cached import Told, forget_untold, run_cached, untold
+from tasks.engine import ready
+from tasks.engine.notify import refusal_told
+from tasks.engine.orchestrate import put_table
+from tasks.engine.record import begun, check_stages, recipe_of, select
+from tasks.engine.run import Options
 
 _BEGUN: ContextVar[str | None] = ContextVar("begun", default=None)
-
-FLOWS: Mapping[str, Flow[Any, dict[str, str]]] = {
-    "crawl": crawl,
-    "clean": clean,
-    "tokenizer": tokenizer,
-    "tokenize": tokenize,
-    "pretrain": pretrain,
-    "finetune": finetune,
-    "evaluate": evaluate,
-    "promote": promote,
-}
-assert tuple(FLOWS) == STAGES
 
 
 @flow(name="pipeline", flow_run_name="{recipe}")

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from llm.recipe import STAGES, load_machine, load_recipe
 from llm.runs import Outputs, outputs_from_json
 from llm.store import Reference
-from tasks import ready
-from tasks.home import Home
-from tasks.plan import Estimate, NotYet, Planned, PlanRun
-from tasks.record import night_of, select, take
-from tasks.run import Options
-from tasks.stages import WIRING
-from tasks.step import UNKNOWN
+from tasks.engine import ready
+from tasks.engine.home import Home
+from tasks.engine.plan import Estimate, NotYet, Planned, PlanRun
+from tasks.engine.record import night_of, select, take
+from tasks.engine.run import Options
+from tasks.engine.step import UNKNOWN
+from tasks.stages.wiring import WIRING
 
 
 def make_plan(

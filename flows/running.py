@@ -11,10 +11,10 @@ from flows.alike import alike
 from flows.cli.shared import shown
 from flows.environment import HOME
 from llm.recipe import load_machine, load_recipe
-from tasks import ready
-from tasks.cached import Told, keep_untold, run_cached
-from tasks.record import begun, check_stages, select
-from tasks.run import Done, Options
+from tasks.commands.cached import Told, keep_untold, run_cached
+from tasks.engine import ready
+from tasks.engine.record import begun, check_stages, select
+from tasks.engine.run import Done, Options
 
 
 def run_recipe(

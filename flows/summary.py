@@ -10,7 +10,7 @@ from rich.table import Table
 
 from llm.store import Reference
 from llm.words import counted
-from tasks.home import Home
+from tasks.engine.home import Home
 
 # A step within a stage that tells of itself too: how well duplicates are found.
 SEARCH = "duplicates"

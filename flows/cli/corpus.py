@@ -41,7 +41,7 @@ def whatif(
     """Tell what each rule keeps and drops, now and with other thresholds; reads no text."""
     from llm.corpus.inspection.browse import left_out
     from llm.corpus.inspection.whatif import whatif as compare
-    from tasks.corpus import corpus_of, decide_values, find_run, with_changes
+    from tasks.commands.corpus import corpus_of, decide_values, find_run, with_changes
 
     record = find_run(HOME, recipe)
     changed_recipe, changed = with_changes(record, recipe, overrides)
@@ -148,7 +148,7 @@ def browse(
     """Sample what was kept and dropped and say why, or tell two versions of a corpus apart."""
     from llm.corpus.inspection.browse import sample
     from llm.corpus.inspection.compare import compare
-    from tasks.corpus import corpus_of, find_run
+    from tasks.commands.corpus import corpus_of, find_run
 
     if kept and (dropped or reason):
         raise BadInput("--kept goes with neither --dropped nor --reason")

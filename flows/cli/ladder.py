@@ -12,7 +12,7 @@ from flows.cli.shared import shown, split
 from flows.environment import HOME
 
 if TYPE_CHECKING:
-    from tasks.ladder import Advice
+    from tasks.commands.ladder import Advice
 
 console = Console(stderr=True)
 SHOWN = 3  # sizes on either side of the best
@@ -43,8 +43,8 @@ def ladder(
     """Tell which size to train in some minutes: a scaling law from small runs, kept in the cache."""
     from llm.recipe import load_recipe
     from llm.step import PrintReporter
-    from tasks.ladder import BEFORE, LADDER, advise, budget_seconds, foresee
-    from tasks.run import Options
+    from tasks.commands.ladder import BEFORE, LADDER, advise, budget_seconds, foresee
+    from tasks.engine.run import Options
 
     values, machine = split(overrides)
     loaded = load_recipe(recipe, values, (*BEFORE, "pretrain"))

@@ -31,7 +31,7 @@ def logs(
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of text."),
 ) -> None:
     """Show what each call of a run did, why the run failed, and where its logs are."""
-    from tasks.record import check_stages
+    from tasks.engine.record import check_stages
 
     if stage is not None:
         check_stages([stage])

@@ -103,7 +103,7 @@ def import_model(
 
 def _writer(kind: str, model: str | None, recipe: str | None) -> "Writer":
     from llm.serving.writing import Writer
-    from tasks.models import find_model
+    from tasks.commands.models import find_model
 
     folder, which = find_model(HOME, kind, model, recipe)
     if which:

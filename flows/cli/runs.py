@@ -13,8 +13,8 @@ from llm.recipe_names import find_recipe
 from llm.step import PrintReporter
 
 if TYPE_CHECKING:
-    from tasks.costs import Costs
-    from tasks.plan import Estimate
+    from tasks.commands.costs import Costs
+    from tasks.engine.plan import Estimate
 
 RECIPE = typer.Argument("demo", help="Path of a recipe, or the name of one in recipes/.")
 SET = typer.Option(
@@ -115,7 +115,7 @@ def _costs(trial: bool) -> "Estimate":
 
     @functools.cache
     def made() -> "Costs":
-        from tasks.costs import Costs
+        from tasks.commands.costs import Costs
 
         return Costs(HOME, trial, PrintReporter())
 

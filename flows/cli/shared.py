@@ -30,7 +30,7 @@ def shown(console: Console) -> Iterator[None]:
     with prefect_api(HOME, _import_prefect, tell) as address:
         from flows.service.tell import tell_untold
         from flows.service.watch import close_crashed
-        from tasks import reporting
+        from tasks.engine import reporting
 
         close_crashed(HOME, with_api=True)
         tell_untold(HOME, os.environ["PREFECT_API_URL"].removesuffix("/api"))
@@ -45,7 +45,7 @@ def shown(console: Console) -> Iterator[None]:
 
 def _import_prefect() -> None:
     """Takes seconds, in which a server starts."""
-    import tasks.orchestrate  # noqa: F401
+    import tasks.engine.orchestrate  # noqa: F401
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -17,7 +17,7 @@ from flows.cli.printing import harmless_value
 from flows.environment import HOME
 from llm.step import BadInput
 from llm.words import counted, duration, size
-from tasks import notify
+from tasks.engine import notify
 
 if TYPE_CHECKING:
     from llm.runs import Head
@@ -95,7 +95,7 @@ def status(
 def _show_disk(as_json: bool) -> None:
     """The store by recipe, and what is free."""
     from llm.training.room import free_bytes
-    from tasks.usage import usage
+    from tasks.commands.usage import usage
 
     found, folder = usage(HOME), HOME.store.scratch
     if as_json:

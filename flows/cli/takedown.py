@@ -43,8 +43,8 @@ def takedown(
 ) -> None:
     """Leave pages out of every corpus from now on, say who has seen them, and erase them."""
     from llm.corpus.erasure.takedown import Takedowns, address_entry, change_list, domain_entry
-    from tasks.purge import purge as erase
-    from tasks.takedown import find, list_path, note_seen
+    from tasks.commands.purge import purge as erase
+    from tasks.commands.takedown import find, list_path, note_seen
 
     entries = [address_entry(one) for one in url] + [domain_entry(one) for one in domain]
     if not (entries or purge or show):

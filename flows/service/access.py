@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from llm.step import BadInput
-from tasks.home import Home
+from tasks.engine.home import Home
 
 USER = "penstock"
 HOSTS = ("127.0.0.1", "localhost")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flows.service.server import LOOK_SECONDS, is_up
 from llm import durable
-from tasks.home import Home
+from tasks.engine.home import Home
 
 UI = "ui"
 """Held by `penstock ui` while its server can be used."""

@@ -10,7 +10,7 @@ from flows.service.access import client_settings, hide_password
 from flows.service.announce import COMES, STANDS_IN, address_of_ui, announced
 from flows.service.server import LOOK_SECONDS, Server, ServerError
 from llm.step import BadInput
-from tasks.home import Home
+from tasks.engine.home import Home
 
 SEND_SECONDS = 10.0
 AWAY_SECONDS = 20.0

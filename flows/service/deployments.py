@@ -10,8 +10,9 @@ from ruamel.yaml import YAML
 from flows.service.server import ServerError
 from flows.service.tell import connected
 from llm import durable
+from llm.recipe import STAGES
 from llm.words import counted
-from tasks.home import PROJECT, Home
+from tasks.engine.home import PROJECT, Home
 
 POOL = "penstock"
 # Prefect's own template lets a run bring its command, its environment and its folder. Here a run
@@ -52,6 +53,9 @@ def remove_old(home: Home, address: str) -> list[str]:
     named = YAML(typ="safe").load(PROJECT / "prefect.yaml")["deployments"]
     names = [name for name in OLD_NAMES if name not in {one["name"] for one in named}]
     entrypoints = {one["entrypoint"] for one in named}
+    entrypoints |= {
+        f"flows/{stage}.py:{stage}" for stage in STAGES
+    }  # where stages' flows were once
     removed: Counter[str] = Counter()
     kept: Counter[str] = Counter()
     with connected(home, address) as client:

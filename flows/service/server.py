@@ -14,7 +14,7 @@ from collections.abc import Callable
 from flows.service.access import auth_string, server_settings
 from flows.service.supervise import Kept, Process, die_with_parent
 from llm.step import BadInput
-from tasks.home import PROJECT, Home
+from tasks.engine.home import PROJECT, Home
 
 START_SECONDS = 600.0
 START_VARIABLE = "PENSTOCK_SERVER_START_SECONDS"

@@ -1,6 +1,6 @@
 """Telling Prefect's UI of runs that needed no server: over its REST API, without importing Prefect.
 
-A run whose calls all come from the store is carried out without Prefect (`tasks.cached`). Here it
+A run whose calls all come from the store is carried out without Prefect (`tasks.commands.cached`). Here it
 becomes what it would have been: a flow run with a flow run for each stage, their task runs in the
 state Cached, tables, log lines. Where that fails nothing is lost: the next server is told.
 """
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from flows.service.access import login_of_api
 from flows.summary import stage_row
 from llm.runs import RunRecord
-from tasks.cached import Told, forget_untold, untold
-from tasks.home import Home
+from tasks.commands.cached import Told, forget_untold, untold
+from tasks.engine.home import Home
 
 if TYPE_CHECKING:
     import httpx

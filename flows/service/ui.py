@@ -19,7 +19,7 @@ from flows.service.deployments import POOL, deploy
 from flows.service.server import LOOK_SECONDS, STOP_SECONDS, Server
 from flows.service.supervise import Kept, Process, die_with_parent
 from llm.step import BadInput
-from tasks.home import PROJECT, Home
+from tasks.engine.home import PROJECT, Home
 
 WATCH_SECONDS = 15.0
 

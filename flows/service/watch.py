@@ -16,8 +16,8 @@ from prefect.states import Cancelled, Crashed
 
 from flows.service.access import hide_password
 from llm.runs import RunRecord
-from tasks import notify
-from tasks.home import Home
+from tasks.engine import notify
+from tasks.engine.home import Home
 
 PREFIX = "flow-"
 MESSAGE = "The process died. Run it again: finished steps are cached, unfinished ones go on."

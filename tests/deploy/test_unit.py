@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.home import PROJECT
+from tasks.engine.home import PROJECT
 
 UNIT = PROJECT / "deploy" / "penstock.service"
 

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from flows import crawl, ladder, pipeline
 from flows.parameters import check_machine, check_overrides
 from llm.recipe import STAGES, RecipeError, load_recipe
-from tasks.home import PROJECT
+from tasks.engine.home import PROJECT
 
 OWN = """
 name: mine

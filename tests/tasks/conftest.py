@@ -10,8 +10,8 @@ import pytest
 from llm import fingerprint
 from llm.runs import RunRecord
 from llm.step import Reporter
-from tasks.home import PROJECT, Home
-from tasks.local import run_locally
+from tasks.commands.local import run_locally
+from tasks.engine.home import PROJECT, Home
 
 SMALL = (
     "crawl.sources.docs.max_pages=40",

@@ -17,8 +17,8 @@ from flows.service.access import client_settings
 from flows.service.server import Server
 from flows.service.tell import Client, connected, tell_run
 from llm.step import Reporter
-from tasks.home import PROJECT, Home
-from tasks.local import run_locally
+from tasks.commands.local import run_locally
+from tasks.engine.home import PROJECT, Home
 from tests.flows.asking import Api
 from tests.waiting import wait_for
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llm.step import Reporter
-from tasks.home import Home
-from tasks.local import run_locally
+from tasks.commands.local import run_locally
+from tasks.engine.home import Home
 from tests.flows.cli.test_app import penstock
 
 

@@ -9,7 +9,7 @@ from flows.cli import logs as command
 from flows.cli import main
 from llm.runs import RunRecord
 from llm.store import Reference
-from tasks.home import Home
+from tasks.engine.home import Home
 
 
 @pytest.fixture

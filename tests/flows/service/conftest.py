@@ -6,8 +6,8 @@ import pytest
 
 from flows.service.server import Server
 from llm.step import Reporter
-from tasks.home import Home
-from tasks.local import run_locally
+from tasks.commands.local import run_locally
+from tasks.engine.home import Home
 from tests.flows.service.living import SMALL, Service
 
 

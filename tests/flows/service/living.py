@@ -13,7 +13,7 @@ import psutil
 
 from flows.service.access import auth_string
 from flows.service.announce import announced
-from tasks.home import PROJECT, Home
+from tasks.engine.home import PROJECT, Home
 from tests import waiting
 from tests.flows.asking import Api
 from tests.waiting import PATIENCE

@@ -28,7 +28,7 @@ from flows.service.deployments import POOL_TEMPLATE
 from flows.service.server import Server
 from llm import durable
 from llm.step import BadInput
-from tasks.home import PROJECT, Home
+from tasks.engine.home import PROJECT, Home
 
 FOREIGN = "http://site.example"
 

@@ -10,7 +10,7 @@ from flows.service import api
 from flows.service.announce import COMES, STANDS_IN, announced_as
 from flows.service.api import AWAY_SECONDS, StandIn
 from flows.service.server import listen
-from tasks.home import Home
+from tasks.engine.home import Home
 from tests.flows.service.test_supervise import Clock
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from flows.service.access import auth_string
 from flows.service.announce import announced
-from tasks.home import Home
+from tasks.engine.home import Home
 from tests.flows.asking import Api
 from tests.flows.service.living import (
     SMALL,

@@ -8,7 +8,7 @@ from flows.service import deployments as module
 from flows.service.deployments import POOL, deploy, remove_old
 from flows.service.server import Server
 from flows.service.tell import connected
-from tasks.home import Home
+from tasks.engine.home import Home
 
 OURS = "flows/crawl.py:crawl"
 EVERY_DAY = [{"schedule": {"cron": "0 5 * * *", "timezone": "UTC"}, "active": False}]

@@ -9,7 +9,7 @@ import pytest
 from flows.service.api import _lost_server_told
 from flows.service.server import START_VARIABLE, Server, ServerError, listen, start_seconds
 from llm.step import BadInput
-from tasks.home import Home
+from tasks.engine.home import Home
 
 
 @pytest.fixture

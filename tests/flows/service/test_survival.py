@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from flows.service.access import auth_string, password_file
-from tasks.home import Home
+from tasks.engine.home import Home
 from tests.flows.service.living import (
     SMALL,
     Service,

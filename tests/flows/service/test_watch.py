@@ -11,7 +11,7 @@ import pytest
 from prefect.states import State, StateType
 
 from flows.service.watch import CANCEL_SECONDS, KILL_SECONDS, Cancellations
-from tasks.home import Home
+from tasks.engine.home import Home
 
 
 class Prefect:

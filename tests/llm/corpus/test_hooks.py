@@ -11,7 +11,7 @@ from llm.corpus.extract import ExtractSettings, ExtractShard, extract
 from llm.corpus.hooks import ApplyHooks, reach, resolve, source_of
 from llm.corpus.hooks_settings import HookSettings
 from llm.step import BadInput, Context
-from tasks.sources import hook_identity
+from tasks.stages.sources import hook_identity
 from tests.llm.corpus.crawls import make_texts
 
 LENGTH = """

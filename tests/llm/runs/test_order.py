@@ -15,7 +15,7 @@ from llm import durable
 from llm.runs import RunRecord, Runs, collect, find_garbage
 from llm.step import BadInput
 from llm.store import Reference, Store
-from tasks.home import PROJECT
+from tasks.engine.home import PROJECT
 from tests.llm.runs.test_runs import put, record
 from tests.waiting import PATIENCE
 

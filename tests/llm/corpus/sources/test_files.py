@@ -18,7 +18,7 @@ from warcio.archiveiterator import ArchiveIterator
 from llm.corpus.sources import files
 from llm.corpus.sources.files import FilesSource
 from llm.step import BadInput, Context, Machine
-from tasks.step import Outside
+from tasks.engine.step import Outside
 
 ROWS = [
     {"text": "First.", "url": "https://a.de/1"},

@@ -9,7 +9,7 @@ import pytest
 from llm.corpus.sources import hook
 from llm.corpus.sources.hook import HookSource
 from llm.step import BadInput, Context, StepResult
-from tasks.sources import source_call
+from tasks.stages.sources import source_call
 from tests.llm.corpus.sources.test_wikipedia import texts
 
 SOURCE = """

@@ -1,0 +1,1 @@
+"""What commands ask of runs, corpora and models outside the stages."""

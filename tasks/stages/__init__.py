@@ -1,0 +1,1 @@
+"""How each stage of the pipeline is made of calls of steps."""

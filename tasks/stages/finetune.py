@@ -1,0 +1,64 @@
+"""Finetune: the base model and conversations → a model that answers, one for each task."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llm.corpus.questions_settings import QuestionSettings
+from llm.runs import Outputs
+from llm.step import digest_of
+from llm.training.finetune_settings import FinetuneSettings
+from tasks.engine.run import Run, Stages
+from tasks.engine.step import Call, Outside, Step
+
+DERIVE = Step("questions", "llm.corpus.questions:derive")
+READ = Step("questions", "llm.corpus.questions:read")
+FINETUNE = Step("finetune", "llm.training.finetune:finetune", own_processes=True)
+
+
+def finetune(run: Run, stages: Stages) -> Outputs:
+    """For each task of the recipe: its data, then the training."""
+    base = list(stages["pretrain"]["model"].values())
+    outputs: Outputs = {"model": {}, "data": {}}
+    for task in run.recipe.finetune:
+        data = run.step(_data(run, task))
+        outputs["data"][task.name] = data
+        outputs["model"][task.name] = run.step(
+            Call(FINETUNE, task, {"model": base, "data": [data]}, task.name)
+        )
+    return outputs
+
+
+def _data(run: Run, task: FinetuneSettings) -> Call:
+    derived = task.data.startswith("builtin:")
+    files: list[Path] = []
+    if not derived:
+        from llm.corpus.sources.files import expand
+
+        files = expand(task.data)
+    values = QuestionSettings(
+        data=task.data,
+        validation_fraction=run.recipe.tokenize.validation.fraction,
+        erased=_taken_down(run, files),
+    )
+    if derived:
+        return Call(DERIVE, values, {}, task.name)
+    return Call(READ, values, {"files": [Outside.files(files)]}, task.name)
+
+
+def _taken_down(run: Run, files: Sequence[Path]) -> tuple[str, ...]:
+    """Digests of the addresses in conversations, none: of derived ones, that the list covers.
+
+    Only those that are there: another entry on the list makes nothing again.
+    """
+    if not run.machine.takedown:
+        return ()
+    from llm.corpus.conversations import read_conversations
+    from llm.corpus.erasure.exclusions import Exclusions
+    from llm.corpus.site.documentation import standard_library
+
+    covered = Exclusions(run.machine.takedown)
+    if files:
+        found = {url for path in files for _, url in read_conversations(path)}
+    else:
+        found = {source.url for source in standard_library()}
+    return tuple(sorted(digest_of([url]) for url in found if url and covered.covers(url)))

@@ -1,0 +1,100 @@
+"""Promote: the champion pointer moves to tonight's model, if it is better on the same documents."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llm.evaluation.perplexity_settings import MeasurePerplexity
+from llm.runs import Outputs
+from llm.step import BadInput
+from llm.store import Reference
+from tasks.engine.run import Run, Stages
+from tasks.engine.step import Call, Step
+
+MEASURE = Step("perplexity", "llm.evaluation.perplexity:measure")
+DECIDE = Step("promote", "llm.evaluation.promotion:decide")
+TRIES = 10
+
+
+def champion_pointer(recipe: str) -> str:
+    """The name of the pointer to a recipe's champion."""
+    return f"champion-{recipe}"
+
+
+def promote(run: Run, stages: Stages) -> Outputs:
+    """Measure the champion on tonight's validation documents too, compare, and move the pointer.
+
+    Where the champion moves meanwhile, the model is compared with the new one. Raises BadInput where
+    that never ends, so that no run says "promoted" whose model was not.
+    """
+    pointer = champion_pointer(run.recipe.name)
+    base = stages["pretrain"]["model"]["base"]
+    for _ in range(TRIES):
+        champion = run.runs.pointer(pointer)
+        if champion is not None and champion["base"]["content"] == base.content:
+            decision = Reference.from_json(champion["decision"])
+            now = _with_tuned(champion, stages)
+            if now != champion and not run.move_pointer(pointer, champion, now):
+                continue
+            run.take("promote", decision, "this model is the champion already")
+            return {"decision": {"all": decision}}
+        decision = _decide(run, stages, champion)
+        if not run.counts(decision).get("promoted"):
+            return {"decision": {"all": decision}}
+        if run.move_pointer(pointer, champion, _entry(run, stages, decision)):
+            return {"decision": {"all": decision}}
+    raise BadInput(
+        f"not promoted: the champion of {run.recipe.name} changed {TRIES} times while this model was "
+        "compared with it. When no other run promotes, compare it again: penstock run --only promote"
+    )
+
+
+def _decide(run: Run, stages: Stages, champion: dict[str, Any] | None) -> Reference:
+    inputs = {"candidate": [stages["evaluate"]["perplexity"]["base"]]}
+    if champion is not None:
+        values = MeasurePerplexity(
+            settings=run.recipe.evaluate.perplexity,
+            validation_fraction=run.recipe.tokenize.validation.fraction,
+        )
+        documents = list(stages["clean"]["documents"].values())
+        model = Reference.from_json(champion["base"])
+        measured = {"model": [model], "documents": documents}
+        inputs["champion"] = [run.step(Call(MEASURE, values, measured, "champion"))]
+    return run.step(Call(DECIDE, run.recipe.promote, inputs))
+
+
+def _entry(run: Run, stages: Stages, decision: Reference) -> dict[str, Any]:
+    """What the pointer names: the models, and the measurement that made them champion."""
+    base = stages["pretrain"]["model"]["base"]
+    measured = stages["evaluate"]["perplexity"]["base"]
+    entry = {
+        "recipe": run.recipe.name,
+        "snapshot": run.snapshot,
+        "metric": run.recipe.promote.metric,
+        "value": json.loads((run.store.local(decision) / "decision.json").read_text())["candidate"],
+        "base": base.to_json(),
+        "decision": decision.to_json(),
+        "references": [reference.to_json() for reference in (base, measured, decision)],
+    }
+    return _with_tuned(entry, stages)
+
+
+def _with_tuned(entry: Mapping[str, Any], stages: Stages) -> dict[str, Any]:
+    """A pointer's entry that names the models tuned from its base model, in the recipe's order."""
+    before = [model for _, model in tuned_models(entry)]
+    kept = [one for one in entry["references"] if Reference.from_json(one) not in before]
+    tuned = list(stages["finetune"]["model"].items())
+    return {
+        **entry,
+        "tuned": [{"name": name, "model": model.to_json()} for name, model in tuned],
+        "references": [*kept, *(model.to_json() for _, model in tuned)],
+    }
+
+
+def tuned_models(entry: Mapping[str, Any]) -> Sequence[tuple[str, Reference]]:
+    """The tuned models that a champion's entry names, in the recipe's order."""
+    found = entry.get("tuned")
+    return [
+        (one["name"], Reference.from_json(one["model"]))
+        for one in (found if isinstance(found, list) else ())
+    ]
