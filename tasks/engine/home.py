@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from llm.runs import Runs
     from llm.store import Store
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclasses.dataclass(frozen=True)

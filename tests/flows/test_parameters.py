@@ -7,7 +7,7 @@ from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 from ruamel.yaml import YAML
 
-from flows import crawl, ladder, pipeline
+from flows import ladder, pipeline, stages
 from flows.parameters import check_machine, check_overrides
 from llm.recipe import STAGES, RecipeError, load_recipe
 from tasks.engine.home import PROJECT
@@ -69,7 +69,7 @@ def test_stand_ins_for_hosts_come_from_the_machine_file(tmp_path: Path) -> None:
         check_machine(tmp_path / "machine.yaml", ["hosts={site.example: 'other.example:80'}"])
 
 
-@pytest.mark.parametrize("flow", [pipeline.pipeline, crawl.crawl, ladder.ladder])
+@pytest.mark.parametrize("flow", [pipeline.pipeline, stages.crawl, ladder.ladder])
 def test_each_field_of_the_form_has_one_type_and_a_description(flow: Flow) -> None:
     form = parameter_schema(flow.fn).properties
     assert {"recipe", "overrides", "machine"} <= form.keys()
