@@ -38,8 +38,9 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from tokenizers import Tokenizer, models  # noqa: E402
 
+from llm.machine import Machine  # noqa: E402
 from llm.models.config import ModelSettings  # noqa: E402
-from llm.step import Context, Inputs, Machine, PrintReporter  # noqa: E402
+from llm.step import Context, Inputs, PrintReporter  # noqa: E402
 from llm.tokens.shards import ShardColumns, write_shard  # noqa: E402
 from llm.training import launch  # noqa: E402
 from llm.training.optimizer import OptimizerSettings  # noqa: E402

@@ -29,8 +29,9 @@ from training_data import (
     recipe,
 )
 
+from llm.machine import Machine
 from llm.models.folder import load_model
-from llm.step import Context, Machine, PrintReporter
+from llm.step import Context, PrintReporter
 from llm.training.pretrain import pretrain
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.work import METRICS

@@ -1,9 +1,10 @@
 """The identity of code and values: what, if it changes, makes a step run again.
 
 A step's fingerprint covers the syntax trees of every `llm` module that its module reaches by
-import, without comments, docstrings and field descriptions, the package data that these modules
-name in `DATA`, and the versions of the libraries that they name in `LIBRARIES`. Reformatting
-changes nothing; editing a helper changes each step that reaches it, and no other.
+import, the package data that these modules name in `DATA`, and the versions of the libraries that
+they name in `LIBRARIES`. Comments, docstrings, descriptions of fields and imports for the type
+checker alone are left out. Reformatting changes nothing; editing a helper changes each step that
+reaches it, and no other.
 """
 
 import ast
@@ -143,7 +144,7 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _imports(tree: ast.Module) -> Iterator[str]:
     """What a module imports of `llm`, wherever in it the import stands."""
-    for node in ast.walk(tree):
+    for node in _walked(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -151,6 +152,23 @@ def _imports(tree: ast.Module) -> Iterator[str]:
         else:
             continue
         yield from (name for name in names if name.split(".")[0] == PACKAGE)
+
+
+def _walked(node: ast.AST) -> Iterator[ast.AST]:
+    """A tree's nodes without what only a type checker reads."""
+    if not _is_for_types(node):
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from _walked(child)
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+        and not node.orelse
+    )
 
 
 def _there(names: Iterable[str], root: Path) -> Iterator[str]:
@@ -171,6 +189,8 @@ def _canonical(node: Any) -> Iterator[str]:
     """
     if isinstance(node, ast.AST):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return
+        if _is_for_types(node):
             return
         yield f"({type(node).__name__}"
         for field, value in ast.iter_fields(_without_description(node)):

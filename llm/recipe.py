@@ -15,6 +15,7 @@ from llm.corpus.clean import CleanSettings
 from llm.corpus.crawl import CrawlSettings
 from llm.evaluation.evaluate import EvaluateSettings
 from llm.evaluation.promotion_settings import PromoteSettings
+from llm.machine import Machine
 from llm.recipe_fields import Field, fields_of
 from llm.recipe_machine import of_machine
 from llm.recipe_messages import Problems, explained, told
@@ -24,7 +25,6 @@ from llm.recipe_rules import always, broken
 from llm.recipe_values import values
 from llm.recipe_yaml import BadYAML, Fields, Place
 from llm.settings import section, setting
-from llm.step import Machine
 from llm.tokens.encode_settings import TokenizeSettings
 from llm.tokens.train_settings import TokenizerSettings
 from llm.training.finetune_settings import FinetuneSettings

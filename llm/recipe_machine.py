@@ -4,8 +4,8 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from llm.machine import Machine
 from llm.recipe_messages import Problem
-from llm.step import Machine
 
 if TYPE_CHECKING:
     from llm.recipe import Recipe

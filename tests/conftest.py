@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from llm.step import Context, Machine
+from llm.machine import Machine
+from llm.step import Context
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -13,14 +13,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm.durable import write_json
-from llm.step import BadInput, Context, Machine, Reporter, WorkerLost
+from llm.step import BadInput, Context, Reporter, WorkerLost
 from llm.training.guard import AGAIN, NO_SPACE, SIGNALLED, STOPPED
 from llm.training.room import disk_full
-from llm.training.sinks import sinks_beside
 from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
+
+if TYPE_CHECKING:
+    from llm.machine import Machine
 
 STOP_SECONDS = 25  # from SIGTERM to SIGKILL: a checkpoint takes less, Prefect waits for 30
 POLL_SECONDS = 0.2
@@ -45,12 +47,12 @@ class TrainingInterrupted(TrainingError, WorkerLost):
     """A process of training was killed or preempted: training goes on from the last checkpoint."""
 
 
-def processes_for(machine: Machine, parts: int) -> int:
+def processes_for(machine: "Machine", parts: int) -> int:
     """How many processes train: at most one a part, one a core when the machine does not say.
 
     On GPUs at most one a device, which its parts share one after another.
     """
-    if on_gpu(machine):
+    if on_gpu(machine.device):
         found = gpus()
         return max(1, min(machine.processes or found, found, parts))
     wanted = machine.processes or len(os.sched_getaffinity(0))
@@ -65,23 +67,23 @@ def gpus() -> int:
     return len([path for path in NVIDIA_DRIVER.parent.glob("nvidia*") if path.name[6:].isdigit()])
 
 
-def on_gpu(machine: Machine) -> bool:
+def on_gpu(device: str) -> bool:
     """Whether training will be on a GPU, as far as can be told without importing torch."""
-    return machine.device == "cuda" or (machine.device == "auto" and NVIDIA_DRIVER.exists())
+    return device == "cuda" or (device == "auto" and NVIDIA_DRIVER.exists())
 
 
-def micro_batch(machine: Machine, context_length: int) -> int:
+def micro_batch(machine: "Machine", context_length: int) -> int:
     """Rows of one forward pass: the machine's, else as many as a number of tokens allows.
 
     On a GPU that number is large, and the loop halves it until it fits. It decides how float sums
     are bracketed, so another one gives equivalent results, not the same bits: on the CPU, without a
     machine setting, it depends on the recipe alone.
     """
-    tokens = GPU_MICRO_BATCH_TOKENS if on_gpu(machine) else MICRO_BATCH_TOKENS
+    tokens = GPU_MICRO_BATCH_TOKENS if on_gpu(machine.device) else MICRO_BATCH_TOKENS
     return machine.micro_batch or max(1, tokens // context_length)
 
 
-def how(machine: Machine, context_length: int) -> dict[str, Any]:
+def how(machine: "Machine", context_length: int) -> dict[str, Any]:
     """The fields of a job that say how, not what, it trains."""
     return {
         "device": machine.device,
@@ -97,11 +99,11 @@ def run(module: str, job: Mapping[str, Any], context: Context, processes: int, s
     Returns when all ended well. Ranks that ask for it are started again, from the last checkpoint. Raises BadInput or TrainingError. On any exception here (such as a
     cancellation) the ranks are asked to stop, write a checkpoint, and are gone before it goes on.
     """
-    work = context.work
+    work, report = context.work, context.report
     work.mkdir(parents=True, exist_ok=True)
     write_json(work / JOB, job)
     status = AGAIN
-    with sinks_beside(context) as report, (work / LOG).open("wb") as log:
+    with (work / LOG).open("wb") as log:
         while status == AGAIN:
             for name in (STARTED, FAILURE):
                 (work / name).unlink(missing_ok=True)
@@ -119,7 +121,7 @@ def run(module: str, job: Mapping[str, Any], context: Context, processes: int, s
 
 def start_method(job: Mapping[str, Any]) -> str:
     """How ranks are started: forked on a CPU, where their agent's memory can be shared, see `agent`."""
-    on_cpu = sys.platform == "linux" and not on_gpu(Machine(device=job["device"]))
+    on_cpu = sys.platform == "linux" and not on_gpu(job["device"])
     return "fork" if on_cpu else "spawn"
 
 

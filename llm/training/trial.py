@@ -17,7 +17,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from llm.durable import empty_folder, file_digest, write_bytes, write_json
-from llm.step import Context, Machine
+from llm.machine import Machine
+from llm.step import Context
 from llm.tokens.shards import ShardColumns, token_type, write_shard
 from llm.training import launch, pretrain
 from llm.training.cost import FLOAT, checkpoint_steps, flat_elements
@@ -110,7 +111,7 @@ def measure(values: PretrainSettings, vocabulary: int, machine: Machine, folder:
     tried = trial_settings(values, machine)
     work = empty_folder(folder) / "work"
     work.mkdir()
-    context = Context(out=work, work=work, machine=dataclasses.replace(machine, sinks=()))
+    context = Context(out=work, work=work, machine=machine)
     inputs = _made_up(folder, vocabulary, tried)
     job = pretrain.prepare(tried, inputs, context)
     write_json(work / JOB, job)
@@ -143,7 +144,7 @@ def measure(values: PretrainSettings, vocabulary: int, machine: Machine, folder:
         checkpoint_seconds=_write_seconds(folder / "written", checkpoint),
         end_seconds=ended - written,
         memory_bytes=memory.bytes,
-        device_bytes=most if launch.on_gpu(machine) else None,
+        device_bytes=most if launch.on_gpu(machine.device) else None,
         steps=len(points),
         processes=processes,
     )

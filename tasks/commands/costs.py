@@ -7,8 +7,9 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from llm.machine import Machine
 from llm.recipe import Recipe
-from llm.step import BadInput, Machine, Reporter
+from llm.step import BadInput, Reporter
 from llm.store import Reference
 from llm.tokens.imports import add_missing, read_tokenizer, tokenizer_files
 from llm.tokens.special import id_count, reserved
@@ -55,7 +56,7 @@ class Costs:
             seconds: float | None = tried.seconds(values, done)
             found |= {"memory_bytes": tried.memory_bytes, "device_bytes": tried.device_bytes}
         else:
-            device = gpu_name() if launch.on_gpu(run.machine) else None
+            device = gpu_name() if launch.on_gpu(run.machine.device) else None
             flops = took.flops * (took.steps - done) // took.steps
             seconds = seconds_at_peak(flops, device) if device else None
             found |= {"memory_bytes": None, "device_bytes": None}
@@ -73,7 +74,7 @@ class Costs:
             return found
         if not self.with_trial:
             return None, "not tried on this machine (--no-trial)"
-        free = None if launch.on_gpu(machine) else available_bytes()
+        free = None if launch.on_gpu(machine.device) else available_bytes()
         if free is not None and free < least:
             return (
                 None,

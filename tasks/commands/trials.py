@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llm.durable import write_json
 from llm.fingerprint import digest_values, fingerprint, plain
-from llm.step import Machine
+from llm.machine import Machine
 from llm.store import Store
 from llm.training import launch, trial
 from llm.training.pretrain_settings import PretrainSettings
@@ -56,7 +56,7 @@ class Trials:
 
     def _key(self, values: PretrainSettings, vocabulary: int) -> str:
         """Digest of all that a trial's result depends on."""
-        on_gpu = launch.on_gpu(self.machine)
+        on_gpu = launch.on_gpu(self.machine.device)
         return digest_values(
             {
                 "settings": plain(trial.trial_settings(values, self.machine)),

@@ -8,13 +8,16 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from llm import durable
-from llm.step import BadInput, Context, Machine, Reporter, WorkerLost
+from llm.machine import Machine
+from llm.step import BadInput, Context, Reporter, WorkerLost
 from llm.store import Artifact, Reference, Store
 from tasks.engine.run import Done, Run
+from tasks.engine.sinks import sinks_beside
 from tasks.engine.step import Call
 from tasks.engine.verdict import Verdict, judge
 
@@ -98,9 +101,11 @@ def make(
         work = folder / "work"
         work.mkdir(exist_ok=True)
         context = Context(out=out, work=work, report=report, machine=machine)
+        telling = sinks_beside(context) if call.step.learns else nullcontext(context)
         started = time.monotonic()
         try:
-            result = call.step.function(call.values, _folders(store, call), context)
+            with telling as told:
+                result = call.step.function(call.values, _folders(store, call), told)
             manifest = {
                 **call.describe(),
                 "content": result.content,

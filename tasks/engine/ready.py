@@ -15,10 +15,11 @@ from llm.corpus.sources.hook_settings import HookSource
 from llm.corpus.sources.warc_settings import WarcSource
 from llm.corpus.web.websource import WebSource
 from llm.located import written
+from llm.machine import Machine
 from llm.recipe import Recipe
 from llm.recipe_machine import of_both
 from llm.recipe_rules import RESERVES
-from llm.step import BadInput, Machine
+from llm.step import BadInput
 from llm.tokens.special import GROUPS
 from tasks.engine.run import Run
 from tasks.engine.step import Call

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llm.machine import Machine
 from llm.recipe import Recipe
 from llm.runs import Outputs, Runs, outputs_from_json, outputs_to_json
-from llm.step import Machine
 from llm.store import Reference, Store
 from tasks.engine.step import Call, look_at_code_again
 

@@ -24,6 +24,7 @@ class Step:
     been done needs none of the libraries that do it.
     resumes_across_code: its unfinished work stays valid when the code changes (a crawl's frontier).
     own_processes: it starts and guards processes itself, so it is called from the main thread.
+    learns: it trains, and the figures of its steps go to the machine's sinks.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Step:
     retries: int = 2
     resumes_across_code: bool = False
     own_processes: bool = False
+    learns: bool = False
 
     @property
     def module(self) -> str:

@@ -18,7 +18,9 @@ PERPLEXITY = Step("perplexity", "llm.evaluation.perplexity:measure")
 BASELINES = Step("baselines", "llm.evaluation.baselines:measure")
 KNESER_NEY = Step("baseline", "llm.evaluation.counted:kneser_ney")
 HMM = Step("baseline", "llm.evaluation.counted:hmm")
-TRAIN_BASELINE = Step("train-baseline", "llm.training.baseline:train_baseline", own_processes=True)
+TRAIN_BASELINE = Step(
+    "train-baseline", "llm.training.baseline:train_baseline", own_processes=True, learns=True
+)
 TRAINED = Step("baseline", "llm.evaluation.trained:measure")
 ANSWERS = Step("answers", "llm.evaluation.answers:measure")
 SAMPLES = Step("samples", "llm.evaluation.samples:generate")

@@ -12,7 +12,7 @@ from tasks.engine.step import Call, Outside, Step
 
 DERIVE = Step("questions", "llm.corpus.questions:derive")
 READ = Step("questions", "llm.corpus.questions:read")
-FINETUNE = Step("finetune", "llm.training.finetune:finetune", own_processes=True)
+FINETUNE = Step("finetune", "llm.training.finetune:finetune", own_processes=True, learns=True)
 
 
 def finetune(run: Run, stages: Stages) -> Outputs:

@@ -12,7 +12,7 @@ from tasks.engine.step import Call, Outside, Step
 from tasks.stages.nights import by_night
 from tasks.stages.trunk import going_on, point
 
-PRETRAIN = Step("pretrain", "llm.training.pretrain:pretrain", own_processes=True)
+PRETRAIN = Step("pretrain", "llm.training.pretrain:pretrain", own_processes=True, learns=True)
 
 
 def pretrain(run: Run, stages: Stages) -> Outputs:

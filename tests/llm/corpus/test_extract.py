@@ -10,7 +10,8 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from llm.corpus.documents import DROPPED, EXTRACTED, SIDECAR, document_id, read_table
 from llm.corpus.extract import PROGRAM, ExtractSettings, ExtractShard, extract, extract_text
-from llm.step import BadInput, Context, Machine, StepResult
+from llm.machine import Machine
+from llm.step import BadInput, Context, StepResult
 from tests.llm.corpus.crawls import make_crawl, make_texts
 
 SENTENCE = "The quick brown fox jumps over the lazy dog and runs into the forest. "

@@ -16,9 +16,10 @@ from llm.evaluation.held_tokens import held_tokens
 from llm.evaluation.perplexity import PerplexitySettings, encode
 from llm.evaluation.texts import held_out
 from llm.evaluation.trained import MeasureTrained
+from llm.machine import Machine
 from llm.models.baselines.config import CNNSettings, HMMSettings, LSTMSettings
 from llm.models.baselines.folder import load
-from llm.step import BadInput, Context, Inputs, Machine
+from llm.step import BadInput, Context, Inputs
 from llm.tokens.encode import TokenizeSettings, tokenize
 from llm.tokens.encode_settings import ValidationSettings
 from llm.training import baseline

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from llm.durable import file_digest, write_json
+from llm.machine import Machine
 from llm.models.config import ModelSettings
-from llm.step import Context, Inputs, Machine
+from llm.step import Context, Inputs
 from llm.tokens.shards import ShardColumns, write_shard
 from llm.training import checkpoints
 from llm.training.pretrain import prepare

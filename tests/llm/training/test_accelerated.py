@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llm.step import Context, Inputs, Machine
+from llm.machine import Machine
+from llm.step import Context, Inputs
 from llm.training import launch
 from llm.training.guard import STOPPED
 from llm.training.incidents import Incidents

@@ -9,9 +9,10 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
+from llm.machine import Machine
 from llm.models.config import ModelSettings
 from llm.models.folder import load_model
-from llm.step import Inputs, Machine
+from llm.step import Inputs
 from llm.tokens.special import CLASSIFY, MASK, SENTINELS, SEPARATOR, SPECIAL_TOKENS
 from llm.training import pretrain
 from llm.training.objectives.settings import ObjectiveSettings

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm.step import Context, Inputs, Machine, Reporter
+from llm.machine import Machine
+from llm.step import Context, Inputs, Reporter
 from llm.tokens.batches import NoRow
 from llm.tokens.phases import Phase, Phases
 from llm.tokens.shards import ShardColumns, write_shard

@@ -10,10 +10,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from torch.utils.flop_counter import FlopCounterMode, mm_flop
 
+from llm.machine import Machine
 from llm.models.build import build
 from llm.models.config import ModelSettings
 from llm.models.presets import Preset
-from llm.step import Context, Inputs, Machine
+from llm.step import Context, Inputs
 from llm.training import pretrain
 from llm.training.cost import (
     checkpoint_steps,

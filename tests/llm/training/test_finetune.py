@@ -18,11 +18,12 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from llm.machine import Machine
 from llm.models import folder
 from llm.models.config import ModelSettings
 from llm.models.decoder import Decoder
 from llm.models.generation import generate
-from llm.step import BadInput, Context, Inputs, Machine, StepResult
+from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
 from llm.tokens.special import SPECIAL_TOKENS
 from llm.training.conversations import IGNORE, Conversations, Example, pack, read

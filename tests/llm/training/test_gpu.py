@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from llm.machine import Machine
 from llm.models import fused_loss
 from llm.models.config import ModelSettings
-from llm.step import Inputs, Machine
+from llm.step import Inputs
 from llm.training import pretrain
 from llm.training.incidents import Incidents
 from llm.training.loop import train

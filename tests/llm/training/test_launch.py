@@ -14,11 +14,13 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from llm.durable import write_json
-from llm.step import BadInput, Context, Inputs, Machine, Reporter
+from llm.machine import Machine
+from llm.step import BadInput, Context, Inputs, Reporter
 from llm.training import launch
 from llm.training.guard import NO_SPACE
 from llm.training.pretrain import prepare, pretrain
 from llm.training.work import CHECKPOINTS, JOB, METRICS, STARTED, Log
+from tasks.engine.sinks import sinks_beside
 from tests.llm.training.runs import Zygote, prepared, tiny_settings
 from tests.waiting import wait_for
 
@@ -70,8 +72,8 @@ def test_an_interrupted_step_checkpoints_and_its_retry_ends_as_if_nothing_had_be
     settings = tiny_settings(tokens=4000 * 128, checkpoint_every=100_000)
     told: Any = {"sinks": ("tensorboard",), "sinks_folder": str(tmp_path / "sinks")}
     context = step_context(tmp_path, Listener(raise_at=3), **told)
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(settings, inputs, context)
+    with pytest.raises(KeyboardInterrupt), sinks_beside(context) as beside:
+        pretrain(settings, inputs, beside)
     assert running(context.work / JOB) == []
     (checkpoint,) = (context.work / CHECKPOINTS).iterdir()
     done = int(checkpoint.name.split("-")[1])
@@ -82,7 +84,8 @@ def test_an_interrupted_step_checkpoints_and_its_retry_ends_as_if_nothing_had_be
     steps = 2 * (done + 5)
     short = tiny_settings(tokens=steps * 128)
     listener = Listener()
-    result = pretrain(short, inputs, step_context(tmp_path, listener, **told))
+    with sinks_beside(step_context(tmp_path, listener, **told)) as beside:
+        result = pretrain(short, inputs, beside)
     assert result.counts["steps"] == steps
     [curve] = (tmp_path / "sinks/tensorboard").iterdir()
     shown = EventAccumulator(str(curve)).Reload().Scalars("loss")
@@ -127,7 +130,7 @@ def test_killing_the_parent_ends_every_process_within_seconds(
     (tmp_path / "given.json").write_text(json.dumps(job))
     program = (
         "import json, sys; from pathlib import Path; from llm.training import launch;"
-        "from llm.step import Context, Machine; root = Path(sys.argv[1]);"
+        "from llm.machine import Machine; from llm.step import Context; root = Path(sys.argv[1]);"
         "launch.run('llm.training.pretrain', json.loads((root / 'given.json').read_text()),"
         "Context(out=root / 'out', work=root / 'work', machine=Machine()), 2, 100000)"
     )

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from llm.machine import Machine
 from llm.models.config import ModelConfig, ModelSettings
 from llm.models.decoder import Decoder
 from llm.models.folder import load, save
-from llm.step import BadInput, Context, Inputs, Machine
+from llm.step import BadInput, Context, Inputs
 from llm.tokens.batches import Batches
 from llm.tokens.phases import Phase
 from llm.training import launch, pretrain

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from llm.step import BadInput, Context, Inputs, Machine
+from llm.machine import Machine
+from llm.step import BadInput, Context, Inputs
 from llm.training import checkpoints, launch, ranks, room
 from llm.training.guard import NO_SPACE
 from llm.training.loop import train

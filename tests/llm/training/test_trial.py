@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from llm.machine import Machine
 from llm.models.config import ModelSettings
-from llm.step import Machine
 from llm.training import trial
 from llm.training.launch import TrainingError
 from llm.training.memory import PeakMemory, available_bytes

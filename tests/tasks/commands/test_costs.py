@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from flows.planning import make_plan
-from llm.step import Machine, Reporter
+from llm.machine import Machine
+from llm.step import Reporter
 from llm.training import trial
 from llm.training.launch import TrainingError
 from llm.training.pretrain_settings import PretrainSettings

@@ -24,8 +24,9 @@ from llm.corpus.documents import DOC_ID
 from llm.corpus.erasure.takedown import Takedowns, change_list
 from llm.corpus.web.frontier import Frontier
 from llm.corpus.web.recrawl import LEFT
+from llm.machine import Machine
 from llm.runs import RunRecord
-from llm.step import BadInput, Machine, Reporter
+from llm.step import BadInput, Reporter
 from llm.store import Reference, Store
 from llm.training.finetune_settings import FinetuneSettings
 from tasks.commands.cached import Told, keep_untold

@@ -9,8 +9,9 @@ import pytest
 
 from flows.planning import make_plan
 from llm.corpus.web import names
+from llm.machine import Machine
 from llm.recipe import load_machine, load_recipe
-from llm.step import BadInput, Machine
+from llm.step import BadInput
 from tasks.engine import ready
 from tasks.engine.home import Home
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from llm.corpus.web.crawler import WebSource
-from llm.step import Machine
+from llm.machine import Machine
 
 NAME = "site.test"
 

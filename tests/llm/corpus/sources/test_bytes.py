@@ -23,7 +23,8 @@ from llm.corpus.sources import warc, web
 from llm.corpus.sources.warc import WarcSource
 from llm.corpus.web import connect, crawler, fetch
 from llm.corpus.web.crawler import WebSource
-from llm.step import BadInput, Context, Machine, StepResult
+from llm.machine import Machine
+from llm.step import BadInput, Context, StepResult
 
 OK = b"HTTP/1.1 200 OK\r\n"
 HTML = b"Content-Type: text/html\r\n"

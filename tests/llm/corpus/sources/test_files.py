@@ -17,7 +17,8 @@ from warcio.archiveiterator import ArchiveIterator
 
 from llm.corpus.sources import files
 from llm.corpus.sources.files import FilesSource
-from llm.step import BadInput, Context, Machine
+from llm.machine import Machine
+from llm.step import BadInput, Context
 from tasks.engine.step import Outside
 
 ROWS = [

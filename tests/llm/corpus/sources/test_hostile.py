@@ -13,7 +13,8 @@ from llm.corpus.sources import web
 from llm.corpus.web import discovery, links, parse
 from llm.corpus.web.scope import Scope
 from llm.corpus.web.websource import HostBudget, WebSource
-from llm.step import BadInput, Context, Machine, StepResult
+from llm.machine import Machine
+from llm.step import BadInput, Context, StepResult
 
 Make = Callable[..., WebSource]
 

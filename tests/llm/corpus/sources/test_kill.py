@@ -26,7 +26,8 @@ import json, sys, time
 from pathlib import Path
 from llm.corpus.web.crawler import WebSource
 from llm.corpus.sources import web
-from llm.step import Context, Machine, Reporter
+from llm.machine import Machine
+from llm.step import Context, Reporter
 base, hosts, at_once = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
 class StopWhileWriting(Reporter):
     def progress(self, done, total, unit):

@@ -18,7 +18,8 @@ from llm.corpus.sources import warc, web
 from llm.corpus.sources.warc_settings import WarcSource
 from llm.corpus.web.crawler import WebSource
 from llm.corpus.web.login import Login, login
-from llm.step import BadInput, Context, Machine, Reporter
+from llm.machine import Machine
+from llm.step import BadInput, Context, Reporter
 from tests.llm.corpus.ranges import serve_files
 
 SECRET = "s3cr3t-0a1b2c3d4e5f"

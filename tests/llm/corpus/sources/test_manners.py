@@ -15,7 +15,8 @@ import pytest
 from llm.corpus.sources import web
 from llm.corpus.web.crawler import WebSource
 from llm.corpus.web.pace import Pace
-from llm.step import Context, Machine, StepResult
+from llm.machine import Machine
+from llm.step import Context, StepResult
 
 Make = Callable[..., WebSource]
 

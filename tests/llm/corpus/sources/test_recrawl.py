@@ -21,7 +21,8 @@ from llm.corpus.site.server import serve
 from llm.corpus.sources import web
 from llm.corpus.web.crawler import WebSource
 from llm.corpus.web.frontier import Frontier
-from llm.step import BadInput, Context, Machine, StepResult
+from llm.machine import Machine
+from llm.step import BadInput, Context, StepResult
 
 Make = Callable[..., WebSource]
 SITE = "http://site.test"

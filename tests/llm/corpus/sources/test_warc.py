@@ -23,7 +23,8 @@ from llm.corpus.archive.warc import POSITION
 from llm.corpus.sources import files, warc
 from llm.corpus.sources.lists import read_list
 from llm.corpus.sources.warc import WarcSource
-from llm.step import BadInput, Context, Machine
+from llm.machine import Machine
+from llm.step import BadInput, Context
 from tests.llm.corpus.ranges import FileServer, serve_files
 
 LIMIT = 10_000_000

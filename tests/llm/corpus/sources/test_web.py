@@ -18,7 +18,8 @@ from warcio.archiveiterator import ArchiveIterator
 from llm.corpus import robots
 from llm.corpus.sources import web
 from llm.corpus.web.crawler import WebSource
-from llm.step import BadInput, Context, Machine, StepResult
+from llm.machine import Machine
+from llm.step import BadInput, Context, StepResult
 
 Make = Callable[..., WebSource]
 

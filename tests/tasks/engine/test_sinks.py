@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from llm.step import BadInput, Context, Machine, Reporter
-from llm.training import sinks
-from llm.training.sinks import Sink, sinks_beside
+from llm.machine import Machine
+from llm.step import BadInput, Context, Reporter
+from tasks.engine import sinks
+from tasks.engine.sinks import Sink, sinks_beside
 from tests.llm.training.test_launch import Listener
 
 POINTS = [
@@ -38,9 +39,9 @@ def beside(tmp_path: Path, *names: Any, report: Reporter | None = None) -> Conte
 
 
 def tell(context: Context, *points: Mapping[str, float]) -> None:
-    with sinks_beside(context) as report:
+    with sinks_beside(context) as told:
         for point in points:
-            report.series("loss", point)
+            told.report.series("loss", point)
 
 
 def scalars(tmp_path: Path, tag: str) -> dict[int, float]:
@@ -126,8 +127,8 @@ def test_a_library_that_is_missing_is_named_before_training_starts(
 
 def test_without_sinks_nothing_is_written(tmp_path: Path) -> None:
     context = beside(tmp_path)
-    with sinks_beside(context) as report:
-        assert report is context.report
+    with sinks_beside(context) as told:
+        assert told is context
     assert not list(context.work.iterdir()) and not (tmp_path / "sinks").exists()
 
 

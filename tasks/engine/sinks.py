@@ -6,6 +6,7 @@ is told once: a note in the work folder says how far it was told, so that a run 
 checkpoint tells the rest. Where training itself goes back, the steps since are told again.
 """
 
+import dataclasses
 import json
 import os
 import time
@@ -204,14 +205,14 @@ class SinkReporter(Reporter):
 
 
 @contextmanager
-def sinks_beside(context: Context) -> Iterator[Reporter]:
-    """The context's reporter, with the machine's sinks beside it while the block lasts.
+def sinks_beside(context: Context) -> Iterator[Context]:
+    """The context whose reporter has the machine's sinks beside it while the block lasts.
 
     Raises BadInput for a sink whose library is missing, or that cannot be opened.
     """
     machine = context.machine
     if not machine.sinks:
-        yield context.report
+        yield context
         return
     folder = Path(machine.sinks_folder) if machine.sinks_folder else context.work / "sinks"
     note = context.work / NOTE
@@ -222,7 +223,7 @@ def sinks_beside(context: Context) -> Iterator[Reporter]:
     opened = _open(machine.sinks, folder, _read(note)[0])
     reporter = SinkReporter(context.report, opened, context.work)
     try:
-        yield reporter
+        yield dataclasses.replace(context, report=reporter)
     finally:
         reporter.close()
 
