@@ -1,29 +1,309 @@
-"""Text from a model: one token after the other, with a cache of keys and values."""
+"""Ids from a model: many rows at once, one token after the other, with a cache of keys and values.
 
-from collections.abc import Collection, Iterator, Sequence
+Rows may come and go between two steps (`Batch`), as a server's requests do; `generate_all` writes
+some at once, `generate` and `generate_target` write one. A row depends on nothing but its own
+request, up to rounding: a processor sums in another order for another number of rows, so that two
+tokens whose logits agree to the last bits may change places.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from llm.models.decoder import Decoder
 from llm.models.encoder_decoder import EncoderDecoder
+from llm.models.one_token import OneToken
+from llm.models.row_cache import RowCache
+from llm.models.threads import one_thread
+
+ROWS = 32  # written at once
+READ_TOKENS = 4096  # of prompts, read in one pass
+SMALL_PRODUCT = 1 << 20  # multiplications for which one thread is quicker than several
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is written after `ids`: at most `max_new_tokens` tokens, ended before one of `stop_ids`.
+
+    temperature 0: always the likeliest token; else drawn from softmax(logits / temperature) of the
+    `top_k` likeliest (None: all) by `seed`. start_id: for an encoder-decoder, whose `ids` are the
+    source, the token that stands before the target. Raises ValueError for what is impossible.
+    """
+
+    ids: Sequence[int]
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_k: int | None = None
+    seed: int = 0
+    stop_ids: Collection[int] = ()
+    start_id: int | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.ids):
+            what = "prompt is empty: start with the end-of-text token"
+            if self.start_id is not None:
+                what = "source is empty: there is nothing to write a target from"
+            raise ValueError(f"the {what}")
+        if self.temperature < 0 or (self.top_k is not None and self.top_k < 1):
+            raise ValueError(
+                f"temperature {self.temperature} must be >= 0 and top_k {self.top_k} >= 1"
+            )
+
+
+class NewToken(NamedTuple):
+    """What a step made of a row: a token (None for one that ended it), and why the row ends."""
+
+    row: int
+    token: int | None
+    end: Literal["stop", "length"] | None
+
+
+@dataclass
+class _Row:
+    number: int
+    request: Request
+    new: list[int]  # what the model has still to read
+    history: list[int]
+    generator: torch.Generator
+    most: int
+    made: int = 0
+
+
+class Batch:
+    """Rows that a model goes on with together. The model's weights must not change meanwhile."""
+
+    def __init__(self, model: Decoder | EncoderDecoder) -> None:
+        self.model = model
+        with torch.inference_mode():
+            self._one_token = OneToken(model)
+            like = model.embedding.new_empty(0, dtype=model.compute_dtype)
+            self._cache = RowCache(model.config, like)
+        self._running: list[_Row] = []  # by their slots in the cache
+        self._waiting: list[_Row] = []  # whose ids are to be read at the next step
+        self._added = 0
+
+    def __len__(self) -> int:
+        return len(self._running) + len(self._waiting)
+
+    def add(self, request: Request) -> int:
+        """Take a row in; the number by which `step` and `drop` name it.
+
+        Raises ValueError for a source that is longer than the context, or no token to write.
+        """
+        limit = self.model.config.context_length
+        if request.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens {request.max_new_tokens} must be >= 1")
+        if isinstance(self.model, EncoderDecoder) != (request.start_id is not None):
+            raise ValueError("a start_id is given for an encoder-decoder, and for no other model")
+        ids = list(request.ids)
+        most = request.max_new_tokens
+        if request.start_id is not None:
+            self.model.check_length(len(ids))
+            most = min(most, limit)
+        generator = torch.Generator().manual_seed(request.seed)
+        self._added += 1
+        row = _Row(self._added, request, ids[-limit:], ids, generator, most)
+        self._waiting.append(row)
+        return row.number
+
+    @torch.inference_mode()
+    def drop(self, number: int) -> None:
+        """Let a row end here. A row that has ended may be named."""
+        self._waiting = [row for row in self._waiting if row.number != number]
+        for slot, row in enumerate(self._running):
+            if row.number == number:
+                self._leave(slot)
+                return
+
+    @torch.inference_mode()
+    def step(self) -> list[NewToken]:
+        """One token more for each row. Rows that end are gone afterwards."""
+        self._forget()
+        rows, logits = [], []
+        if isinstance(self.model, EncoderDecoder):
+            self._read_sources(self.model)
+        if self._running:
+            rows += self._running
+            with self._threads(len(rows)):
+                logits.append(self._one_token.logits([row.new[0] for row in rows], self._cache))
+        if self._waiting and isinstance(self.model, Decoder):
+            for group in _groups(self._waiting):
+                rows += group
+                logits.append(self._read(self.model, group))
+            self._waiting = []
+        if not rows:
+            return []
+        with self._threads(len(rows)):
+            requests = [row.request for row in rows]
+            tokens = draw(torch.cat(logits), requests, [row.generator for row in rows])
+        made = [_took(row, token) for row, token in zip(rows, tokens, strict=True)]
+        ended = {one.row for one in made if one.end is not None}
+        for slot in reversed(range(len(self._running))):
+            if self._running[slot].number in ended:
+                self._leave(slot)
+        return made
+
+    def _forget(self) -> None:
+        """Rows whose context is full keep the younger half: positions start again, so it is read."""
+        limit = self.model.config.context_length
+        for slot in reversed(range(len(self._running))):
+            if self._cache.lengths[slot] == limit:
+                row = self._running[slot]
+                self._leave(slot)
+                row.new = row.history[-max(1, limit // 2) :]
+                self._waiting.append(row)
+
+    def _read(self, model: Decoder, group: Sequence[_Row]) -> Tensor:
+        """Let rows in: one pass over their ids. Logits after the last of each, (B, vocabulary)."""
+        tokens, lengths = _padded([row.new for row in group], model.embedding.device)
+        with self._threads(tokens.numel()):
+            # What follows a row's end is padding: a causal model never sees it.
+            read = model.new_cache(*tokens.shape)
+            x = model.hidden_states(tokens, cache=read)
+            last = torch.tensor(lengths, device=x.device) - 1
+            logits = model.logits(x[torch.arange(len(x), device=x.device), last])
+            slots = self._cache.add(lengths, [0] * len(group))
+            self._cache.fill(slots, read)
+        self._running += group
+        return logits
+
+    def _read_sources(self, model: EncoderDecoder) -> None:
+        """Let rows in: one pass over their sources; the target's first token is still to be read."""
+        for group in _groups(self._waiting):
+            tokens, lengths = _padded([row.new for row in group], model.embedding.device)
+            segments = None
+            if min(lengths) < tokens.shape[1]:
+                places = torch.arange(tokens.shape[1], device=tokens.device)
+                segments = (places < torch.tensor(lengths, device=tokens.device)[:, None]).long()
+            with self._threads(tokens.numel()):
+                states = model.encode(tokens, segments)
+                read = model.new_cache(states, capacity=1)
+                slots = self._cache.add([0] * len(group), lengths)
+                seen = [layer.crossed for layer in read.layers]
+                self._cache.fill_sources(slots, [one for one in seen if one is not None])
+            for row in group:
+                assert row.request.start_id is not None
+                row.new = [row.request.start_id]
+            self._running += group
+        self._waiting = []
+
+    def _leave(self, slot: int) -> None:
+        self._cache.remove(slot)
+        self._running[slot] = self._running[-1]
+        self._running.pop()
+
+    def _threads(self, tokens: int) -> AbstractContextManager[None]:
+        config = self.model.config
+        product = config.matrix_parameters * tokens // (4 * config.layers + 1)
+        return one_thread(self.model.embedding.device.type == "cpu" and product < SMALL_PRODUCT)
+
+
+def _took(row: _Row, token: int) -> NewToken:
+    if token in row.request.stop_ids:
+        return NewToken(row.number, None, "stop")
+    row.made += 1
+    row.history.append(token)
+    row.new = [token]
+    return NewToken(row.number, token, "length" if row.made == row.most else None)
+
+
+def _groups(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+    """Rows of like length, so few that a pass reads READ_TOKENS at most, or one row."""
+    waiting = sorted(rows, key=lambda row: -len(row.new))
+    while waiting:
+        count = max(1, READ_TOKENS // len(waiting[0].new))
+        yield waiting[:count]
+        waiting = waiting[count:]
+
+
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, list[int]]:
+    """Rows of ids as one tensor (B, longest), zeros after their ends; their lengths."""
+    lengths = [len(row) for row in rows]
+    tokens = torch.tensor([[*row, *[0] * (max(lengths) - len(row))] for row in rows], device=device)
+    return tokens, lengths
 
 
 @torch.no_grad()
+def draw(
+    logits: Tensor, requests: Sequence[Request], generators: Sequence[torch.Generator]
+) -> list[int]:
+    """The next token of each row of logits (B, V), as its request says.
+
+    One number of a row's generator decides its draw, so other rows have no part in it. temperature
+    0: the likeliest token, the one with the smallest id of several.
+    """
+    tokens: list[int] = torch.argmax(logits, dim=-1).tolist()
+    drawn = [row for row, request in enumerate(requests) if request.temperature > 0]
+    if not drawn:
+        return tokens
+    device = logits.device
+    heat = torch.tensor([requests[row].temperature for row in drawn], device=device)
+    scores = logits[drawn].double() / heat.double()[:, None]
+    vocabulary = scores.shape[1]
+    kept = [min(requests[row].top_k or vocabulary, vocabulary) for row in drawn]
+    if min(kept) < vocabulary:
+        few = max(count for count in kept if count < vocabulary)
+        best = scores.topk(few).values  # (rows, few)
+        least = [count - 1 if count < vocabulary else few - 1 for count in kept]
+        floor = best.gather(1, torch.tensor(least, device=device)[:, None])
+        every = torch.tensor([count == vocabulary for count in kept], device=device)
+        scores = scores.masked_fill((scores < floor) & ~every[:, None], -torch.inf)
+    sums = torch.softmax(scores, dim=-1).cumsum(-1)
+    numbers = [torch.rand((), dtype=torch.float64, generator=generators[row]) for row in drawn]
+    at = torch.stack(numbers).to(device)[:, None] * sums[:, -1:]
+    found = torch.searchsorted(sums, at, right=True).clamp(max=vocabulary - 1)[:, 0]
+    for row, token in zip(drawn, found.tolist(), strict=True):
+        tokens[row] = token
+    return tokens
+
+
 def next_token(
     logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator
 ) -> int:
-    """Draw a token from softmax(logits / temperature) of its `top_k` likeliest; logits (V,).
+    """Draw a token from softmax(logits / temperature) of its `top_k` likeliest; logits (V,)."""
+    return draw(logits[None], [Request([0], 1, temperature, top_k)], [generator])[0]
 
-    temperature 0: the likeliest, the one with the smallest id of several.
+
+def generate_all(
+    model: Decoder | EncoderDecoder,
+    requests: Sequence[Request],
+    rows: int = ROWS,
+    goes_on: Callable[[int, int], bool] = lambda request, token: True,
+) -> list[list[int]]:
+    """The ids that follow each request's, at most `rows` requests at a time.
+
+    goes_on(place of the request, token) is asked after each token; False ends the row after it.
     """
-    if temperature == 0:
-        return int(torch.argmax(logits))
-    logits = logits.double().cpu() / temperature
-    if top_k is not None and top_k < len(logits):
-        logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], -torch.inf)
-    probabilities = torch.softmax(logits, dim=-1)
-    return int(torch.multinomial(probabilities, 1, generator=generator))
+    made: list[list[int]] = [[] for _ in requests]
+    # Prompts of like length are read together.
+    waiting = sorted(range(len(requests)), key=lambda place: len(requests[place].ids))
+    waiting = [place for place in waiting if requests[place].max_new_tokens > 0]
+    batch, places = Batch(model), dict[int, int]()
+    while waiting or len(batch):
+        while waiting and len(batch) < rows:
+            place = waiting.pop()
+            places[batch.add(requests[place])] = place
+        for row, token, _ in batch.step():
+            if token is not None:
+                made[places[row]].append(token)
+                if not goes_on(places[row], token):
+                    batch.drop(row)
+    return made
+
+
+def _one(model: Decoder | EncoderDecoder, request: Request) -> Iterator[int]:
+    if request.max_new_tokens < 1:
+        return
+    batch = Batch(model)
+    batch.add(request)
+    while len(batch):
+        for new in batch.step():
+            if new.token is not None:
+                yield new.token
 
 
 def generate(
@@ -41,27 +321,7 @@ def generate(
     is forgotten, so that text may go on for ever; a longer prompt keeps its end. The same arguments
     give the same ids. Raises ValueError for an empty prompt or impossible settings.
     """
-    if not len(ids):
-        raise ValueError("the prompt is empty: start with the end-of-text token")
-    _check(temperature, top_k)
-    limit = model.config.context_length
-    device = model.embedding.device
-    generator = torch.Generator().manual_seed(seed)
-    history = list(ids)
-    cache = model.new_cache()
-    new = history[-limit:]
-    for _ in range(max_new_tokens):
-        if cache.length + len(new) > limit:
-            cache.length = 0  # positions start again: every kept token is read again
-            new = history[-(limit // 2) :]
-        with torch.no_grad():  # inside the loop: a generator's caller runs between two turns
-            logits = model.last_logits(torch.tensor([new], device=device), cache)[0]
-        token = next_token(logits, temperature, top_k, generator)
-        if token in stop_ids:
-            return
-        history.append(token)
-        new = [token]
-        yield token
+    return _one(model, Request(ids, max_new_tokens, temperature, top_k, seed, stop_ids))
 
 
 def generate_target(
@@ -80,24 +340,5 @@ def generate_target(
     `max_new_tokens`, or when the context is full. The source is read once. Raises ValueError for an
     empty or too long source, or impossible settings.
     """
-    if not len(source):
-        raise ValueError("the source is empty: there is nothing to write a target from")
-    _check(temperature, top_k)
-    device = model.embedding.device
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        states = model.encode(torch.tensor([list(source)], device=device))
-        cache = model.new_cache(states)
-    token = start_id
-    for _ in range(min(max_new_tokens, model.config.context_length)):
-        with torch.no_grad():
-            logits = model.last_logits(torch.tensor([[token]], device=device), cache)[0]
-        token = next_token(logits, temperature, top_k, generator)
-        if token in stop_ids:
-            return
-        yield token
-
-
-def _check(temperature: float, top_k: int | None) -> None:
-    if temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError(f"temperature {temperature} must be >= 0 and top_k {top_k} >= 1")
+    request = Request(source, max_new_tokens, temperature, top_k, seed, stop_ids, start_id)
+    return _one(model, request)

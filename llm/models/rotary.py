@@ -37,7 +37,7 @@ class _Rotation(torch.autograd.Function):
         batch, length, heads, width = x.shape
         turned = x.new_empty(batch, heads, length, width)
         cos, sin = rotary
-        _turn(x.transpose(1, 2), cos, sin, turned)
+        turn(x.transpose(1, 2), cos, sin, turned)
         return turned
 
     @staticmethod
@@ -47,12 +47,12 @@ class _Rotation(torch.autograd.Function):
         batch, heads, length, width = gradient.shape
         back = gradient.new_empty(batch, length, heads, width)
         cos, sin = rotary
-        _turn(gradient, cos, -sin, back.transpose(1, 2))
+        turn(gradient, cos, -sin, back.transpose(1, 2))
         return back, None
 
 
-def _turn(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
-    """out = x turned by angles: x and out (..., T, D), cos and sin (T, D/2)."""
+def turn(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
+    """out = x turned by angles: x and out (..., T, D), cos and sin (T, D/2) or what broadcasts."""
     first, second = x.chunk(2, dim=-1)
     turned_first, turned_second = out.chunk(2, dim=-1)
     torch.mul(first, cos, out=turned_first).addcmul_(second, sin, value=-1)
