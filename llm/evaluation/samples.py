@@ -1,6 +1,7 @@
 """What models write: prompts gone on with, and held-out questions answered beside the reference."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from llm.evaluation.answers import read_messages
 from llm.evaluation.samples_settings import SampleSettings
 from llm.models import folder as model_folder
 from llm.models.decoder import Decoder
-from llm.models.generation import generate as generate_ids
+from llm.models.generation import Request
+from llm.models.writing import TextRequest, write_all
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
-from llm.tokens.plain_text import encode_text
+from llm.tokens.plain_text import encode_texts
 from llm.tokens.special import (
     END_OF_TEXT,
     MESSAGE_END,
@@ -56,13 +58,16 @@ def generate(values: SampleSettings, inputs: Inputs, context: Context) -> StepRe
 
 def _texts(values: SampleSettings, artifact: Path, context: Context) -> list[dict[str, Any]]:
     """The base model's continuations."""
+    if not values.prompts:
+        return []
     model, tokenizer = _load(artifact, context)
-    found = []
-    for number, prompt in enumerate(values.prompts):
-        ids = [_id(tokenizer, END_OF_TEXT), *encode_text(tokenizer, prompt).ids]
-        sample = _continue(model, tokenizer, ids, values, values.seed + number)
-        found.append({"model": "base", "prompt": prompt, **sample})
-    return found
+    start = _id(tokenizer, END_OF_TEXT)
+    encoded = encode_texts(tokenizer, values.prompts)
+    samples = _write(model, tokenizer, [[start, *one.ids] for one in encoded], values)
+    return [
+        {"model": "base", "prompt": prompt, **sample}
+        for prompt, sample in zip(values.prompts, samples, strict=True)
+    ]
 
 
 def _answers(
@@ -78,10 +83,10 @@ def _answers(
     if not asked:
         return []
     model, tokenizer = _load(artifact, context)
+    questions = [encode_messages(tokenizer, messages, ask=True)[0] for messages, _ in asked]
     found = []
-    for number, (messages, reference) in enumerate(asked):
-        ids, _ = encode_messages(tokenizer, messages, ask=True)
-        sample = _continue(model, tokenizer, ids, values, values.seed + number)
+    samples = _write(model, tokenizer, questions, values)
+    for (messages, reference), sample in zip(asked, samples, strict=True):
         prompt = messages[-1]["content"].strip() if messages else ""
         found.append({"model": name, "prompt": prompt, **sample, **reference})
     return found
@@ -93,29 +98,28 @@ def _load(artifact: Path, context: Context) -> tuple[Decoder, Tokenizer]:
     return model, tokenizer
 
 
-def _continue(
-    model: Decoder, tokenizer: Tokenizer, ids: list[int], settings: SampleSettings, seed: int
-) -> dict[str, Any]:
-    """The text after `ids`, how many tokens it has, and whether the model ended it."""
+def _write(
+    model: Decoder, tokenizer: Tokenizer, rows: Sequence[list[int]], settings: SampleSettings
+) -> list[dict[str, Any]]:
+    """The text after each row's ids, how many tokens it has, and whether the model ended it."""
     ends = (END_OF_TEXT, MESSAGE_START, MESSAGE_END)
     # A vocabulary that reserves no tokens for chat has the first alone.
     stops = [number for token in ends if (number := tokenizer.token_to_id(token)) is not None]
-    new = list(
-        generate_ids(
-            model,
-            ids,
-            settings.max_new_tokens,
-            settings.temperature,
-            settings.top_k,
-            seed,
-            stops,
+    wanted = [
+        TextRequest(
+            Request(
+                ids,
+                settings.max_new_tokens,
+                settings.temperature,
+                settings.top_k,
+                settings.seed + number,
+                stops,
+            ),
+            skip_special=True,
         )
-    )
-    return {
-        "text": tokenizer.decode(new),
-        "tokens": len(new),
-        "ended": len(new) < settings.max_new_tokens,
-    }
+        for number, ids in enumerate(rows)
+    ]
+    return [asdict(text) for text in write_all(model, tokenizer, wanted)]
 
 
 def first_turn(
