@@ -219,36 +219,53 @@ def _without_description(node: ast.AST) -> ast.AST:
 
 
 # Thousands of calls have the same section of a recipe. The object is kept, so that its id stays its own.
-_PLAIN: dict[int, tuple[Any, dict[str, Any]]] = {}
+_PLAIN: dict[tuple[int, bool], tuple[Any, dict[str, Any]]] = {}
 MOST_PLAIN = 512
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, deciding: bool = False) -> Any:
     """Turn validated values into plain JSON types.
+
+    deciding: without the fields that say how a result is made, not what it is (see `setting`).
 
     Raises TypeError for anything without one stable serialisation (a set, an object, NaN).
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        known = _PLAIN.get(id(value))
+        known = _PLAIN.get((id(value), deciding))
         if known is not None and known[0] is value:
             return known[1]
-        found = {field.name: plain(_named(value, field)) for field in dataclasses.fields(value)}
+        found = {
+            field.name: plain(_named(value, field), deciding)
+            for field in dataclasses.fields(value)
+            if not deciding or field.metadata.get("decides", True)
+        }
         if len(_PLAIN) >= MOST_PLAIN:
             _PLAIN.clear()
-        _PLAIN[id(value)] = value, found
+        _PLAIN[id(value), deciding] = value, found
         return found
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError(f"keys must be strings: {list(value)!r}")
-        return {key: plain(item) for key, item in value.items()}
+        return {key: plain(item, deciding) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain(item, deciding) for item in value]
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float) and math.isfinite(value):
         # A default of 50 and the 50.0 that a recipe's 50 is read as are one value.
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     raise TypeError(f"no stable serialisation for {value!r} ({type(value).__name__})")
+
+
+def not_deciding(value: Any, path: str = "") -> Iterator[str]:
+    """The paths ("optimizer.epsilon") of the fields that are no part of a key."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            inner = f"{path}.{field.name}".strip(".")
+            if not field.metadata.get("decides", True):
+                yield inner
+            else:
+                yield from not_deciding(getattr(value, field.name), inner)
 
 
 def _named(value: Any, field: "dataclasses.Field[Any]") -> Any:

@@ -23,6 +23,7 @@ def setting(
     default: Any = dataclasses.MISSING,
     description: str = "",
     path: PathKind | None = None,
+    decides: bool = True,
     **bounds: Any,
 ) -> Any:
     """Declare one field: its default, a description that names the unit, and bounds.
@@ -30,10 +31,15 @@ def setting(
     path: set for fields that name files, so that a recipe's relative paths count from its own folder
     (see `llm.located`).
 
+    decides: False for fields that say how a result is made and called, not what it is: they are no
+    part of a key, so another value makes nothing again.
+
     `bounds` are pydantic's names: gt, ge, lt, le, pattern, min_length, max_length; `alias` is how the
     field is written in YAML where that is no name in Python (`import`). A default that is callable (`dict`, `list`, a lambda) is called again for every instance.
     """
     metadata = {"description": description, **({"path": path} if path else {}), **bounds}
+    if not decides:
+        metadata["decides"] = False
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     if callable(default):

@@ -54,7 +54,7 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
         "base": str(folder.resolve()),
         "steps": steps,
         "rows_per_step": rows_per_step,
-        "identity": digest_of([repr(values), *weights, *rows]),
+        "identity": digest_of([repr(_deciding(values)), *weights, *rows]),
         **launch.how(context.machine, context_length),
     }
     weights_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
@@ -73,6 +73,11 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
         content=folder_digest(context.out / MODEL),
         summary=_summary(counts, steps, losses),
     )
+
+
+def _deciding(values: FinetuneSettings) -> FinetuneSettings:
+    """The settings without what the task is called and how often a checkpoint is written."""
+    return dataclasses.replace(values, name="task", checkpoint_every=1)
 
 
 def _context_length(folder: Path) -> int:

@@ -13,6 +13,7 @@ class FinetuneSettings:
     name: str = setting(
         description="Name of the tuned model, unlike the others': lowercase letters, digits, dashes.",
         pattern=r"^[a-z0-9][a-z0-9-]*$",
+        decides=False,
     )
     task: Literal["instruct"] = setting(
         default="instruct", description="Kind of task: instruct learns to answer."
@@ -67,5 +68,5 @@ class FinetuneSettings:
     )
     seed: int = setting(default=1, description="Seed of the order of rows.", ge=0)
     checkpoint_every: int = setting(
-        default=200, description="Steps between checkpoints (steps).", ge=1
+        default=200, description="Steps between checkpoints (steps).", ge=1, decides=False
     )

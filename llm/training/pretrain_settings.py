@@ -78,15 +78,20 @@ class PretrainSettings:
         default=200,
         description="Steps between checkpoints (steps).",
         ge=1,
+        decides=False,
     )
     keep_last: int = setting(
-        default=2, description="How many of the last checkpoints are kept (count).", ge=1
+        default=2,
+        description="How many of the last checkpoints are kept (count).",
+        ge=1,
+        decides=False,
     )
     keep_every: int | None = setting(
         default=None,
         description="Checkpoints at multiples of this many steps are kept while the run lasts (steps); none: no "
         "more than the last.",
         ge=1,
+        decides=False,
     )
     spikes: SpikeSettings = setting(
         default=SpikeSettings, description="What happens when the loss leaps or is no number."

@@ -99,6 +99,7 @@ UNKNOWN = "unknown"
 class Call:
     """One call of a step: with these values, on these inputs.
 
+    Of the values, those that say how and not what (`llm.settings.setting`) are no part of the key.
     label: which of several calls of the step in a stage ("docs-00000"), for people.
     identity: what else names the result (the snapshot of a crawl).
     hints: inputs that save work and cannot change the result, so they are no part of the key.
@@ -141,7 +142,7 @@ class Call:
         return digest_plain(
             {
                 "step": self.step.name,
-                "values": plain(self.values),
+                "values": plain(self.values, deciding=True),
                 "identity": plain(self.identity),
                 "inputs": self.contents,
             }

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 import pydantic
 
-from llm.fingerprint import plain
+from llm.fingerprint import not_deciding, plain
 from llm.recipe import PolicySettings
 from llm.store import Artifact, Store
 from llm.words import counted
@@ -67,9 +67,11 @@ def explain(store: Store, call: Call, previous: Mapping[str, Any] | None) -> tup
     """Why a call has no artifact: what differs from the run before."""
     if previous is None:
         return ("never ran before",)
+    left_out = set(not_deciding(call.values))
     said = [
         f"{path}: {before!r} → {now!r}"
         for path, before, now in differences(previous["values"], plain(call.values))
+        if path not in left_out
     ]
     said += [
         f"{name}: {previous['identity'].get(name)!r} → {value!r}"

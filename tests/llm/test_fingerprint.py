@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from llm import fingerprint as fp
-from llm.fingerprint import digest_values, fingerprint
+from llm.fingerprint import digest_values, fingerprint, not_deciding, plain
+from llm.settings import section, setting
 
 PACKAGE = Path(fp.__file__).parent
 
@@ -142,3 +143,25 @@ def test_packages_are_empty_and_nothing_is_imported_by_name() -> None:
 def test_a_whole_number_is_the_same_value_as_a_float() -> None:
     assert digest_values({"min_words": 50}) == digest_values({"min_words": 50.0})
     assert digest_values({"min_words": 50}) != digest_values({"min_words": 50.5})
+
+
+@section
+class Inner:
+    rate: float = setting(default=0.1)
+    rest: float | None = setting(default=None, decides=False)
+
+
+@section
+class Outer:
+    name: str = setting(default="a", decides=False)
+    size: int = setting(default=3)
+    inner: Inner = setting(default=Inner)
+
+
+def test_fields_that_say_how_are_no_part_of_what_decides() -> None:
+    one, other = Outer(), Outer(name="b", inner=Inner(rest=2.5))
+    assert plain(one, deciding=True) == {"size": 3, "inner": {"rate": 0.1}}
+    assert plain(one, deciding=True) == plain(other, deciding=True)
+    assert plain(one) != plain(other)
+    assert plain(Outer(size=4), deciding=True) != plain(one, deciding=True)
+    assert set(not_deciding(one)) == {"name", "inner.rest"}

@@ -82,6 +82,18 @@ def test_the_machine_is_no_part_of_any_key(go: Go) -> None:
     assert go(machine=["workers=1", "processes=1", "micro_batch=2"])[0] == set()
 
 
+def test_how_often_a_checkpoint_is_written_makes_nothing_again(go: Go) -> None:
+    ran, _, _ = go("pretrain.checkpoint_every=7", "pretrain.keep_last=3", "pretrain.keep_every=7")
+    assert ran == set()
+
+
+def test_a_task_s_new_name_tunes_nothing_again(go: Go) -> None:
+    tuned = go()[1].stages["finetune"]["outputs"]["model"]
+    ran, record, _ = go("finetune.0.name=renamed", "finetune.0.checkpoint_every=3")
+    assert ran <= {"samples", "report", "promote"}
+    assert record.stages["finetune"]["outputs"]["model"] == {"renamed": next(iter(tuned.values()))}
+
+
 def test_a_source_added_crawls_only_that_source(go: Go, tmp_path: Path) -> None:
     text = "A text about the history of the town and of the people who have lived there. " * 20
     (tmp_path / "mine.txt").write_text(text)
