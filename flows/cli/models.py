@@ -24,6 +24,7 @@ RECIPE = typer.Option(None, help="Name of the recipe whose champion it is; defau
 TOKENS = typer.Option(200, help="Tokens to generate at most (count).", min=1)
 TEMPERATURE = typer.Option(0.8, help="0 takes the likeliest token each time.", min=0.0)
 SEED = typer.Option(0, help="The same seed gives the same text.")
+STOP = typer.Option(None, help="End the text before this string; may be given several times.")
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +41,7 @@ def generate(
     tokens: int = TOKENS,
     temperature: float = TEMPERATURE,
     seed: int = SEED,
+    stop: list[str] | None = STOP,
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Continue a text with the base model."""
@@ -47,7 +49,7 @@ def generate(
     pieces = []
     if not as_json:
         print(harmless(prompt), end="", flush=True)
-    for piece in writer.complete(prompt, tokens, temperature, seed):
+    for piece in writer.complete(prompt, tokens, temperature, seed, stop or ()):
         pieces.append(piece)
         if not as_json:
             print(harmless(piece), end="", flush=True)
@@ -60,6 +62,7 @@ def chat(
     tokens: int = TOKENS,
     temperature: float = typer.Option(0.0, help="0 takes the likeliest token each time.", min=0.0),
     seed: int = SEED,
+    stop: list[str] | None = STOP,
 ) -> None:
     """Ask a fine-tuned model, line by line; an empty line or Ctrl-D ends it."""
     writer = _writer("tuned", model, recipe)
@@ -74,7 +77,7 @@ def chat(
             break
         # Each question stands alone: the model was tuned on single questions.
         for piece in writer.answer(
-            [{"role": "user", "content": question}], tokens, temperature, seed
+            [{"role": "user", "content": question}], tokens, temperature, seed, stop or ()
         ):
             print(harmless(piece), end="", flush=True)
         print()

@@ -62,6 +62,7 @@ def measure(values: MeasureAnswers, inputs: Inputs, context: Context) -> StepRes
         length,
         max(1, length // 2),
         progress=progress,
+        wanted=[conversation.learn[1:] for conversation in conversations],
     )
     metrics = _totals(conversations, nats)
     metrics["protocol"] = (
@@ -127,7 +128,7 @@ def read(path: Path, tokenizer: Tokenizer, limit: int) -> list[Conversation]:
 def _totals(conversations: Sequence[Conversation], nats: Sequence[np.ndarray]) -> dict[str, Any]:
     total, tokens = 0.0, 0
     for conversation, each in zip(conversations, nats, strict=True):
-        total += float(each[conversation.learn[1:]].sum())
+        total += float(each.sum())
         tokens += int(conversation.learn[1:].sum())
     size = sum(conversation.answer_bytes for conversation in conversations)
     return {

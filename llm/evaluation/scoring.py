@@ -13,14 +13,18 @@ there are. A smaller stride costs more and flatters more: it belongs to the metr
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from llm.models.threads import one_thread
+
 # Tokens in one forward pass: enough to keep the device busy, few enough to stay in the caches.
-CPU_BATCH_TOKENS = 4096
+CPU_BATCH_TOKENS = 2048
 CUDA_BATCH_TOKENS = 131_072
 
 
@@ -68,11 +72,18 @@ def score(
     stride: int,
     batch_tokens: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    wanted: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray]:
     """-ln p of every token of each text but its first, given those before it: float64, nats.
 
-    texts: arrays of ids (n,), n >= 1; the answers are (n - 1,). progress(done, total): tokens.
+    texts: arrays of ids (n,), n >= 1; the answers are (n - 1,). wanted: bool (n - 1,) of each text,
+    the tokens that are scored; others get 0. progress(done, total): scored tokens.
+
+    On a CPU each thread scores a batch of its own: threads that share operations would wait for each
+    other thousands of times. So the figures do not depend on how many threads there are.
     """
+    if wanted is None:
+        wanted = [np.ones(len(text) - 1, dtype=bool) for text in texts]
     nats = [np.zeros(len(text) - 1) for text in texts]
     device = model.embedding.device
     if batch_tokens is None:
@@ -81,20 +92,45 @@ def score(
         window
         for index, text in enumerate(texts)
         for window in windows(index, len(text), context_length, stride)
+        if wanted[index][window.first - 1 : window.end].any()
     ]
     # Windows of like length share a batch, so that hardly anything is padding.
     plan.sort(key=lambda window: window.begin - window.end)
-    total, done = sum(len(text) - 1 for text in texts), 0
-    for batch in _batches(plan, batch_tokens):
-        losses = _window_losses(model, texts, batch, device)
-        taken = 0
-        for window in batch:
-            count = window.end - window.first + 1
-            nats[window.text][window.first - 1 : window.end] = losses[taken : taken + count]
-            taken += count
-        done += taken
-        progress(done, total)
+    total, done = sum(int(each.sum()) for each in wanted), 0
+
+    def losses_of(batch: Sequence[Window]) -> np.ndarray:
+        return _window_losses(model, texts, wanted, batch, device)
+
+    batches = list(_batches(plan, batch_tokens))
+    with _in_threads(device) as in_turn:
+        for batch, losses in zip(batches, in_turn(losses_of, batches), strict=True):
+            taken = 0
+            for window in batch:
+                span = slice(window.first - 1, window.end)
+                chosen = wanted[window.text][span]
+                count = int(chosen.sum())
+                nats[window.text][span][chosen] = losses[taken : taken + count]
+                taken += count
+            done += taken
+            progress(done, total)
     return nats
+
+
+@contextmanager
+def _in_threads(device: torch.device) -> Iterator[Callable[..., Iterator[np.ndarray]]]:
+    """A `map` whose calls are made by as many threads as PyTorch may use, on a CPU."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu":
+        yield map
+        return
+    with (
+        one_thread(),
+        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        try:
+            yield pool.map
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _batches(plan: Sequence[Window], batch_tokens: int) -> Iterator[Sequence[Window]]:
@@ -109,7 +145,11 @@ def _batches(plan: Sequence[Window], batch_tokens: int) -> Iterator[Sequence[Win
 
 @torch.inference_mode()
 def _window_losses(
-    model: CausalModel, texts: Sequence[np.ndarray], batch: Sequence[Window], device: torch.device
+    model: CausalModel,
+    texts: Sequence[np.ndarray],
+    wanted: Sequence[np.ndarray],
+    batch: Sequence[Window],
+    device: torch.device,
 ) -> np.ndarray:
     """-ln p of the scored tokens of all windows, one window after the other (S,) float64."""
     longest = batch[0].end - batch[0].begin
@@ -121,10 +161,11 @@ def _window_losses(
         length = window.end - window.begin
         # What follows the row's end is padding: a causal model never sees it.
         tokens[row, :length] = text[window.begin : window.end]
-        scored[row, window.first - 1 - window.begin : length] = True
-        targets.append(text[window.first : window.end + 1].astype(np.int64))
+        chosen = wanted[window.text][window.first - 1 : window.end]
+        scored[row, window.first - 1 - window.begin : length] = chosen
+        targets.append(text[window.first : window.end + 1][chosen].astype(np.int64))
     x = model.hidden_states(torch.from_numpy(tokens).to(device))  # (B, T, d_model)
     # Only scored positions go through the head: with a stride of half the context that is half.
     x = x[torch.from_numpy(scored).to(device)]  # (S, d_model)
-    wanted = torch.from_numpy(np.concatenate(targets)).to(device)
-    return model.row_losses(x, wanted).double().cpu().numpy()
+    wanted_ids = torch.from_numpy(np.concatenate(targets)).to(device)
+    return model.row_losses(x, wanted_ids).double().cpu().numpy()

@@ -9,6 +9,7 @@ tokens whose logits agree to the last bits may change places.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from random import Random
 from typing import Literal, NamedTuple
 
 import torch
@@ -68,7 +69,7 @@ class _Row:
     request: Request
     new: list[int]  # what the model has still to read
     history: list[int]
-    generator: torch.Generator
+    draws: Random
     most: int
     made: int = 0
 
@@ -104,9 +105,8 @@ class Batch:
         if request.start_id is not None:
             self.model.check_length(len(ids))
             most = min(most, limit)
-        generator = torch.Generator().manual_seed(request.seed)
         self._added += 1
-        row = _Row(self._added, request, ids[-limit:], ids, generator, most)
+        row = _Row(self._added, request, ids[-limit:], ids, Random(request.seed), most)
         self._waiting.append(row)
         return row.number
 
@@ -139,7 +139,7 @@ class Batch:
             return []
         with self._threads(len(rows)):
             requests = [row.request for row in rows]
-            tokens = draw(torch.cat(logits), requests, [row.generator for row in rows])
+            tokens = draw(torch.cat(logits), requests, [row.draws for row in rows])
         made = [_took(row, token) for row, token in zip(rows, tokens, strict=True)]
         ended = {one.row for one in made if one.end is not None}
         for slot in reversed(range(len(self._running))):
@@ -228,44 +228,49 @@ def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor
 
 
 @torch.no_grad()
-def draw(
-    logits: Tensor, requests: Sequence[Request], generators: Sequence[torch.Generator]
-) -> list[int]:
+def draw(logits: Tensor, requests: Sequence[Request], draws: Sequence[Random]) -> list[int]:
     """The next token of each row of logits (B, V), as its request says.
 
-    One number of a row's generator decides its draw, so other rows have no part in it. temperature
-    0: the likeliest token, the one with the smallest id of several.
+    One number of a row's own `draws` decides, so other rows have no part in it. temperature 0: the
+    likeliest token, the one with the smallest id of several.
     """
-    tokens: list[int] = torch.argmax(logits, dim=-1).tolist()
     drawn = [row for row, request in enumerate(requests) if request.temperature > 0]
+    tokens: list[int] = []
+    if len(drawn) < len(requests):
+        tokens = torch.argmax(logits, dim=-1).tolist()
     if not drawn:
         return tokens
-    device = logits.device
-    heat = torch.tensor([requests[row].temperature for row in drawn], device=device)
-    scores = logits[drawn].double() / heat.double()[:, None]
-    vocabulary = scores.shape[1]
-    kept = [min(requests[row].top_k or vocabulary, vocabulary) for row in drawn]
-    if min(kept) < vocabulary:
-        few = max(count for count in kept if count < vocabulary)
-        best = scores.topk(few).values  # (rows, few)
-        least = [count - 1 if count < vocabulary else few - 1 for count in kept]
-        floor = best.gather(1, torch.tensor(least, device=device)[:, None])
-        every = torch.tensor([count == vocabulary for count in kept], device=device)
-        scores = scores.masked_fill((scores < floor) & ~every[:, None], -torch.inf)
-    sums = torch.softmax(scores, dim=-1).cumsum(-1)
-    numbers = [torch.rand((), dtype=torch.float64, generator=generators[row]) for row in drawn]
-    at = torch.stack(numbers).to(device)[:, None] * sums[:, -1:]
-    found = torch.searchsorted(sums, at, right=True).clamp(max=vocabulary - 1)[:, 0]
-    for row, token in zip(drawn, found.tolist(), strict=True):
+    found = _drawn(logits, drawn, requests, [draws[row].random() for row in drawn])
+    if len(drawn) == len(requests):
+        return found
+    for row, token in zip(drawn, found, strict=True):
         tokens[row] = token
     return tokens
 
 
-def next_token(
-    logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator
-) -> int:
-    """Draw a token from softmax(logits / temperature) of its `top_k` likeliest; logits (V,)."""
-    return draw(logits[None], [Request([0], 1, temperature, top_k)], [generator])[0]
+def _drawn(
+    logits: Tensor, rows: Sequence[int], requests: Sequence[Request], numbers: Sequence[float]
+) -> list[int]:
+    """What numbers from 0 to 1 mean by the probabilities of some rows, tokens in the order of ids."""
+    device, vocabulary = logits.device, logits.shape[1]
+    scores = logits if len(rows) == len(requests) else logits[rows]
+    heat = [requests[row].temperature for row in rows]
+    scores = scores.double() / torch.tensor(heat, dtype=torch.float64, device=device)[:, None]
+    kept = [min(requests[row].top_k or vocabulary, vocabulary) for row in rows]
+    few = max((count for count in kept if count < vocabulary), default=0)
+    if few:
+        best = scores.topk(few).values  # (rows, few)
+        if min(kept) == max(kept):
+            floor = best[:, -1:]
+        else:
+            least = torch.tensor([min(count, few) - 1 for count in kept], device=device)
+            every = torch.tensor([count == vocabulary for count in kept], device=device)
+            floor = best.gather(1, least[:, None]).masked_fill(every[:, None], -torch.inf)
+        scores = scores.masked_fill(scores < floor, -torch.inf)
+    sums = torch.softmax(scores, dim=-1).cumsum(-1)
+    at = torch.tensor(numbers, dtype=torch.float64, device=device)[:, None] * sums[:, -1:]
+    found = torch.searchsorted(sums, at, right=True)[:, 0]
+    return [min(token, vocabulary - 1) for token in found.tolist()]
 
 
 def generate_all(

@@ -31,6 +31,7 @@ class OneToken:
     def __init__(self, model: Decoder | EncoderDecoder) -> None:
         self.model = model
         self.layers = [_Layer(block, model.compute_dtype) for block in model.blocks]  # type: ignore[arg-type]
+        self.windows = {*model.config.windows}
         self.first_norm = _norm_of(model.embedding_norm)
         self.last_norm = _norm_of(model.norm)
         self.head = model.output_matrix().detach().to(model.compute_dtype)
@@ -53,18 +54,17 @@ class OneToken:
         end = max(lengths) + 1
         # Rows of one length are written to and read without looking up places.
         even = lengths[0] if min(lengths) + 1 == end else None
-        masks = {window: _mask(places, end, even, window) for window in {*model.config.windows}}
+        at = (torch.arange(len(lengths), device=device), places) if even is None else even
+        masks = {window: self._mask(places, end, even, window) for window in self.windows}
         looked = None
         if cache.source_lengths and min(cache.source_lengths) < max(cache.source_lengths):
             ends = torch.tensor(cache.source_lengths, device=device)
-            looked = _before(ends, max(cache.source_lengths))
+            looked = self._added(_before(ends, max(cache.source_lengths)))
         for number, (layer, window) in enumerate(
             zip(self.layers, model.config.windows, strict=True)
         ):
             keys, values = cache.layer(number, end)
-            x = layer.look_back(
-                x, rotary, keys, values, places if even is None else even, masks[window]
-            )
+            x = layer.look_back(x, rotary, keys, values, at, masks[window])
             if layer.cross is not None:
                 x = layer.look_at(x, *cache.sources(number), looked)
             x = layer.feed_forward(x)
@@ -74,24 +74,32 @@ class OneToken:
             x = self.last_norm(x)
         return self._finished(x)
 
+    def _mask(
+        self, places: Tensor, end: int, even: int | None, window: int | None
+    ) -> Tensor | None:
+        """Which of the keys up to `end` each row's new token sees, (B, 1, 1, end); None: all."""
+        if window is not None and window >= end:
+            window = None
+        if even is not None and window is None:
+            return None
+        allowed = _before(places + 1, end)
+        if window is not None:
+            allowed = allowed & ~_before(places + 1 - window, end)
+        return self._added(allowed)
+
+    def _added(self, allowed: Tensor) -> Tensor:
+        """A mask as PyTorch's kernels add it to scores, so that not every layer makes it of bools."""
+        if self.model.config.attention_soft_cap is not None:
+            return allowed
+        added = torch.zeros_like(allowed, dtype=self.model.compute_dtype)
+        return added.masked_fill(~allowed, -torch.inf)
+
     def _finished(self, x: Tensor) -> Tensor:
         logits = F.linear(self.model.before_head(x), self.head).float()
         bias, cap = self.model.output_bias(), self.model.config.logit_soft_cap
         if bias is not None:
             logits = logits + bias
         return logits if cap is None else cap * torch.tanh(logits / cap)
-
-
-def _mask(places: Tensor, end: int, even: int | None, window: int | None) -> Tensor | None:
-    """Which of the keys up to `end` each row's new token sees, (B, 1, 1, end); None: all."""
-    if window is not None and window >= end:
-        window = None
-    if even is not None and window is None:
-        return None
-    allowed = _before(places + 1, end)
-    if window is not None:
-        allowed = allowed & ~_before(places + 1 - window, end)
-    return allowed
 
 
 def _before(ends: Tensor, length: int) -> Tensor:
@@ -130,10 +138,13 @@ class _Layer:
         rotary: Tensor | None,
         keys: Tensor,
         values: Tensor,
-        places: Tensor | int,
+        at: tuple[Tensor, Tensor] | int,
         allowed: Tensor | None,
     ) -> Tensor:
-        """Attention to the row: keys and values (B, K, S, D) get the new token's at `places`."""
+        """Attention to the row: keys and values (B, K, S, D) get the new token's.
+
+        at: its place, of all rows, or slots and places (B,).
+        """
         rows = len(x)
         packed = self.packed(self._before(x, self.attention_norm)).view(rows, -1, self.head_dim)
         turned = packed[:, : self.heads + self.kv_heads]  # (B, H + K, D)
@@ -143,13 +154,13 @@ class _Layer:
             plain, turned = turned, torch.empty_like(turned)
             turn(plain, rotary[0], rotary[1], turned)
         v = packed[:, self.heads + self.kv_heads :]
-        if isinstance(places, int):
-            keys[:, :, places], values[:, :, places] = turned[:, self.heads :], v
+        if isinstance(at, int):
+            keys[:, :, at], values[:, :, at] = turned[:, self.heads :], v
         else:
-            row = torch.arange(rows, device=x.device)
-            keys[row, :, places], values[row, :, places] = turned[:, self.heads :], v
+            slots, places = at
+            keys[slots, :, places], values[slots, :, places] = turned[:, self.heads :], v
         seen = self._attend(turned[:, : self.heads], keys, values, allowed)
-        return self._after(x, self.output(seen), self.attention_norm)
+        return self._after(self.output.added(x, seen), self.attention_norm)
 
     def look_at(self, x: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None) -> Tensor:
         """Attention to the source: keys and values (B, K, S, D)."""
@@ -157,7 +168,7 @@ class _Layer:
         if self.cross_query_norm is not None:
             q = self.cross_query_norm(q)
         seen = self._attend(q, keys, values, allowed)
-        return self._after(x, self.cross_output(seen), self.cross_norm)
+        return self._after(self.cross_output.added(x, seen), self.cross_norm)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The feed-forward layer."""
@@ -167,7 +178,7 @@ class _Layer:
             inner = F.silu(gate) * up
         else:
             inner = activate(inner, self.kind)
-        return self._after(x, self.down(inner), self.feed_forward_norm)
+        return self._after(self.down.added(x, inner), self.feed_forward_norm)
 
     def _attend(self, q: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None) -> Tensor:
         """q (B, H, D) → (B, H * D). The queries that share keys stand for positions of one head."""
@@ -177,8 +188,7 @@ class _Layer:
     def _before(self, x: Tensor, norm: "_Norm | None") -> Tensor:
         return norm(x) if self.pre and norm is not None else x
 
-    def _after(self, x: Tensor, new: Tensor, norm: "_Norm | None") -> Tensor:
-        x = x + new
+    def _after(self, x: Tensor, norm: "_Norm | None") -> Tensor:
         return x if self.pre or norm is None else norm(x)
 
 
@@ -199,6 +209,12 @@ class _Product:
             return F.linear(x, self.weights[0], self.bias)
         y = torch.cat([F.linear(x, weight) for weight in self.weights], dim=-1)
         return y if self.bias is None else y + self.bias
+
+    def added(self, x: Tensor, inputs: Tensor) -> Tensor:
+        """x and the outputs."""
+        if len(self.weights) > 1 or self.bias is not None:
+            return x + self(inputs)
+        return torch.addmm(x, inputs, self.weights[0].T)
 
 
 class _Norm:

@@ -1,5 +1,6 @@
 """A model trained elsewhere, brought along by `penstock import`, gives what it gave elsewhere."""
 
+import json
 import math
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from llm.evaluation.scoring import score
 from llm.models import folder
 from llm.models.decoder import Decoder
 from llm.models.generation import generate
+from tests.llm.evaluation.models import write_model
 
 BEGIN = 1
 
@@ -67,6 +69,23 @@ def test_generate_writes_what_llama2c_prints(
     written = capsys.readouterr().out.removesuffix("\n")
     assert written.startswith(expected)
     assert (written == expected) is (prompt == "")  # 200 tokens; with a prompt, 200 more than it
+
+
+def test_generated_text_ends_before_a_stop_string(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(tmp_path)
+
+    def text(*more: str) -> str:
+        asked = ["generate", "the ", "--model", str(tmp_path / "model"), "--tokens", "40", "--json"]
+        with pytest.raises(SystemExit) as left:
+            main([*asked, *more])
+        assert not left.value.code
+        return str(json.loads(capsys.readouterr().out)["text"])
+
+    whole = text()
+    stop = whole[10:13]
+    assert text("--stop", "not in it", "--stop", stop) == whole[: whole.index(stop)] != whole
 
 
 def test_a_missing_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

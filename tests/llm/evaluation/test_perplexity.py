@@ -54,6 +54,34 @@ def test_equals_scoring_one_token_at_a_time(tmp_path: Path) -> None:
                 assert nats[target - 1] == pytest.approx(expected, abs=2e-5)
 
 
+def test_only_wanted_tokens_are_scored_and_the_same_by_any_number_of_threads(
+    tmp_path: Path,
+) -> None:
+    model = write_model(tmp_path)
+    random = np.random.default_rng(1)
+    texts = [random.integers(0, 200, size) for size in (1, 5, 40, 41, 90, 8, 30)]
+    wanted = [random.random(len(text) - 1) < 0.3 for text in texts]
+    wanted[4][:60] = False  # windows of which nothing is wanted
+    told = []
+    before = torch.get_num_threads()
+    try:
+        every = score(model, texts, context_length=16, stride=6, batch_tokens=50)
+        some = score(
+            model, texts, 16, 6, 50, lambda *progress: told.append(progress), wanted=wanted
+        )
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            again = score(model, texts, context_length=16, stride=6, batch_tokens=50)
+            assert torch.get_num_threads() == threads
+            assert all(np.array_equal(one, two) for one, two in zip(every, again, strict=True))
+    finally:
+        torch.set_num_threads(before)
+    for nats, chosen, all_nats in zip(some, wanted, every, strict=True):
+        np.testing.assert_allclose(nats, np.where(chosen, all_nats, 0), atol=2e-5)
+    total = sum(int(one.sum()) for one in wanted)
+    assert told[-1] == (total, total)
+
+
 def test_a_uniform_model_needs_log2_of_the_vocabulary_per_token(
     tmp_path: Path, context: Context
 ) -> None:

@@ -1,5 +1,6 @@
 """Generation with a cache against running the whole model anew for every token."""
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -8,8 +9,12 @@ import torch
 from llm.models.config import ModelSettings
 from llm.models.decoder import Decoder
 from llm.models.encoder_decoder import EncoderDecoder
-from llm.models.generation import generate, generate_target, next_token
+from llm.models.generation import Request, draw, generate, generate_target
 from tests.llm.models.random_weights import randomise
+
+
+def next_token(logits: torch.Tensor, temperature: float, top_k: int | None, draws: Random) -> int:
+    return draw(logits[None], [Request([0], 1, temperature, top_k)], [draws])[0]
 
 
 @pytest.fixture
@@ -24,7 +29,7 @@ def model() -> Decoder:
 
 
 def naive(model: Decoder, ids: list[int], count: int, temperature: float, seed: int) -> list[int]:
-    generator = torch.Generator().manual_seed(seed)
+    generator = Random(seed)
     ids = list(ids)
     for _ in range(count):
         with torch.no_grad():
@@ -67,7 +72,7 @@ def test_a_stop_token_ends_the_text_and_is_not_part_of_it(model: Decoder) -> Non
 
 def test_drawn_tokens_follow_the_softmax() -> None:
     logits = torch.tensor([0.0, 1.0, 2.0, -1.0])
-    generator = torch.Generator().manual_seed(0)
+    generator = Random(0)
     drawn = [next_token(logits, 2.0, None, generator) for _ in range(4000)]
     shares = torch.bincount(torch.tensor(drawn), minlength=4) / len(drawn)
     torch.testing.assert_close(shares, torch.softmax(logits / 2, 0), atol=0.02, rtol=0)
@@ -112,7 +117,7 @@ def test_a_target_written_with_a_cache_equals_the_naive_one(
     randomise(model, scale=0.3)
     source = [4, 8, 15, 16, 23, 42]
     found = list(generate_target(model, source, 1, 20, temperature, top_k=20, seed=7))
-    generator = torch.Generator().manual_seed(7)
+    generator = Random(7)
     ids = [1]
     for _ in range(20):
         with torch.no_grad():

@@ -1,0 +1,122 @@
+"""Samples and held-out answers of a demo's models, beside an earlier revision, on the same artifacts.
+
+    PENSTOCK_HOME=/tmp/home penstock run demo --set pretrain.tokens=200000
+    python benchmarks/generation.py REVISION --home /tmp/home [--rounds 3]
+
+Runs the steps `samples` and `answers` of both revisions in turn, each in a process of its own that
+has the models read once before. Seconds and processor seconds of a step, the median; the ratio is the
+median of each round's. Checks that greedy text is the same and answers' figures agree. The last line
+is JSON.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent.parent
+STEPS = ("samples", "greedy samples", "answers")
+ONE_REVISION = """
+import json, sys, tempfile, time
+from pathlib import Path
+from llm.evaluation import answers, samples
+from llm.evaluation.answers_settings import MeasureAnswers
+from llm.evaluation.samples_settings import SampleSettings
+from llm.models import folder
+from llm.step import Context
+
+base, tuned, data = map(Path, sys.argv[1:])
+written = {"model": [base], "tuned": [tuned], "data": [data]}
+calls = {
+    "samples": (samples.generate, SampleSettings(), written, "samples.json"),
+    "greedy samples": (samples.generate, SampleSettings(temperature=0.0), written, "samples.json"),
+    "answers": (answers.measure, MeasureAnswers(), {"model": [tuned], "data": [data]}, "metrics.json"),
+}
+folder.load(base / "model")
+found = {}
+for name, (step, values, inputs, file) in calls.items():
+    with tempfile.TemporaryDirectory() as out:
+        begin, processor = time.perf_counter(), time.process_time()
+        step(values, inputs, Context(out=Path(out), work=Path(out)))
+        seconds = time.perf_counter() - begin
+        processor = time.process_time() - processor
+        found[name] = {"seconds": seconds, "processor": processor}
+        found[name]["made"] = json.loads((Path(out) / file).read_text())
+print(json.dumps(found))
+"""
+
+
+def artifact(home: Path, step: str) -> Path:
+    """The one artifact of a step."""
+    found = [*(home / "store" / "artifacts" / step).iterdir()]
+    if len(found) != 1:
+        raise SystemExit(f"{home} has {len(found)} artifacts of {step}: run one demo in a new home")
+    return found[0]
+
+
+def measured(checkout: Path, inputs: list[Path]) -> dict[str, Any]:
+    """What a revision's steps made of the artifacts, and how long they took."""
+    command = [sys.executable, "-c", ONE_REVISION, *map(str, inputs)]
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    done = subprocess.run(
+        command, cwd=checkout, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def check(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """The greedy text is the same, and held-out answers are as likely, up to rounding."""
+    texts = [one["greedy samples"]["made"]["samples"] for one in (before, now)]
+    if texts[0] != texts[1]:
+        raise SystemExit("the revisions write other text at temperature 0")
+    figures = [one["answers"]["made"]["nats_per_token"] for one in (before, now)]
+    if abs(figures[0] - figures[1]) > 1e-5:
+        raise SystemExit(f"the revisions find other answers likely: {figures}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("revision")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    inputs = [artifact(asked.home, step) for step in ("pretrain", "finetune", "questions")]
+    rounds = []
+    with tempfile.TemporaryDirectory() as aside:
+        checkout = Path(aside) / "before"
+        git = ["git", "-C", str(HERE), "worktree"]
+        subprocess.run([*git, "add", "-q", "--detach", str(checkout), asked.revision], check=True)
+        try:
+            for _ in range(asked.rounds):
+                rounds.append((measured(checkout, inputs), measured(HERE, inputs)))
+                check(*rounds[-1])
+        finally:
+            subprocess.run([*git, "remove", "--force", str(checkout)], check=True)
+    result: dict[str, Any] = {"revision": asked.revision, "python": platform.python_version()}
+    print(f"{'step':<16}{'before':>20}{'now':>20}{'ratio':>8}")
+    for step in STEPS:
+        row: dict[str, Any] = {
+            "ratio": statistics.median(
+                before[step]["seconds"] / now[step]["seconds"] for before, now in rounds
+            )
+        }
+        for side, name in enumerate(("before", "now")):
+            for unit in ("seconds", "processor"):
+                row[f"{name}_{unit}"] = statistics.median(one[side][step][unit] for one in rounds)
+        result[step] = row
+        shown = [
+            f"{row[f'{side}_seconds']:.2f} s ({row[f'{side}_processor']:.2f})"
+            for side in ("before", "now")
+        ]
+        print(f"{step:<16}{shown[0]:>20}{shown[1]:>20}{row['ratio']:>8.1f}")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
