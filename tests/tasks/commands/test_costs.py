@@ -97,8 +97,9 @@ def test_a_longer_run_is_told_what_is_left_of_it(
     home: Home, small: tuple[str, ...], tried: list[int]
 ) -> None:
     found = plan(home, *small, "pretrain.tokens=16384")
-    assert found is not None and (found["steps"], found["steps_done"]) == (32, 6)
-    assert found["seconds"] == pytest.approx(10 + 26 * 2 + 3 + 1 / 3 + 5, abs=0.1)
+    # Of the 8 steps of the first run, half were a decay, which the longer run does not go on from.
+    assert found is not None and (found["steps"], found["steps_done"]) == (32, 4)
+    assert found["seconds"] == pytest.approx(10 + 28 * 2 + 3 + 1 / 3 + 5, abs=0.1)
 
 
 def test_before_anything_is_made_the_recipe_tells_the_vocabulary(

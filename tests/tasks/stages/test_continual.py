@@ -62,7 +62,8 @@ class Nights:
             f"  batch_tokens: {STEP}\n"
             f"  tokens: {10 * STEP}\n"
             "  precision: fp32\n"
-            "  schedule: {warmup_tokens: 500}\n"
+            "  optimizer: {type: adamw}\n"
+            "  schedule: {warmup_tokens: 500, decay_fraction: 0.3, peak_lr: 0.004}\n"
             "  continual: {epochs: 1, replay: 0.5}\n"
         )
         self.said: list[str] = []

@@ -32,7 +32,9 @@ MISSING = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
 def page(head: bytes = HTML, body: bytes = b"<p>text</p>", status: bytes = OK) -> bytes:
-    return status + head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    # Said, so that no request is sent into a connection that is about to be closed.
+    end = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return status + head + end + body
 
 
 class Wire:
