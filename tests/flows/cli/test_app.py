@@ -20,19 +20,10 @@ from llm.step import Reporter
 from tasks.commands.local import run_locally
 from tasks.engine.home import PROJECT, Home
 from tests.flows.asking import Api
+from tests.small import DEMO
 from tests.waiting import wait_for
 
-TINY = (
-    "crawl.sources.docs.max_pages=30",
-    "tokenizer.vocabulary=400",
-    "tokenize.validation.fraction=0.3",
-    "pretrain.model.layers=1",
-    "pretrain.model.d_model=32",
-    "pretrain.model.context_length=64",
-    "pretrain.batch_tokens=512",
-    "pretrain.tokens=2048",
-    "finetune=[]",
-)
+TINY = (*DEMO, "pretrain.tokens=2048")
 
 
 @pytest.fixture(scope="module")

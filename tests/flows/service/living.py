@@ -16,22 +16,12 @@ from flows.service.announce import announced
 from tasks.engine.home import PROJECT, Home
 from tests import waiting
 from tests.flows.asking import Api
+from tests.small import DEMO
 from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-m", "flows.cli"]
 
-SMALL = (
-    "crawl.sources.docs.max_pages=30",
-    "tokenizer.vocabulary=400",
-    "tokenize.validation.fraction=0.3",
-    "pretrain.model.layers=1",
-    "pretrain.model.d_model=32",
-    "pretrain.model.context_length=64",
-    "pretrain.batch_tokens=512",
-    "pretrain.tokens=51_200",
-    "pretrain.checkpoint_every=5",
-    "finetune=[]",
-)
+SMALL = (*DEMO, "pretrain.tokens=51_200", "pretrain.checkpoint_every=5")
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:

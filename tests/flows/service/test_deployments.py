@@ -3,12 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
+from prefect.flows import load_flow_from_entrypoint
+from ruamel.yaml import YAML
 
 from flows.service import deployments as module
 from flows.service.deployments import POOL, deploy, remove_old
 from flows.service.server import Server
 from flows.service.tell import connected
-from tasks.engine.home import Home
+from llm.recipe import STAGES
+from tasks.engine.home import PROJECT, Home
 
 OURS = "flows/crawl.py:crawl"
 EVERY_DAY = [{"schedule": {"cron": "0 5 * * *", "timezone": "UTC"}, "active": False}]
@@ -63,3 +66,10 @@ def test_a_server_that_does_not_answer_is_no_reason_to_end(
     monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=lambda *a, **k: done))
     [said] = deploy(home, "http://127.0.0.1:9")
     assert said.startswith("old deployments stay until the next start")
+
+
+def test_every_deployment_names_a_flow_and_every_stage_has_one() -> None:
+    named = YAML(typ="safe").load(PROJECT / "prefect.yaml")["deployments"]
+    flows = [load_flow_from_entrypoint(str(PROJECT / one["entrypoint"])).name for one in named]
+    assert [name for name in flows if name in STAGES] == list(STAGES)
+    assert {*flows} - {*STAGES} == {"pipeline", "ladder"}
