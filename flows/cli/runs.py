@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flows.cli.shared import split
 from flows.environment import HOME
-from llm.recipe_names import find_recipe
+from llm.recipe import find_recipe
 from llm.step import PrintReporter
 
 if TYPE_CHECKING:

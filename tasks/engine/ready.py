@@ -17,8 +17,8 @@ from llm.corpus.web.websource import WebSource
 from llm.located import written
 from llm.machine import Machine
 from llm.recipe import Recipe
-from llm.recipe_machine import of_both
-from llm.recipe_rules import RESERVES
+from llm.recipe.machine_rules import of_both
+from llm.recipe.rules import RESERVES
 from llm.step import BadInput
 from llm.tokens.special import GROUPS
 from tasks.engine.run import Run

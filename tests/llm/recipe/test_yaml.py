@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llm.recipe_yaml import BadYAML, Fields, Place, core, plain, read
+from llm.recipe.yaml import BadYAML, Fields, Place, core, plain, read
 
 # YAML 1.2.2, section 10.3.2, table and example 10.9; and words that only YAML 1.1 took for something else.
 CORE = [

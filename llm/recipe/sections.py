@@ -1,13 +1,6 @@
-"""What to run: one section a stage, YAML in, validated values out.
+"""The sections of a recipe, one a stage, and what becomes of finished work."""
 
-A recipe may extend another (`extends: demo.yaml`, beside it), and single values are overridden
-from the command line (`pretrain.tokens=6_000_000`). What cannot succeed is refused here, before
-anything runs: see `recipe_rules`.
-"""
-
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -15,22 +8,14 @@ from llm.corpus.clean import CleanSettings
 from llm.corpus.crawl import CrawlSettings
 from llm.evaluation.evaluate import EvaluateSettings
 from llm.evaluation.promotion_settings import PromoteSettings
-from llm.machine import Machine
-from llm.recipe_fields import Field, fields_of
-from llm.recipe_machine import of_machine
-from llm.recipe_messages import Problems, explained, told
-from llm.recipe_names import RECIPES, RecipeError, find_recipe
-from llm.recipe_reading import read_file, read_tree, set_value
-from llm.recipe_rules import always, broken
-from llm.recipe_values import values
-from llm.recipe_yaml import BadYAML, Fields, Place
+from llm.recipe.messages import Problems
+from llm.recipe.rules import always
 from llm.settings import section, setting
 from llm.tokens.encode_settings import TokenizeSettings
 from llm.tokens.train_settings import TokenizerSettings
 from llm.training.finetune_settings import FinetuneSettings
 from llm.training.pretrain_settings import PretrainSettings
 
-T = TypeVar("T")
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
@@ -99,55 +84,3 @@ class Recipe(pydantic.BaseModel):
 
 
 STAGES = tuple(name for name in Recipe.model_fields if name not in ("name", "snapshot", "policy"))
-
-__all__ = ["RECIPES", "STAGES", "PolicySettings", "Recipe", "RecipeError", "find_recipe"]
-
-
-def load_recipe(name: str, overrides: Sequence[str] = (), stages: Sequence[str] = STAGES) -> Recipe:
-    """Read, extend, override and validate a recipe. Raises RecipeError.
-
-    stages: those that are going to run: what only other stages could not do is no fault.
-    """
-    path = find_recipe(name)
-    tree = read_tree(path, list(overrides))
-    recipe = _validated(Recipe, tree, f"the recipe {name}")
-    problems = [told(problem, tree) for problem in broken(recipe, stages)]
-    if problems:
-        raise RecipeError(_wrong(f"the recipe {name}", problems))
-    return recipe
-
-
-def load_machine(path: Path, overrides: Sequence[str] = ()) -> Machine:
-    """Read how to use this machine; a missing file means the defaults. Raises RecipeError."""
-    tree = read_file(path) if path.is_file() else Fields({}, Place(str(path), 0))
-    for override in overrides:
-        set_value(tree, override, "machine.")
-    machine = _validated(Machine, tree, f"the machine file {path}")
-    problems = [told(problem, tree) for problem in of_machine(machine)]
-    if problems:
-        raise RecipeError(_wrong(f"the machine file {path}", problems))
-    return machine
-
-
-def _validated(kind: type[T], tree: Fields, what: str) -> T:
-    """A recipe or a machine from its tree. Raises RecipeError naming everything that is wrong."""
-    try:
-        return pydantic.TypeAdapter(kind).validate_python(values(tree, kind))
-    except BadYAML as error:
-        raise RecipeError(str(error)) from None
-    except pydantic.ValidationError as error:
-        raise RecipeError(_wrong(what, explained(kind, error.errors(), tree))) from None
-
-
-def _wrong(what: str, lines: Sequence[str]) -> str:
-    return f"{what} is wrong:\n  " + "\n  ".join(lines)
-
-
-def fields() -> Iterator[Field]:
-    """Every field of the recipe with its path, type, default and description, in order."""
-    return fields_of(Recipe)
-
-
-def machine_fields() -> Iterator[Field]:
-    """Every field of the machine file, in order."""
-    return fields_of(Machine)

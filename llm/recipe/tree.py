@@ -6,8 +6,8 @@ Every value keeps its place: the file and line for messages, and the folder that
 import os
 from pathlib import Path
 
-from llm.recipe_names import RECIPES, RecipeError, names
-from llm.recipe_yaml import BadYAML, Fields, Items, Node, Place, Scalar, Unread, parsed, read
+from llm.recipe.names import RECIPES, RecipeError, names
+from llm.recipe.yaml import BadYAML, Fields, Items, Node, Place, Scalar, Unread, parsed, read
 
 
 def read_tree(path: Path, overrides: list[str], prefix: str = "") -> Fields:

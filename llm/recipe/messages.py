@@ -7,9 +7,9 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from llm.recipe_fields import fields_of
-from llm.recipe_values import Setting, is_section, members, settings_of, tag_of
-from llm.recipe_yaml import Fields, Items, Node, Place, Scalar, Unread, plain
+from llm.recipe.reference import fields_of
+from llm.recipe.values import Setting, is_section, members, settings_of, tag_of
+from llm.recipe.yaml import Fields, Items, Node, Place, Scalar, Unread, plain
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _MISSING = ("missing", "missing_keyword_only_argument", "missing_argument")

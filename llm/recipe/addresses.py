@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llm.corpus.sources.addresses import secret_in
-from llm.recipe_messages import Problem
+from llm.recipe.messages import Problem
 
 if TYPE_CHECKING:
     from llm.recipe import Recipe

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm.located import found, where
-from llm.recipe_messages import Problem
+from llm.recipe.messages import Problem
 
 if TYPE_CHECKING:
     from llm.recipe import Recipe

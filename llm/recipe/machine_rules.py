@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llm.machine import Machine
-from llm.recipe_messages import Problem
+from llm.recipe.messages import Problem
 
 if TYPE_CHECKING:
     from llm.recipe import Recipe

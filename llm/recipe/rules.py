@@ -2,7 +2,7 @@
 
 `always` has what no run can do; `broken` what one of the stages that are to run could not do: an
 encoder can be pretrained, and nothing after that is for it. Messages name both fields, each with its
-value, and the way out. Nothing here looks at a file: see `recipe_files`.
+value, and the way out. Nothing here looks at a file: see `llm.recipe.files`.
 """
 
 import dataclasses
@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llm.recipe_addresses import address_problems
-from llm.recipe_files import missing
-from llm.recipe_messages import Problem
-from llm.recipe_values import is_finite
+from llm.recipe.addresses import address_problems
+from llm.recipe.files import missing
+from llm.recipe.messages import Problem
+from llm.recipe.values import is_finite
 
 if TYPE_CHECKING:
     from llm.recipe import Recipe

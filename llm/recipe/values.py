@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from llm.located import locate, locate_module
-from llm.recipe_yaml import Fields, Items, Node, Scalar, Unread, core, parsed, plain
+from llm.recipe.yaml import Fields, Items, Node, Scalar, Unread, core, parsed, plain
 
 _GROUPED = re.compile(r"[-+]?[0-9]+(_[0-9]+)+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 _WORDS = {"yes": True, "on": True, "no": False, "off": False}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from llm.step import BadInput
 
-RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 PLAIN = "base"  # has no sources, so that it is extended and not run
 
 
