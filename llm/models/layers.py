@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from llm.models.gradients import add_product, collect, collect_product, sum_of
+from llm.models.gradient_places import sum_of
+from llm.models.gradients import add_product, collect, collect_product
 
 
 class Linear(nn.Module):

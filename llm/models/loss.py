@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from llm.models.gradients import add, add_product, place_for
+from llm.models.gradient_places import place_for
+from llm.models.gradients import add, add_product
 from llm.models.kernels import availability, products
 
 IGNORE = -100  # a target that counts nothing
@@ -124,7 +125,7 @@ class SumWithGradients(torch.autograd.Function):
         if ctx.added:
             raise RuntimeError(
                 f"a loss whose gradients were added in place is multiplied by {float(upstream)}: learn "
-                "from it as it is, or see gradients.add_in_place"
+                "from it as it is, or see gradient_places.add_in_place"
             )
         grad_bias = None if grad_bias is None else grad_bias * upstream
         grad_x = grad_x * upstream.to(grad_x.dtype)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from llm.models.gradients import add_in_place
+from llm.models.gradient_places import add_in_place
 from llm.training.ranks import Group
 
 CHUNK = 1 << 15  # elements: a multiple of every vector width, so no chunk has a scalar tail

@@ -8,13 +8,13 @@ numbers that a kernel works on (see `numbers`).
 # (numba's own types are not whole)
 
 import inspect
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
 from numba import njit, types
 
 from llm.models.kernels import activations, attention, cross_entropy, norms, sums
-from llm.models.kernels.machine_code import machine, symbol
 
 # Imported as they are, and not by name: what makes results has to be found by who looks for it.
 MODULES = {
@@ -33,8 +33,10 @@ ARGUMENTS = {
 NUMBERS = {"float32": (types.float32, "f"), "bfloat16": (types.uint16, "H")}
 
 
-def compiled(name: str, dtype: str) -> bytes:
+def compiled(name: str, dtype: str, symbol: str, machine: Any) -> bytes:
     """The code of a kernel, such as norms.rms_norm, for a type of numbers (seconds).
+
+    symbol: what its function is called in the object file. machine: LLVM's, that the code is for.
 
     Sums may be made in any order, so that they are made many at a time. The order is the same in every
     call with the same shapes, and so is the result.
@@ -50,11 +52,11 @@ def compiled(name: str, dtype: str) -> bytes:
     )(source)  # fmt: skip
     made.compile(signature)
     mangled = made.overloads[signature].fndesc.mangled_name
-    text = made.inspect_llvm(signature).replace(f"@{mangled}(", f"@{symbol(name, dtype)}(")
-    return "".join(sign for _, sign in arguments).encode() + b"\n" + _object_file(text)
+    text = made.inspect_llvm(signature).replace(f"@{mangled}(", f"@{symbol}(")
+    return "".join(sign for _, sign in arguments).encode() + b"\n" + _object_file(text, machine)
 
 
-def _object_file(text: str) -> bytes:
+def _object_file(text: str, machine: Any) -> bytes:
     """Machine code of a module with one kernel, without what numba links into each and none calls."""
     module = llvm.parse_assembly(text)
     for function in module.functions:
@@ -63,5 +65,5 @@ def _object_file(text: str) -> bytes:
     options = llvm.create_pipeline_tuning_options(speed_level=0)
     passes = llvm.create_new_module_pass_manager()
     passes.add_global_dead_code_eliminate_pass()
-    passes.run(module, llvm.create_pass_builder(machine(), options))
-    return machine().emit_object(module)
+    passes.run(module, llvm.create_pass_builder(machine, options))
+    return machine.emit_object(module)

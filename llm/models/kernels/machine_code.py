@@ -59,7 +59,7 @@ def _kept(name: str, dtype: str) -> bytes:
         return path.read_bytes()
     from llm.models.kernels.compiler import compiled
 
-    code = compiled(name, dtype)
+    code = compiled(name, dtype, symbol(name, dtype), machine())
     if path is not None:
         with suppress(OSError), replacing(path) as aside:
             aside.write_bytes(code)

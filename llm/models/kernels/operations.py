@@ -1,7 +1,7 @@
 """Kernels as functions of tensors: what a layer makes, and what it changes by, without autograd.
 
 Importing this imports LLVM's loader. Tensors lie in one piece. Gradients of parameters go to where
-`gradients.place_for` says; what autograd is given for them comes back.
+`gradient_places.place_for` says; what autograd is given for them comes back.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from llm.models.gradients import place_for
+from llm.models.gradient_places import place_for
 from llm.models.kernels.calls import Kernel, address
 
 RMS_NORM, RMS_NORM_SLOPES = Kernel("norms.rms_norm"), Kernel("norms.rms_norm_slopes")

@@ -8,7 +8,7 @@ import torch
 from llm.models.build import build
 from llm.models.config import ModelSettings
 from llm.models.fused_block import _FusedBlock
-from llm.models.gradients import add_in_place
+from llm.models.gradient_places import add_in_place
 from llm.models.kernels import availability
 
 CASES: dict[str, dict[str, Any]] = {
