@@ -12,124 +12,20 @@ from typing import Any
 from lxml import etree
 
 from llm.corpus.reading import formula
+from llm.corpus.reading.elements import (
+    BLOCKS,
+    HEADINGS,
+    INLINE,
+    LEAVES,
+    LENGTH,
+    LONG,
+    SHORT,
+    SKIPPED,
+    kind_of,
+)
 from llm.corpus.reading.formula import draws_formula
-from llm.corpus.reading.names import COMMENTS, NOISE, STRONG, WIDE, kind_of_names, words
+from llm.corpus.reading.names import WIDE
 
-# Never text of the page, whatever they hold.
-_SKIPPED = frozenset(
-    [
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "iframe",
-        "svg",
-        "button",
-        "select",
-        "option",
-        "textarea",
-        "input",
-        "object",
-        "embed",
-        "applet",
-        "audio",
-        "video",
-        "canvas",
-        "map",
-        "picture",
-        "nav",
-        "footer",
-        "menu",
-        "dialog",
-        "head",
-        "link",
-        "meta",
-        "datalist",
-        "figcaption",
-        "rp",
-        "rt",
-        "progress",
-        "meter",
-        "title",
-        "base",
-        "source",
-        "track",
-        "param",
-        "frame",
-        "frameset",
-    ]
-)
-_INLINE = frozenset(
-    [
-        "a",
-        "abbr",
-        "acronym",
-        "b",
-        "bdi",
-        "bdo",
-        "big",
-        "cite",
-        "code",
-        "data",
-        "del",
-        "dfn",
-        "em",
-        "font",
-        "i",
-        "ins",
-        "kbd",
-        "label",
-        "mark",
-        "nobr",
-        "output",
-        "q",
-        "rb",
-        "ruby",
-        "s",
-        "samp",
-        "slot",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "time",
-        "tt",
-        "u",
-        "var",
-        "wbr",
-        "amp-link",
-    ]
-)
-# The other elements of HTML that are blocks. What is not listed here (custom elements, say) is inline
-# unless it holds blocks, as CSS has it.
-_BLOCKS = words(
-    "div section article main header aside address figure table tbody thead tfoot tr caption colgroup col "
-    "ul ol dl dir details summary fieldset legend form center hgroup search html body p li dt dd td th "
-    "blockquote pre hr h1 h2 h3 h4 h5 h6 nav footer"
-)
-_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-_NOISY_ROLES = frozenset(
-    [
-        "navigation",
-        "complementary",
-        "contentinfo",
-        "banner",
-        "search",
-        "dialog",
-        "alertdialog",
-        "menu",
-        "menubar",
-        "toolbar",
-        "tablist",
-        "button",
-    ]
-)
-_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-# Elements that are one paragraph, not what holds them.
-LEAVES = frozenset({"p", "li", "dt", "dd", "tr", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"})
-_ASIDE_OF_TEXT = re.compile(r"note|warning|tip|callout|admonition|caution|important", re.IGNORECASE)
 _WHITE = re.compile(r"[^\S\x0b]+")
 _BREAK = "\x0b"
 _BREAKS = re.compile(r" ?\x0b(?: ?\x0b ?)+")
@@ -142,11 +38,6 @@ _DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4}")
 # Deeper elements are read as flat text: hostile pages nest without end.
 MAX_DEPTH = 200
 
-# Blocks of as much prose hardly are teasers (characters).
-LONG = 200
-# Trimmings by name with fewer characters (white space and scripts included) are not looked into.
-SHORT = {NOISE: 300, STRONG: 600, COMMENTS: 0}
-_LENGTH = etree.XPath("string-length(.)")
 _PARSER = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
 
 
@@ -227,7 +118,7 @@ def blocks_of(tree: Any, without_scripts: bool = False) -> Blocks:
 
     without_scripts: as a browser shows the page that runs no scripts, with what is in `noscript`.
     """
-    walker = _Walker(_SKIPPED - {"noscript"} if without_scripts else _SKIPPED)
+    walker = _Walker(SKIPPED - {"noscript"} if without_scripts else SKIPPED)
     body = tree.find("body")
     walker.element(tree if body is None else body, "body", "div", 0)
     walker.flush()
@@ -252,8 +143,8 @@ class _Walker:
         """A block element: its own blocks, and its range where later questions ask for it."""
         self.flush()
         found = self.found
-        says, names = (0, "") if tag == "body" else _kind_of(node, tag)
-        if says < 0 or (says > WIDE and _LENGTH(node) < SHORT[says]):
+        says, names = (0, "") if tag == "body" else kind_of(node, tag)
+        if says < 0 or (says > WIDE and LENGTH(node) < SHORT[says]):
             return
         if draws_formula(names) and self.formula(node):
             return
@@ -298,7 +189,7 @@ class _Walker:
                     self.add(text)
             elif depth > MAX_DEPTH:
                 self.add(" ".join(child.itertext()))
-            elif name in _INLINE:
+            elif name in INLINE:
                 self.inline(child, name, kind, depth + 1)
             elif name == "hr":
                 self.flush()
@@ -307,11 +198,11 @@ class _Walker:
             elif name == "img":
                 if text := formula.image(child):
                     self.add(text)
-            elif name in _HEADINGS:
+            elif name in HEADINGS:
                 self.element(child, name, "h1" if name == "h1" else "h", depth + 1)
             elif name in ("p", "li", "dt", "dd", "td", "th", "blockquote"):
                 self.element(child, name, "td" if name == "th" else name, depth + 1)
-            elif name not in _BLOCKS and next(child.iter(*_BLOCKS), None) is None:
+            elif name not in BLOCKS and next(child.iter(*BLOCKS), None) is None:
                 self.inline(child, name, kind, depth + 1)
             else:
                 self.element(child, name, kind if kind in ("li", "td", "dd") else "div", depth + 1)
@@ -320,7 +211,7 @@ class _Walker:
 
     def inline(self, node: Any, tag: str, kind: str, depth: int) -> None:
         if tag != "a":
-            says, names = _kind_of(node, tag, inline=True)
+            says, names = kind_of(node, tag, inline=True)
             if says < 0:
                 return
             if (tag == "mjx-container" or draws_formula(names)) and self.formula(node):
@@ -352,7 +243,7 @@ class _Walker:
     def code(self, node: Any) -> None:
         """Preformatted text as it stands."""
         self.flush()
-        if _kind_of(node, "pre")[0] < 0:
+        if kind_of(node, "pre")[0] < 0:
             return
         for each in node.iter("br"):
             each.tail = "\n" + (each.tail or "")
@@ -407,44 +298,3 @@ def prose(kind: str, text: str, links: int) -> int:
     if not _SENTENCE.search(text, 1) and (text.isascii() or not _RUN_ON.search(text)):
         return 0
     return length - links
-
-
-# Elements that are what they are, whatever they are called.
-_OF_TEXT = ("article", "main", "body", "blockquote")
-_NEVER_BY_NAME = {NOISE: _OF_TEXT, STRONG: _OF_TEXT, COMMENTS: ("main", "body")}
-
-
-def _kind_of(node: Any, tag: str, inline: bool = False) -> tuple[int, str]:
-    """What an element's names say (CONTENT, NOISE ... or 0; -1: never read), and its names."""
-    items = node.items()
-    if not items:
-        return (NOISE if tag in ("aside", "form") else 0), ""
-    attributes = dict(items)
-    get = attributes.get
-    if "hidden" in attributes and get("hidden") != "until-found":
-        return -1, ""
-    if "style" in attributes and _HIDDEN_STYLE.search(attributes["style"]):
-        return -1, ""
-    # The id of a heading, or of a section of a manual, is made of its title.
-    told = tag in _HEADINGS or attributes.get("class") == "section"
-    names = get("class", "") + " " + ("" if told else get("id", ""))
-    if names == " ":
-        names = "itemprop " if "itemprop" in attributes else ""
-    role = get("role")
-    if role in _NOISY_ROLES and (tag not in ("body", "main", "article")):
-        return STRONG, names
-    kind = kind_of_names(names) if names else 0
-    if tag == "form" and kind <= NOISE:
-        return (
-            NOISE,
-            names,
-        )  # some systems put the whole page into one: then it is most of the prose
-    if inline:
-        return (-1 if kind > WIDE and _LENGTH(node) < LONG else 0), names
-    if kind == 0 and get("aria-hidden") == "true":
-        return STRONG, names
-    if tag == "aside" and not _ASIDE_OF_TEXT.search(names):
-        return max(NOISE, kind), names
-    if kind > WIDE and tag in _NEVER_BY_NAME.get(kind, ()):
-        return 0, names
-    return kind, names

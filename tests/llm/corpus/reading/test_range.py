@@ -106,7 +106,7 @@ def test_what_lies_round_the_text_is_looked_at_once(monkeypatch: pytest.MonkeyPa
         asked += 1
         return False
 
-    monkeypatch.setattr("llm.corpus.reading.article.is_trimming", counted)
+    monkeypatch.setattr("llm.corpus.reading.main_part.is_trimming", counted)
     around = "<div>" + "<p>some words</p>" * 20
     html = wrapped(
         f'{around * 60}<div class="entry-content">{paragraphs(TEXT)}</div>{"</div>" * 60}'
