@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,11 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(HERE))
+
+from llm.examples.settings import CONVERSATIONS  # noqa: E402
+from llm.examples.shards import Shard  # noqa: E402
+
 STEPS = ("samples", "greedy samples", "answers")
 ONE_REVISION = """
 import json, sys, tempfile, time
@@ -60,6 +66,15 @@ def artifact(home: Path, step: str) -> Path:
     return found[0]
 
 
+def with_lines(data: Path, target: Path) -> Path:
+    """A copy of example shards that has them as JSON lines too, as earlier revisions read them."""
+    shutil.copytree(data, target)
+    with (target / "validation.jsonl").open("w") as lines:
+        for example in Shard.open(target / "validation.arrow").examples(CONVERSATIONS):
+            lines.write(json.dumps({"messages": example.cells[0]}) + "\n")
+    return target
+
+
 def measured(checkout: Path, inputs: list[Path]) -> dict[str, Any]:
     """What a revision's steps made of the artifacts, and how long they took."""
     command = [sys.executable, "-c", ONE_REVISION, *map(str, inputs)]
@@ -86,9 +101,12 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    inputs = [artifact(asked.home, step) for step in ("pretrain", "finetune", "questions")]
+    base, tuned, data = (
+        artifact(asked.home, step) for step in ("pretrain", "finetune", "examples")
+    )
     rounds = []
     with tempfile.TemporaryDirectory() as aside:
+        inputs = [base, tuned, with_lines(data, Path(aside) / "data")]
         checkout = Path(aside) / "before"
         git = ["git", "-C", str(HERE), "worktree"]
         subprocess.run([*git, "add", "-q", "--detach", str(checkout), asked.revision], check=True)

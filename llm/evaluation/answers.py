@@ -4,9 +4,8 @@ Only what the assistant should say is scored, with the <|im_end|> that closes it
 that fine-tuning learns from. The base model reads the same conversations, so the two compare.
 """
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,10 @@ from llm.durable import write_json
 from llm.evaluation.answers_settings import MeasureAnswers
 from llm.evaluation.perplexity import PRECISIONS
 from llm.evaluation.scoring import score
+from llm.examples.settings import CONVERSATIONS
+from llm.examples.shards import Shard
 from llm.models import folder as model_folder
-from llm.step import BadInput, Context, Inputs, StepResult
+from llm.step import Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
 from llm.training import devices
 from llm.words import counted
@@ -39,12 +40,11 @@ class Conversation:
 def measure(values: MeasureAnswers, inputs: Inputs, context: Context) -> StepResult:
     """Score the held-out answers: metrics.json.
 
-    inputs: model (one artifact with model/), data (one with validation.jsonl). Where nothing is
-    held out the figures are null and a warning says so. Raises BadInput for a line that is no
-    conversation.
+    inputs: model (one artifact with model/), data (one with validation.arrow). Where nothing is
+    held out the figures are null and a warning says so.
     """
     settings = values.settings
-    path = inputs["data"][0] / "validation.jsonl"
+    path = inputs["data"][0] / "validation.arrow"
     model, tokenizer = model_folder.load(
         inputs["model"][0] / "model",
         devices.choose(context.machine.device),
@@ -84,36 +84,16 @@ def measure(values: MeasureAnswers, inputs: Inputs, context: Context) -> StepRes
     )
 
 
-def read_messages(path: Path, limit: int) -> list[list[Mapping[str, str]]]:
-    """The first conversations of a JSONL file of {"messages": [{"role", "content"}, ...]}.
-
-    Raises BadInput naming file and line.
-    """
-    if not path.is_file():
-        raise BadInput(f"there is no {path.name} in {path.parent}: it holds the conversations")
-    found: list[list[Mapping[str, str]]] = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if len(found) == limit:
-                break
-            try:
-                found.append(list(json.loads(line)["messages"]))
-            except (ValueError, TypeError, KeyError) as error:
-                raise BadInput(
-                    f"{path}, line {number} is not a conversation ({error!r}): it must be "
-                    '{"messages": [{"role": "user", "content": "..."}, ...]}'
-                ) from error
-    return found
+def read_messages(path: Path, limit: int) -> list[list[dict[str, str]]]:
+    """The first conversations of an example shard. Raises BadInput for another file."""
+    return [one.cells[0] for one in Shard.open(path).examples(CONVERSATIONS, limit)]
 
 
 def read(path: Path, tokenizer: Tokenizer, limit: int) -> list[Conversation]:
-    """The first conversations of a file, encoded in the chat template."""
+    """The first conversations of an example shard, encoded in the chat template."""
     conversations = []
-    for number, messages in enumerate(read_messages(path, limit), start=1):
-        try:
-            ids, learn = encode_messages(tokenizer, messages)
-        except ValueError as error:
-            raise BadInput(f"{path}, line {number}: {error}") from error
+    for messages in read_messages(path, limit):
+        ids, learn = encode_messages(tokenizer, messages)
         answers = [turn["content"].strip() for turn in messages if turn["role"] == "assistant"]
         conversations.append(
             Conversation(

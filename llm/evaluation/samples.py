@@ -32,7 +32,7 @@ def generate(values: SampleSettings, inputs: Inputs, context: Context) -> StepRe
     """Write samples.json: {"samples": [{model, prompt, text, tokens, ended, ...}], "protocol"}.
 
     inputs: model (the base, an artifact with model/), tuned (any number of them) and data (one for
-    each tuned, with validation.jsonl; may be left out). model is "base", or "tuned 1" and so on in
+    each tuned, with validation.arrow; may be left out). model is "base", or "tuned 1" and so on in
     the order of the inputs. Of the base, `text` goes on from `prompt`; of the tuned it answers the
     question in `prompt`, with the right answer in `reference` where it is known. `ended`: the model
     stopped by itself.
@@ -78,7 +78,7 @@ def _answers(
         ([{"role": "user", "content": question}], {}) for question in values.questions
     ]
     if data is not None:
-        path = data / "validation.jsonl"
+        path = data / "validation.arrow"
         asked += [first_turn(one) for one in read_messages(path, values.held_out_questions)]
     if not asked:
         return []

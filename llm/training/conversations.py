@@ -10,15 +10,15 @@ positions are filled best fit, longest first, and conversations in a row do not 
 Targets are -100 (nothing is learned) but where the next token is part of an answer.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from llm.examples.settings import CONVERSATIONS
+from llm.examples.shards import Shard, place
 from llm.step import BadInput
 from llm.tokens.chat import encode_messages
 from llm.tokens.order import in_epochs
@@ -61,39 +61,24 @@ class Packed:
 
 
 def read(path: Path, tokenizer: Tokenizer, context_length: int) -> tuple[list[Example], int]:
-    """The conversations of a JSONL file of {"messages": [...]}, and how many were too long.
+    """The conversations of an example shard, and how many were too long.
 
     One that is longer than context_length + 1 tokens loses its end, so that the question stays;
     where no answer is left after that, all of it. Raises BadInput naming file and line.
     """
     examples: list[Example] = []
     long = 0
-    for place, messages in _messages(path):
+    for one in Shard.open(path).examples(CONVERSATIONS):
         try:
-            ids, learn = encode_messages(tokenizer, messages)
+            ids, learn = encode_messages(tokenizer, one.cells[0])
         except ValueError as error:
-            raise BadInput(f"{place}: {error}") from error
+            raise BadInput(f"{place(one)}: {error}") from error
         if len(ids) > context_length + 1:
             long += 1
             ids, learn = ids[: context_length + 1], learn[: context_length + 1]
         if any(learn[1:]):
             examples.append(Example(ids, learn))
     return examples, long
-
-
-def _messages(path: Path) -> Iterator[tuple[str, Any]]:
-    if not path.is_file():
-        raise BadInput(f"there is no {path.name} in {path.parent}: it holds the conversations")
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            place = f"{path}, line {number}"
-            try:
-                yield place, json.loads(line)["messages"]
-            except (ValueError, TypeError, KeyError) as error:
-                raise BadInput(
-                    f'{place} is not a conversation ({error!r}): it must be {{"messages": '
-                    '[{"role": "user", "content": "..."}, ...]}'
-                ) from error
 
 
 def pack(examples: Iterable[Example], context_length: int, padding: int) -> Packed:

@@ -36,7 +36,7 @@ MEASURED = {"before": "validation-before.json", "after": "validation-after.json"
 
 
 def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> StepResult:
-    """Tune the model in `inputs["model"]` on train.jsonl and validation.jsonl of `inputs["data"]`.
+    """Tune the model in `inputs["model"]` on train.arrow and validation.arrow of `inputs["data"]`.
 
     Writes model/, metrics.jsonl and seen.jsonl. Raises BadInput, launch.TrainingError.
     """
@@ -112,10 +112,10 @@ def _prepare(
     found: dict[str, Packed] = {}
     counts: dict[str, Any] = {}
     for split in SPLITS:
-        examples, long = read(data / f"{split}.jsonl", tokenizer, context_length)
+        examples, long = read(data / f"{split}.arrow", tokenizer, context_length)
         if split == "train" and not examples:
             raise BadInput(
-                f"finetune {values.name}: no conversation in {data / 'train.jsonl'} has an answer "
+                f"finetune {values.name}: no conversation in {data / 'train.arrow'} has an answer "
                 f"within the model's context of {context_length} tokens"
             )
         if long:

@@ -19,8 +19,8 @@ class FinetuneSettings:
         default="instruct", description="Kind of task: instruct learns to answer."
     )
     data: str = setting(
-        description="Conversations: builtin:python-questions, or JSONL files (a path, * allowed) of "
-        "messages, prompt and response, or instruction, input and output.",
+        description="Conversations: builtin:python-questions, or files (a path, * allowed; JSON lines, JSON, CSV, "
+        "TSV, Parquet) with rows of messages, prompt and response, or instruction, input and output.",
         path="file",
     )
     epochs: float = setting(

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from llm.corpus.erasure.erase import (
     erase_entries,
-    erase_lines,
+    erase_examples,
     erase_records,
     erase_rows,
     has_lines,
@@ -92,7 +92,7 @@ def _purge(home: Home) -> Purged:
         store.remove(artifact)
     rewritten = []
     # Last of all what the others are found by, so that a purge that was killed finds them again.
-    order = {"questions": 1, "extract": 2, "crawl": 3}
+    order = {"examples": 1, "extract": 2, "crawl": 3}
     for artifact in sorted(store.artifacts(), key=lambda one: order.get(one.reference.step, 0)):
         if artifact.reference.step in MODELS:
             continue
@@ -153,7 +153,7 @@ def _files(folder: Path) -> list[Path]:
 def _is_to_go(store: Store, artifact: Artifact, covered: Exclusions, found: Found) -> bool:
     """Whether an artifact is to be made again: tokens of the documents, or a quotation of them."""
     step = artifact.reference.step
-    if step in MODELS or step in ("crawl", "questions"):
+    if step in MODELS or step in ("crawl", "examples"):
         return False
     with store.borrowing():
         folder = store.local(artifact.reference)
@@ -195,8 +195,8 @@ def _erase(
             elif name.endswith(".parquet"):
                 drop = step == "write"
                 erased = erase_rows(source, target, covered, found.ids, drop=drop, tells=tells)
-            elif name.endswith(".jsonl"):
-                erased = erase_lines(source, target, covered)
+            elif step == "examples" and name.endswith(".arrow"):
+                erased = erase_examples(source, target, covered)
             else:
                 continue
             counts["documents"] = max(counts["documents"], erased)

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm.corpus.documents import DOC_ID
-from llm.corpus.erasure.erase import url_in
 from llm.corpus.erasure.erased import ERASED
 from llm.corpus.erasure.exclusions import Exclusions
 from llm.corpus.erasure.takedown import Takedown, Takedowns, change_list, exclusions
+from llm.examples.shards import Shard
 from llm.runs import Runs
 from llm.store import Artifact, Store
 from llm.store.names import Name
-from llm.tokens.shards import Shard
+from llm.tokens.shards import Shard as TokenShard
 from llm.training.nights import nights_of
 from tasks.commands.quotes import Quotes
 from tasks.commands.search import pieces
@@ -91,7 +91,7 @@ def find(store: Store, takedowns: Takedowns) -> Found:
                     continue
                 stretches = (piece for text in texts for piece in pieces(text, PIECES))
                 quotes.append(Quotes.of(stretches).rows)
-                source = {"crawl": "path", "questions": "data"}.get(artifact.reference.step, "")
+                source = {"crawl": "path", "examples": "data"}.get(artifact.reference.step, "")
                 named = artifact.manifest
                 own = named.get("paths", {}).get(source) or named["values"].get(source)
                 found.files |= {own} if own and not own.startswith("builtin:") else set()
@@ -107,15 +107,15 @@ def _may_name(artifact: Artifact, name: str) -> bool:
     """Whether a file has rows with addresses, or the ids that a purge left."""
     if name == ERASED:
         return True
-    if artifact.reference.step == "questions":
-        return name.endswith(".jsonl")
+    if artifact.reference.step == "examples":
+        return name.endswith(".arrow")
     return name.endswith(".parquet") and name != "clusters.parquet"
 
 
 def _take_in(path: Path, covered: Exclusions, found: Found) -> list[str] | None:
     """Note what a file says of covered addresses; the texts that it has of them, None: nothing."""
-    if path.suffix == ".jsonl":
-        return _take_in_lines(path, covered, found)
+    if path.suffix == ".arrow":
+        return _take_in_examples(path, covered, found)
     if path.suffix != ".parquet":
         return None
     with pq.ParquetFile(path) as file:
@@ -138,16 +138,23 @@ def _take_in(path: Path, covered: Exclusions, found: Found) -> list[str] | None:
         return [text for text in texts if text]
 
 
-def _take_in_lines(path: Path, covered: Exclusions, found: Found) -> list[str] | None:
-    """The same of conversations."""
+def _take_in_examples(path: Path, covered: Exclusions, found: Found) -> list[str] | None:
+    """The same of an example shard: every text that its rows have is one of theirs."""
     texts: list[str] = []
-    with path.open("rb") as stream:
-        for line in stream:
-            url = url_in(line)
-            if url and covered.covers(url):
-                found.urls.add(url)
-                texts += [one.get("content") or "" for one in json.loads(line)["messages"]]
+    for batch in Shard.open(path).batches:
+        rows = batch.filter(pa.array(covered.among(batch.column("url"))))
+        found.urls |= set(rows.column("url").to_pylist())
+        own = [name for name in rows.schema.names if name not in ("url", "file")]
+        texts += _texts_in(rows.select(own).to_pylist())
     return texts or None
+
+
+def _texts_in(value: Any) -> list[str]:
+    """Every text in nested lists and mappings."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for one in inner for text in _texts_in(one)]
 
 
 def _same_cluster(path: Path, found: Found) -> set[bytes]:
@@ -240,7 +247,7 @@ class Seen:
         return found
 
 
-TEXT = ("write", "tokenize", "questions")
+TEXT = ("write", "tokenize", "examples")
 """Steps whose artifacts are text or tokens that something is made from."""
 
 
@@ -251,16 +258,15 @@ def _found_in(store: Store, artifact: Artifact, found: Found) -> set[bytes | str
         return set()
     with store.borrowing():
         folder = store.local(artifact.reference)
-        if step == "questions":
-            lines = (
-                line
-                for path in sorted(folder.glob("*.jsonl"))
-                for line in path.read_bytes().splitlines()
+        if step == "examples":
+            shards = [Shard.open(path) for path in sorted(folder.glob("*.arrow"))]
+            urls = (
+                url for one in shards for batch in one.batches for url in batch["url"].to_pylist()
             )
-            return {url for line in lines if (url := url_in(line)) in found.urls}
+            return {url for url in urls if url in found.urls}
         if step == "tokenize":
             columns = [
-                Shard.open(path).documents.column("doc_id")
+                TokenShard.open(path).documents.column("doc_id")
                 for path in sorted(folder.glob("*.arrow"))
             ]
         else:
@@ -278,7 +284,7 @@ def shards_with(folder: Path, ids: pa.Array) -> list[str]:
     return [
         path.name
         for path in sorted(folder.glob("*.arrow"))
-        if pc.any(pc.is_in(Shard.open(path).documents.column("doc_id"), value_set=ids)).as_py()
+        if pc.any(pc.is_in(TokenShard.open(path).documents.column("doc_id"), value_set=ids)).as_py()
     ]
 
 

@@ -169,15 +169,16 @@ def _pretrain(recipe: Recipe) -> Iterator[str]:
 
 
 def _finetune(recipe: Recipe) -> Iterator[str]:
-    from llm.corpus.conversations import read_conversations
     from llm.corpus.sources.files import expand
+    from llm.examples.files import read_file
+    from llm.examples.settings import ExampleSettings
 
     for number, task in enumerate(recipe.finetune):
         if task.data.startswith("builtin:"):
             continue
         for path in expand(task.data):
             try:
-                for _ in itertools.islice(read_conversations(path), _FIRST):
+                for _ in itertools.islice(read_file(path, ExampleSettings(data=task.data)), _FIRST):
                     pass
             except BadInput as error:
                 yield f"finetune.{number}.data: {error}"

@@ -1,17 +1,17 @@
-"""Finetune: the base model and conversations → a model that answers, one for each task."""
+"""Finetune: the base model and examples → a tuned model, one for each task."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from llm.corpus.questions_settings import QuestionSettings
+from llm.examples.settings import ExampleSettings
 from llm.runs import Outputs
 from llm.step import digest_of
 from llm.training.finetune_settings import FinetuneSettings
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
 
-DERIVE = Step("questions", "llm.corpus.questions:derive")
-READ = Step("questions", "llm.corpus.questions:read")
+DERIVE = Step("examples", "llm.examples.questions:derive")
+READ = Step("examples", "llm.examples.files:read")
 FINETUNE = Step("finetune", "llm.training.finetune:finetune", own_processes=True, learns=True)
 
 
@@ -35,7 +35,7 @@ def _data(run: Run, task: FinetuneSettings) -> Call:
         from llm.corpus.sources.files import expand
 
         files = expand(task.data)
-    values = QuestionSettings(
+    values = ExampleSettings(
         data=task.data,
         validation_fraction=run.recipe.tokenize.validation.fraction,
         erased=_taken_down(run, files),
@@ -46,19 +46,19 @@ def _data(run: Run, task: FinetuneSettings) -> Call:
 
 
 def _taken_down(run: Run, files: Sequence[Path]) -> tuple[str, ...]:
-    """Digests of the addresses in conversations, none: of derived ones, that the list covers.
+    """Digests of the addresses in examples, none: of derived ones, that the list covers.
 
     Only those that are there: another entry on the list makes nothing again.
     """
     if not run.machine.takedown:
         return ()
-    from llm.corpus.conversations import read_conversations
     from llm.corpus.erasure.exclusions import Exclusions
     from llm.corpus.site.documentation import standard_library
+    from llm.examples.files import address, mappings
 
     covered = Exclusions(run.machine.takedown)
     if files:
-        found = {url for path in files for _, url in read_conversations(path)}
+        found = {address(row) for path in files for _, row in mappings(path)}
     else:
         found = {source.url for source in standard_library()}
     return tuple(sorted(digest_of([url]) for url in found if url and covered.covers(url)))

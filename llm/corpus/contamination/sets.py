@@ -1,30 +1,20 @@
 """Evaluation sets as the recipe names them: which files, and which texts make up an item."""
 
-import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import pyarrow as pa
-
-from llm.corpus.archive.packed import BROKEN, inner_name, lines, unpacked
 from llm.corpus.contamination.sets_settings import DecontaminateSettings, EvaluationSet
-from llm.corpus.rows.json_lines import LINE_BYTES, BadRow, json_lines, parse, whole_value
-from llm.corpus.rows.parquet import parquet_rows
-from llm.corpus.rows.tables import table_rows
+from llm.corpus.rows.by_ending import numbered_rows, unit
+from llm.corpus.rows.json_lines import BadRow, whole_value
 from llm.corpus.sources.files import expand
 from llm.step import BadInput
 
 # What an item's field often begins with, and a copy on the web does not.
 _LABEL = re.compile(r"^\s*(?:question|query|context|passage|premise|problem|[qa])\s*:\s*", re.I)
-
-# Files whose rows are told by their number, as they have no lines or many lines a row.
-_BY_ITEM = (".parquet", ".json")
-# A file that is one value is held whole; so large it may be (bytes).
-_JSON_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)
@@ -84,46 +74,11 @@ def _expanded(one: EvaluationSet) -> list[Path]:
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     """The rows of a file with the places where they stand: mappings, or lines of a text."""
-    inner = inner_name(path.name)
-    try:
-        with path.open("rb") as raw:
-            for number, row in _numbered(raw, path.name, inner):
-                place = f"{path}, {'item' if inner.endswith(_BY_ITEM) else 'line'} {number}"
-                if isinstance(row, BadRow):
-                    raise BadInput(f"{place} cannot be read ({row.details}): correct the file")
-                yield place, row
-    except UnicodeDecodeError as error:
-        raise _unreadable(path, f"no UTF-8: {error.reason}") from error
-    except (*BROKEN, csv.Error, pa.ArrowException) as error:
-        raise _unreadable(path, str(error)) from error
-
-
-def _numbered(raw: BinaryIO, name: str, inner: str) -> Iterator[tuple[int, Any]]:
-    if inner.endswith(".parquet"):
-        yield from enumerate(parquet_rows(raw), start=1)
-    elif inner.endswith((".jsonl", ".ndjson", ".jsonlines")):
-        yield from json_lines(raw, name)
-    elif inner.endswith(".json"):
-        data = unpacked(raw, name).read(_JSON_BYTES + 1)
-        if len(data) > _JSON_BYTES:
-            raise OSError(f"over {_JSON_BYTES} bytes of JSON in one value: make lines of it")
-        try:
-            found = parse(data)
-        except BadRow as error:
-            raise OSError(error.details) from None
-        yield from enumerate(found if isinstance(found, list) else [found], start=1)
-    elif inner.endswith((".csv", ".tsv")):
-        yield from table_rows(raw, name)
-    else:
-        for number, line in enumerate(lines(raw, name, LINE_BYTES), start=1):
-            if line is None:
-                yield number, BadRow("too_large", f"over {LINE_BYTES} bytes")
-            elif line.strip():
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-
-
-def _unreadable(path: Path, said: str) -> BadInput:
-    return BadInput(f"{path} cannot be read ({said}): correct the file or its ending")
+    for number, row in numbered_rows(path):
+        place = f"{path}, {unit(path)} {number}"
+        if isinstance(row, BadRow):
+            raise BadInput(f"{place} cannot be read ({row.details}): correct the file")
+        yield place, row
 
 
 def _texts(row: Any, fields: Sequence[str], place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -199,21 +199,27 @@ def _all_blank(table: pa.Table, columns: list[int]) -> np.ndarray:
     return found
 
 
-def erase_lines(path: Path, target: Path, covered: Exclusions) -> int:
-    """Copy a file of JSON lines without those whose `url` is covered.
+def erase_examples(path: Path, target: Path, covered: Exclusions) -> int:
+    """Copy an example shard (an Arrow stream with `url`) without the rows of covered addresses.
 
     Returns how many are erased; with none, nothing is written.
     """
-    if not has_lines(path, covered):
-        return 0
-    erased = 0
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as aside, aside.open("wb") as stream:
-        for line in _lines(path):
-            if _is_line_of(line, covered):
-                erased += 1
-            else:
-                stream.write(line)
+    with pa.ipc.open_stream(pa.memory_map(str(path))) as reader:
+        if "url" not in reader.schema.names:
+            return 0
+        batches = [(batch, covered.among(batch.column("url"))) for batch in reader]
+        erased = sum(int(gone.sum()) for _, gone in batches)
+        if not erased:
+            return 0
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            replacing(target) as aside,
+            pa.OSFile(str(aside), "wb") as sink,
+            pa.ipc.new_stream(sink, reader.schema) as writer,
+        ):
+            for batch, gone in batches:
+                if not gone.all():
+                    writer.write_batch(batch.filter(pa.array(~gone)))
     return erased
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from llm.evaluation.answers import MeasureAnswers, measure, read
+from llm.evaluation.answers import MeasureAnswers, measure
 from llm.evaluation.answers_settings import AnswerSettings
 from llm.models import folder as model_folder
-from llm.step import BadInput, Context
+from llm.step import Context
 from llm.training.conversations import pack
 from llm.training.conversations import read as read_for_training
+from tests.examples import write_conversations
 from tests.llm.evaluation.models import CONTEXT, write_model
 
 PAIRS = [("Hm?", "the thing."), ("What?", "é"), ("Which one?", "a")]
@@ -20,18 +21,11 @@ PAIRS = [("Hm?", "the thing."), ("What?", "é"), ("Which one?", "a")]
 
 def write_questions(folder: Path, pairs: list[tuple[str, str]] = PAIRS) -> Path:
     folder.mkdir()
-    lines = [
-        json.dumps(
-            {
-                "messages": [
-                    {"role": "user", "content": question},
-                    {"role": "assistant", "content": answer},
-                ]
-            }
-        )
+    talks = [
+        [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         for question, answer in pairs
     ]
-    (folder / "validation.jsonl").write_text("".join(line + "\n" for line in lines))
+    write_conversations(folder / "validation.arrow", talks)
     return folder
 
 
@@ -59,7 +53,7 @@ def test_the_loss_is_the_one_that_fine_tuning_minimises(tmp_path: Path, context:
     data = write_questions(tmp_path / "data")
     result = metrics(tmp_path, context, data)
     _, tokenizer = model_folder.load(tmp_path / "model" / "model")
-    examples, long = read_for_training(data / "validation.jsonl", tokenizer, CONTEXT)
+    examples, long = read_for_training(data / "validation.arrow", tokenizer, CONTEXT)
     assert long == 0
     packed = pack(examples, CONTEXT, padding=3)
     with torch.no_grad():
@@ -94,12 +88,3 @@ def test_nothing_held_out_gives_no_figures_rather_than_false_ones(
     assert result["questions"] == 0
     assert result["nats_per_token"] is None
     assert result["bits_per_byte"] is None
-
-
-def test_a_broken_line_is_named(tmp_path: Path) -> None:
-    write_model(tmp_path / "model")
-    _, tokenizer = model_folder.load(tmp_path / "model" / "model")
-    path = write_questions(tmp_path / "data") / "validation.jsonl"
-    path.write_text(path.read_text() + "{}\n")
-    with pytest.raises(BadInput, match=r"validation.jsonl, line 4 is not a conversation"):
-        read(path, tokenizer, 10)

@@ -9,6 +9,7 @@ import torch
 from llm.evaluation.samples import SampleSettings, first_turn, generate
 from llm.models import folder as model_folder
 from llm.step import Context
+from tests.examples import write_conversations
 from tests.llm.evaluation.models import write_model
 from tests.llm.evaluation.test_answers import PAIRS, write_questions
 
@@ -82,8 +83,8 @@ def test_a_held_out_conversation_of_the_assistant_alone_is_answered(tmp_path: Pa
     write_model(tmp_path / "base")
     write_model(tmp_path / "tuned", seed=2)
     data = write_questions(tmp_path / "data")
-    alone = {"messages": [{"role": "assistant", "content": "Good morning."}]}
-    (data / "validation.jsonl").write_text(json.dumps(alone) + "\n")
+    alone = [{"role": "assistant", "content": "Good morning."}]
+    write_conversations(data / "validation.arrow", [alone])
     inputs = {"model": [tmp_path / "base"], "tuned": [tmp_path / "tuned"], "data": [data]}
     fields = {"prompts": (), "questions": (), "held_out_questions": 1, "max_new_tokens": 5}
     [sample] = written(tmp_path / "a", inputs, **fields)["samples"]

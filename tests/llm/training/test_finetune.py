@@ -1,6 +1,5 @@
 """Instruction tuning: what is packed, what is learned, and that a kill changes nothing."""
 
-import json
 import os
 import shutil
 import signal
@@ -29,6 +28,7 @@ from llm.tokens.special import SPECIAL_TOKENS
 from llm.training.conversations import IGNORE, Conversations, Example, pack, read
 from llm.training.finetune import FinetuneSettings, finetune, learning_rate
 from llm.training.launch import TrainingError
+from tests.examples import write_conversations
 from tests.waiting import wait_for
 
 CONTEXT = 64
@@ -45,14 +45,12 @@ def byte_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def conversation(number: int) -> dict[str, Any]:
+def conversation(number: int) -> list[dict[str, str]]:
     word = WORDS[number % len(WORDS)]
-    return {
-        "messages": [
-            {"role": "user", "content": f"{word}?"},
-            {"role": "assistant", "content": f"It does {word}."},
-        ]
-    }
+    return [
+        {"role": "user", "content": f"{word}?"},
+        {"role": "assistant", "content": f"It does {word}."},
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +65,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     folder.save(model, root / "base" / "model", root / "tokenizer.json")
     (root / "data").mkdir()
     for split, count in (("train", 40), ("validation", 10)):
-        lines = [json.dumps(conversation(number)) for number in range(count)]
-        (root / "data" / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+        talks = [conversation(number) for number in range(count)]
+        write_conversations(root / "data" / f"{split}.arrow", talks)
     return {"model": [root / "base"], "data": [root / "data"]}
 
 
@@ -100,7 +98,7 @@ def files_of(out: Path) -> dict[str, bytes]:
 
 def test_every_conversation_is_packed_once_and_only_answers_are_learned(inputs: Inputs) -> None:
     tokenizer = byte_tokenizer()
-    examples, long = read(inputs["data"][0] / "train.jsonl", tokenizer, CONTEXT)
+    examples, long = read(inputs["data"][0] / "train.arrow", tokenizer, CONTEXT)
     packed = pack(examples, CONTEXT, padding=3)
     assert long == 0
     found, answers = [], []
@@ -115,7 +113,7 @@ def test_every_conversation_is_packed_once_and_only_answers_are_learned(inputs: 
         assert np.all(targets[segments == 0] == IGNORE)
         assert np.all(tokens[segments == 0] == 3)
     assert sorted(found) == sorted(list(example.ids[:-1]) for example in examples)
-    wanted = [conversation(number)["messages"][1]["content"] for number in range(40)]
+    wanted = [conversation(number)[1]["content"] for number in range(40)]
     assert sorted(answers) == sorted(f"{answer}<|im_end|>" for answer in wanted)
 
 
@@ -130,7 +128,7 @@ def test_packing_wastes_little() -> None:
 
 def test_conversations_in_a_row_do_not_see_each_other(inputs: Inputs) -> None:
     tokenizer = byte_tokenizer()
-    examples, _ = read(inputs["data"][0] / "train.jsonl", tokenizer, CONTEXT)
+    examples, _ = read(inputs["data"][0] / "train.arrow", tokenizer, CONTEXT)
     packed = pack(examples[:5], 2 * CONTEXT, padding=3)
     model = Decoder(ModelSettings(layers=2, d_model=32, heads=2, context_length=128).resolve(260))
     model.initialise(0)
@@ -162,13 +160,13 @@ def test_an_epoch_reads_every_row_once_and_parts_share_a_step() -> None:
 def test_a_long_conversation_loses_its_end_and_one_without_answer_is_left_out(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "train.jsonl"
+    path = tmp_path / "train.arrow"
     talks = [
         [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b" * 100}],
         [{"role": "user", "content": "a" * 100}, {"role": "assistant", "content": "b"}],
         [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
     ]
-    path.write_text("".join(json.dumps({"messages": talk}) + "\n" for talk in talks))
+    write_conversations(path, talks)
     examples, long = read(path, byte_tokenizer(), CONTEXT)
     assert [len(example.ids) for example in examples] == [
         CONTEXT + 1,
@@ -177,18 +175,17 @@ def test_a_long_conversation_loses_its_end_and_one_without_answer_is_left_out(
     assert long == 2
 
 
-@pytest.mark.parametrize(
-    "line, named",
-    [
-        ("{", "line 2 is not a conversation"),
-        ('{"text": "a"}', "line 2 is not a conversation"),
-        ('{"messages": [{"role": "robot", "content": "a"}]}', "line 2: message 0: role 'robot'"),
-    ],
-)
-def test_a_bad_line_is_named(line: str, named: str, tmp_path: Path) -> None:
-    path = tmp_path / "train.jsonl"
-    path.write_text(json.dumps(conversation(0)) + "\n" + line + "\n")
-    with pytest.raises(BadInput, match=named):
+def test_a_bad_message_is_named_by_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "train.arrow"
+    write_conversations(path, [conversation(0), [{"role": "robot", "content": "a"}]])
+    with pytest.raises(BadInput, match=r"train.jsonl, line 2: message 0: role 'robot'"):
+        read(path, byte_tokenizer(), CONTEXT)
+
+
+def test_another_file_is_no_example_shard(tmp_path: Path) -> None:
+    path = tmp_path / "train.arrow"
+    path.write_text('{"messages": []}')
+    with pytest.raises(BadInput, match=r"train.arrow is not a whole example shard"):
         read(path, byte_tokenizer(), CONTEXT)
 
 
@@ -201,8 +198,8 @@ def test_the_rate_rises_and_falls_to_zero() -> None:
 def test_no_answer_within_the_context_is_bad_input(inputs: Inputs, tmp_path: Path) -> None:
     shutil.copytree(inputs["data"][0], tmp_path / "data")
     long = {"role": "user", "content": "a" * 200}
-    line = {"messages": [long, {"role": "assistant", "content": "b"}]}
-    (tmp_path / "data" / "train.jsonl").write_text(json.dumps(line))
+    talk = [long, {"role": "assistant", "content": "b"}]
+    write_conversations(tmp_path / "data" / "train.arrow", [talk])
     with pytest.raises(BadInput, match="answer within the model's context of 64"):
         finetune(settings(), {**inputs, "data": [tmp_path / "data"]}, at(tmp_path))
 
@@ -220,7 +217,7 @@ def test_a_tuned_model_answers(tuned: tuple[StepResult, Path]) -> None:
     assert losses["before"] == pytest.approx(np.log(260), rel=0.02)  # an untrained model's
     assert losses["after"] < 0.05
     model, tokenizer = folder.load(out / "model")
-    question = conversation(3)["messages"][:1]
+    question = conversation(3)[:1]
     ids, _ = encode_messages(tokenizer, question, ask=True)
     answer = list(generate(model, ids, 30, stop_ids={2}))
     assert tokenizer.decode(answer) == "It does read."

@@ -36,6 +36,7 @@ from tasks.commands.traces import INSTEAD
 from tasks.engine.execute import make
 from tasks.engine.home import PROJECT, Home
 from tasks.stages.finetune import _data
+from tests.examples import rows_of
 from tests.llm.store.making import files
 
 BAD, GOOD = "http://bad.test", "http://good.test"
@@ -260,7 +261,7 @@ def question_run(place: Place) -> Callable[[], Any]:
     """The call that reads the user's own conversations, as the next run would make it."""
     data = place.folder / "mine.jsonl"
     rows = [
-        {"prompt": f"What is {n}?", "response": text(f"{site}/{n}"), "url": f"{site}/{n}"}
+        {"prompt": f"What is {site}/{n}?", "response": text(f"{site}/{n}"), "url": f"{site}/{n}"}
         for n in range(20)
         for site in (BAD, GOOD)
     ]
@@ -279,11 +280,8 @@ def question_run(place: Place) -> Callable[[], Any]:
 
 
 def conversations(store: Store, reference: Reference) -> list[str]:
-    return [
-        json.loads(line)["url"]
-        for name in ("train.jsonl", "validation.jsonl")
-        for line in (store.local(reference) / name).read_text().splitlines()
-    ]
+    folder = store.local(reference)
+    return [row["url"] for split in ("train", "validation") for row in rows_of(folder, split)]
 
 
 def test_conversations_are_left_out_told_and_erased(place: Place) -> None:
@@ -297,7 +295,7 @@ def test_conversations_are_left_out_told_and_erased(place: Place) -> None:
     place.take_down()
     later = make(store, call(), Machine(), Reporter())[0]
     assert later.reference.key != made.reference.key
-    assert later.manifest["counts"]["taken_down"] == 20
+    assert later.manifest["counts"]["dropped"]["taken_down"] == 20
     assert all(url.startswith(GOOD) for url in conversations(store, later.reference))
     told = purge(place.home)
     assert told.removed == [f"samples/{sampled.key}"]

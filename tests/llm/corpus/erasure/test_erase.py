@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 import random
 import sqlite3
 from pathlib import Path
@@ -16,11 +15,13 @@ from warcio.archiveiterator import ArchiveIterator as Warcio
 
 from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.documents import DOC_ID
-from llm.corpus.erasure.erase import erase_entries, erase_lines, erase_records, erase_rows
+from llm.corpus.erasure.erase import erase_entries, erase_examples, erase_records, erase_rows
 from llm.corpus.erasure.exclusions import Exclusions
 from llm.corpus.web.frontier import Frontier
 from llm.corpus.web.recrawl import FILES
 from llm.corpus.web.urls import Address
+from llm.examples.settings import CONVERSATIONS
+from llm.examples.shards import Example, Shard, ShardWriter
 from tests.llm.corpus.crawls import make_crawl, make_texts
 
 MARKER = "zqxjkvw-secret"
@@ -187,16 +188,18 @@ def test_a_feed_that_names_an_erased_page_is_erased_with_it(tmp_path: Path) -> N
     assert pq.read_table(out)["url"].to_pylist() == ["http://good.example/other"]
 
 
-def test_conversations_go_by_their_address(tmp_path: Path) -> None:
-    lines = [
-        json.dumps({"url": f"http://{host}/q", "messages": [MARKER]})
-        for host in ("bad.example", "good.example")
-    ]
-    (tmp_path / "c.jsonl").write_text("\n".join([*lines, "no json", "[1]", ""]))
-    assert erase_lines(tmp_path / "c.jsonl", tmp_path / "out.jsonl", BAD) == 1
-    assert (tmp_path / "out.jsonl").read_text() == "\n".join([lines[1], "no json", "[1]", ""])
-    assert erase_lines(tmp_path / "out.jsonl", tmp_path / "again.jsonl", BAD) == 0
-    assert not (tmp_path / "again.jsonl").exists()
+def test_examples_go_by_their_address(tmp_path: Path) -> None:
+    path, out = tmp_path / "train.arrow", tmp_path / "out.arrow"
+    messages = [{"role": "assistant", "content": MARKER}]
+    with ShardWriter(path, CONVERSATIONS, "train") as shard:
+        for host in ("bad.example", "good.example", "bad.example", ""):
+            shard.add(Example((messages,), host and f"http://{host}/q"))
+    assert erase_examples(path, out, BAD) == 2
+    left = [one.url for one in Shard.open(out).examples(CONVERSATIONS)]
+    assert left == ["http://good.example/q", ""]
+    assert b"bad.example" not in out.read_bytes()
+    assert erase_examples(out, tmp_path / "again.arrow", BAD) == 0
+    assert not (tmp_path / "again.arrow").exists()
 
 
 @pytest.mark.parametrize(

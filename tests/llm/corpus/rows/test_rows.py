@@ -13,10 +13,11 @@ import pytest
 from llm.corpus.archive.packed import Bomb
 from llm.corpus.contamination import sets
 from llm.corpus.contamination.sets_settings import DecontaminateSettings, EvaluationSet
-from llm.corpus.conversations import read_conversations
 from llm.corpus.rows.json_lines import BadRow, json_lines, parse, whole
 from llm.corpus.rows.parquet import parquet_rows
 from llm.corpus.rows.tables import table_rows
+from llm.examples.files import read_file
+from llm.examples.settings import ExampleSettings
 from llm.step import BadInput
 
 NESTED = "[" * 100_000 + "]" * 100_000
@@ -37,7 +38,7 @@ def test_odd_json_is_told_with_its_line_by_every_reader(said: str, tmp_path: Pat
     assert isinstance(bad, BadRow)
     assert said in str(bad)
     with pytest.raises(BadInput, match=rf"a\.jsonl, line 3: .*{said}"):
-        list(read_conversations(path))
+        list(read_file(path, ExampleSettings()))
     for kind in ("jsonl", "json"):
         path = tmp_path / f"b.{kind}"
         path.write_text(ODD[said])
@@ -51,7 +52,7 @@ def test_half_a_surrogate_pair_becomes_the_replacement_character(tmp_path: Path)
     assert whole(text) == "hi \ufffd there \U0001f600 \ufffd"
     path = tmp_path / "c.jsonl"
     path.write_text(r'{"prompt": "hi \ud83d there", "response": "yes"}' + "\n")
-    ((messages, _),) = read_conversations(path)
+    ((messages,), *_) = next(read_file(path, ExampleSettings()))
     assert messages[0]["content"] == "hi \ufffd there"
     settings = DecontaminateSettings(sets={"a": EvaluationSet(path=str(path), fields=("prompt",))})
     (item,) = sets.items(settings, [path])
@@ -61,11 +62,11 @@ def test_half_a_surrogate_pair_becomes_the_replacement_character(tmp_path: Path)
 def test_a_line_that_becomes_large_is_not_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llm.corpus.conversations.LINE_BYTES", 1_000_000)
+    monkeypatch.setattr("llm.corpus.rows.by_ending.LINE_BYTES", 1_000_000)
     path = tmp_path / "c.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"prompt": "' + b" " * 50_000_000 + b'", "response": "a"}\n'))
     with pytest.raises(BadInput, match=r"line 1: over 1000000 bytes"):
-        list(read_conversations(path))
+        list(read_file(path, ExampleSettings()))
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

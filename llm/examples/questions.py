@@ -1,23 +1,20 @@
-"""Questions and answers to fine-tune on: derived from Python's documentation, or the user's own.
+"""Questions and answers that are derived from Python's documentation.
 
-Both steps write train.jsonl and validation.jsonl, one `{"messages": [...], "url": ...}` a line. A
-derived pair is held out when its page is, by the rule of the documents: what the model is asked in
-the evaluation it has read nowhere.
+A pair is held out when its page is, by the rule of the documents: what the model is asked in the
+evaluation it has read nowhere.
 """
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llm.corpus import documents
-from llm.corpus.conversations import Messages, read_conversations
-from llm.corpus.questions_settings import BUILTIN, QuestionSettings
 from llm.corpus.site import documentation
 from llm.corpus.site.documentation import Class, Function, Module, Parameter
-from llm.step import BadInput, Context, Inputs, StepResult, digest_of
-from llm.words import counted
+from llm.examples.settings import BUILTIN, CONVERSATIONS, ExampleSettings
+from llm.examples.shards import Example
+from llm.examples.split import write
+from llm.step import BadInput, Context, Inputs, StepResult
 
 LIBRARIES = ("python", "zstandard")  # the documentation is that of the interpreter
 
@@ -44,106 +41,43 @@ class Pair:
     url: str
 
 
-def derive(values: QuestionSettings, inputs: Inputs, context: Context) -> StepResult:
+def derive(values: ExampleSettings, inputs: Inputs, context: Context) -> StepResult:
     """Ask about each documented module, class and function of the standard library.
 
-    Raises BadInput for a name that is not built in, or an installation without source files.
+    Raises BadInput for a name that is not built in, a task that learns from other columns, or an
+    installation without source files.
     """
     if values.data != BUILTIN:
         raise BadInput(f"data {values.data!r}: the only built-in questions are {BUILTIN!r}")
+    if values.columns != CONVERSATIONS:
+        raise BadInput(
+            f"{BUILTIN} has conversations, and the task learns from "
+            f"{', '.join(column.name for column in values.columns)}: name files of your own"
+        )
     sources = documentation.standard_library()
     pairs: dict[str, Pair] = {}
+    repeated = 0
     for done, source in enumerate(sources, start=1):
         module = documentation.read(source)
         if module is not None:
             for pair in ask_about(module, values.answer_characters):
-                pairs.setdefault(pair.question, pair)
+                repeated += pairs.setdefault(pair.question, pair) is not pair
         context.report.progress(done, len(sources), "modules")
     kinds = Counter(pair.kind for pair in pairs.values())
-    rows = (
-        ([_message("user", pair.question), _message("assistant", pair.answer)], pair.url)
-        for pair in pairs.values()
-    )
-    return _write(rows, values, context, {"kinds": dict(sorted(kinds.items()))})
-
-
-def read(values: QuestionSettings, inputs: Inputs, context: Context) -> StepResult:
-    """Take over the conversations of `inputs["files"]`.
-
-    A conversation without a `url` is held out by its first question, so that a question asked
-    twice is never on both sides. Raises BadInput naming the file and line that is wrong.
-    """
-    files = inputs["files"]
-
-    def rows() -> Iterator[tuple[Messages, str]]:
-        for done, path in enumerate(files, start=1):
-            yield from read_conversations(path)
-            context.report.progress(done, len(files), "files")
-
-    return _write(rows(), values, context, {})
-
-
-def _message(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
-
-
-def _write(
-    rows: Iterable[tuple[Messages, str]],
-    values: QuestionSettings,
-    context: Context,
-    counts: dict[str, dict[str, int]],
-) -> StepResult:
-    """Split the conversations and write them; `repeated` are held-out ones that training has too.
-
-    taken_down: left out, because the takedown list covers their addresses.
-    """
-    held_out: list[tuple[Messages, str]] = []
-    answers: set[str] = set()
-    erased = set(values.erased)
-    train = taken_down = 0
-    with (context.out / "train.jsonl").open("w", encoding="utf8") as stream:
-        for messages, url in rows:
-            if erased and url and digest_of([url]) in erased:
-                taken_down += 1
-                continue
-            first = next((one["content"] for one in messages if one["role"] == "user"), "")
-            key = documents.hash64(url or first)
-            if documents.validation(key, values.validation_fraction):
-                held_out.append((messages, url))
-                continue
-            train += 1
-            answers.add(_last_answer(messages))
-            stream.write(_line(messages, url))
-    if not train:
-        lost = f"all {len(held_out)} are held out" if held_out else "there are none"
-        lost += f", {taken_down} were taken down" if taken_down else ""
-        raise BadInput(
-            f"no conversations to learn from in {values.data}: {lost}; give more of them, or lower "
-            "tokenize.validation.fraction"
-        )
-    # A page that copies another's text would make the held-out answers look learned.
-    fresh = [row for row in held_out if _last_answer(row[0]) not in answers]
-    with (context.out / "validation.jsonl").open("w", encoding="utf8") as stream:
-        stream.writelines(_line(messages, url) for messages, url in fresh)
-    if not fresh:
-        context.report.warning(
-            f"none of {counted(train, 'conversation')} is held out: the answers cannot be evaluated"
-        )
-    split = {"train": train, "validation": len(fresh), "repeated": len(held_out) - len(fresh)}
-    if taken_down:
-        split["taken_down"] = taken_down
-    return StepResult(
-        counts={**split, **counts},
-        summary=f"{counted(train, 'conversation')} for training, {len(fresh):,} for validation",
+    return write(
+        (_example(pair) for pair in pairs.values()),
+        values,
+        context,
+        {"dropped": {"asked_twice": repeated}, "kinds": dict(sorted(kinds.items()))},
     )
 
 
-def _last_answer(messages: Messages) -> str:
-    return next(one["content"] for one in reversed(messages) if one["role"] == "assistant")
-
-
-def _line(messages: Messages, url: str) -> str:
-    return json.dumps({"messages": messages, "url": url}, ensure_ascii=False) + "\n"
+def _example(pair: Pair) -> Example:
+    messages = [
+        {"role": "user", "content": pair.question},
+        {"role": "assistant", "content": pair.answer},
+    ]
+    return Example((messages,), pair.url)
 
 
 def ask_about(module: Module, limit: int) -> Iterator[Pair]:

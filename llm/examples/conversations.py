@@ -1,11 +1,8 @@
-"""Conversations of a user's own, from JSON lines in the layouts that are common for them."""
+"""Conversations in the layouts that are common for them."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from llm.corpus.archive.packed import BROKEN
-from llm.corpus.rows.json_lines import LINE_BYTES, BadRow, json_lines, whole_value
 from llm.step import BadInput
 
 Messages = list[dict[str, str]]
@@ -14,38 +11,14 @@ ROLES = ("system", "user", "assistant")
 LAYOUTS = "messages, prompt and response, or instruction, input and output"
 
 
-def read_conversations(path: Path) -> Iterator[tuple[Messages, str]]:
-    """The conversations of a JSONL file (plain, .gz, .zst, .xz or .bz2), each with its `url` ("" without one).
-
-    Blank lines are passed over. Raises BadInput naming the file and the line.
-    """
-    number = 0
-    try:
-        with path.open("rb") as raw:
-            for number, row in json_lines(raw, path.name, LINE_BYTES):
-                yield _read_row(row, f"{path.name}, line {number}")
-    except BROKEN as error:
-        raise BadInput(f"{path} cannot be read after line {number}: {error}") from error
+def read_messages(row: Mapping[str, Any]) -> Messages:
+    """The conversation of a row, whichever of the layouts it has. Raises BadInput."""
+    messages = _messages(row)
+    _check(messages)
+    return messages
 
 
-def _read_row(row: Any, place: str) -> tuple[Messages, str]:
-    """One conversation and its URL. Raises BadInput that begins with `place`."""
-    try:
-        if isinstance(row, BadRow):
-            raise BadInput(f"{row.details}; put one object on each line")
-        if not isinstance(row, dict):
-            raise BadInput(f"an object with {LAYOUTS} is wanted, not {type(row).__name__}")
-        row = whole_value(row)
-        messages = _messages(row)
-        _check(messages)
-    except BadInput as error:
-        raise BadInput(f"{place}: {error}") from None
-    url = row.get("url")
-    return messages, url if isinstance(url, str) else ""
-
-
-def _messages(row: dict[str, Any]) -> Messages:
-    """The row's messages, whichever of the layouts it has."""
+def _messages(row: Mapping[str, Any]) -> Messages:
     if "messages" in row:
         if not isinstance(row["messages"], list):
             raise BadInput(f"messages must be a list, not {type(row['messages']).__name__}")
