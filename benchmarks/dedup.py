@@ -31,6 +31,27 @@ def run_datatrove(documents: Path, work: Path) -> dict[str, Any]:
     from importlib.metadata import version
 
     from datatrove.executor import LocalPipelineExecutor
+
+    chain = _chain(documents, work)
+    start = time.perf_counter()
+    for number, (tasks, pipeline) in enumerate(chain):
+        LocalPipelineExecutor(
+            pipeline,
+            tasks=tasks,
+            workers=WORKERS,
+            logging_dir=str(work / f"log-{number}"),
+            start_method="fork",
+        ).run()
+    seconds = time.perf_counter() - start
+    return {
+        **_written_by_datatrove(work),
+        "seconds": seconds,
+        "name": f"datatrove {version('datatrove')}",
+    }
+
+
+def _chain(documents: Path, work: Path) -> list[tuple[int, list[Any]]]:
+    """datatrove's stages, each with the number of its tasks."""
     from datatrove.pipeline.dedup import (
         MinhashDedupBuckets,
         MinhashDedupCluster,
@@ -51,7 +72,7 @@ def run_datatrove(documents: Path, work: Path) -> dict[str, Any]:
     def folder(name: str) -> str:
         return str(work / name)
 
-    stages = [
+    return [
         (SHARDS, [reader(), MinhashDedupSignature(folder("signatures"), config)]),
         (
             config.num_buckets,
@@ -78,16 +99,10 @@ def run_datatrove(documents: Path, work: Path) -> dict[str, Any]:
             ],
         ),
     ]
-    start = time.perf_counter()
-    for number, (tasks, pipeline) in enumerate(stages):
-        LocalPipelineExecutor(
-            pipeline,
-            tasks=tasks,
-            workers=WORKERS,
-            logging_dir=folder(f"log-{number}"),
-            start_method="fork",
-        ).run()
-    seconds = time.perf_counter() - start
+
+
+def _written_by_datatrove(work: Path) -> dict[str, Any]:
+    """The names of what was kept and removed, and clusters of names."""
     found: dict[str, Any] = {"kept": [], "removed": [], "clusters": {}}
     for kind in ("kept", "removed"):
         for path in sorted((work / kind).glob("*.jsonl")):
@@ -97,9 +112,7 @@ def run_datatrove(documents: Path, work: Path) -> dict[str, Any]:
                 cluster = row["metadata"]["minhash_cluster_id"]
                 if cluster >= 0:
                     found["clusters"].setdefault(cluster, []).append(row["id"])
-    clusters = list(found["clusters"].values())
-    name = f"datatrove {version('datatrove')}"
-    return {**found, "clusters": clusters, "seconds": seconds, "name": name}
+    return {**found, "clusters": list(found["clusters"].values())}
 
 
 def run_ours(documents: Path, work: Path) -> dict[str, Any]:
@@ -110,12 +123,8 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from llm.corpus.dedup import (
-        DedupSettings,
-        find_duplicates,
-        near_duplicates,
-        signature_settings,
-    )
+    from llm.corpus.dedup import DedupSettings, find_duplicates, near_duplicates
+    from llm.corpus.dedup_settings import signature_settings
     from llm.corpus.documents import CLUSTERS, read_table
     from llm.corpus.near.signatures import sign
     from llm.step import Context
@@ -150,14 +159,7 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
         dropped = clusters.filter(repeats)["doc_id"].combine_chunks()
         parts = list(pool.map(lambda shard: written(shard, dropped), shards))
     seconds = time.perf_counter() - start
-    names = {
-        identity: name
-        for shard in shards
-        for identity, name in zip(
-            *(pq.read_table(shard)[column].to_pylist() for column in ("doc_id", "name")),
-            strict=True,
-        )
-    }
+    names = _names(shards)
     said = [
         (names[row["doc_id"]], names[row["of"]])
         for row in clusters.to_pylist()
@@ -170,6 +172,17 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
         "seconds": seconds,
         "name": "ours",
     }
+
+
+def _names(shards: list[Path]) -> dict[bytes, str]:
+    """The name of each document by its id."""
+    import pyarrow.parquet as pq
+
+    names: dict[bytes, str] = {}
+    for shard in shards:
+        table = pq.read_table(shard, columns=["doc_id", "name"])
+        names |= zip(table["doc_id"].to_pylist(), table["name"].to_pylist(), strict=True)
+    return names
 
 
 def main() -> None:

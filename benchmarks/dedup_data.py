@@ -127,26 +127,7 @@ def judge(
     justified = {name for pair in its_true for name in pair}
     peer_false = sum(name not in justified for name in peer["removed"])
     our_false = sum(alike(a, b) < threshold for a, b in ours["said"])
-    lines = ["similarity    pairs  theory    ours  datatrove   (share of pairs not both kept)"]
-    bands = []
-    for low, high in pairwise(EDGES):
-        inside = [
-            pair
-            for pair, value in planted.items()
-            if low <= value < high or value == high == EDGES[-1]
-        ]
-        if not inside:
-            continue
-        theory = sum(chance(planted[pair], BANDS, ROWS) for pair in inside) / len(inside)
-        shares = [
-            sum(not pair <= kept for pair in inside) / len(inside)
-            for kept in (ours_kept, peer_kept)
-        ]
-        lines.append(
-            f"{low:.2f} to {high:.2f} {len(inside):7d} {theory:7.3f} {shares[0]:7.3f} {shares[1]:10.3f}"
-        )
-        bands.append({"from": low, "to": high, "pairs": len(inside), "theory": round(theory, 4)})
-        bands[-1] |= {"ours": round(shares[0], 4), "peer": round(shares[1], 4)}
+    lines, bands = _by_similarity(planted, ours_kept, peer_kept)
     share = have / len(its_true) if its_true else 1.0
     lines.append(
         f"removed: ours {len(ours['removed'])} ({our_false} false), "
@@ -161,3 +142,27 @@ def judge(
         "bands": bands,
     }
     return Judged("\n".join(lines), json.loads(json.dumps(figures)))
+
+
+def _by_similarity(
+    planted: Mapping[Pair, float], ours: set[str], peer: set[str]
+) -> tuple[list[str], list[dict[str, float]]]:
+    """Lines to print and figures: of the planted pairs of a similarity, how many each deals with."""
+    lines = ["similarity    pairs  theory    ours  datatrove   (share of pairs not both kept)"]
+    bands: list[dict[str, float]] = []
+    for low, high in pairwise(EDGES):
+        inside = [
+            pair
+            for pair, value in planted.items()
+            if low <= value < high or value == high == EDGES[-1]
+        ]
+        if not inside:
+            continue
+        theory = sum(chance(planted[pair], BANDS, ROWS) for pair in inside) / len(inside)
+        shares = [sum(not pair <= kept for pair in inside) / len(inside) for kept in (ours, peer)]
+        lines.append(
+            f"{low:.2f} to {high:.2f} {len(inside):7d} {theory:7.3f} {shares[0]:7.3f} {shares[1]:10.3f}"
+        )
+        bands.append({"from": low, "to": high, "pairs": len(inside), "theory": round(theory, 4)})
+        bands[-1] |= {"ours": round(shares[0], 4), "peer": round(shares[1], 4)}
+    return lines, bands

@@ -25,7 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -247,10 +247,21 @@ def main() -> None:
     print(
         f"{'set':<14} {'engine':<20} {'pages':>5} {'pages/s':>8} {'P':>6} {'R':>6} {'F1':>6} {'4-gram':>6}  by trafilatura"
     )
-    speeds: dict[str, dict[str, list[float]]] = {}
+    speeds, scores = compare(sets, options.rounds)
+    print(json.dumps(summary(sets, speeds, scores)))
+
+
+Speeds = dict[str, dict[str, list[float]]]
+
+
+def compare(
+    sets: dict[str, list[Page]], rounds: int
+) -> tuple[Speeds, dict[str, dict[str, Scores]]]:
+    """Pages a second and scores by set and engine, printed as they are found."""
+    speeds: Speeds = {}
     scores: dict[str, dict[str, Scores]] = {}
     for name, pages in sets.items():
-        speeds[name], found = measure(pages, options.rounds)
+        speeds[name], found = measure(pages, rounds)
         # Where nobody knows the text, the peer's is the measure: agreement, not truth.
         gold = [
             page.text if page.text is not None else found[PEER][n][0]
@@ -269,13 +280,20 @@ def main() -> None:
                 f"{row.precision:>6.3f} {row.recall:>6.3f} {row.f1:>6.3f} {row.shingles:>6.3f}"
                 + ("" if share is None else f"  {share:.1%}")
             )
+    return speeds, scores
+
+
+def summary(
+    sets: dict[str, list[Page]], speeds: Speeds, scores: dict[str, dict[str, Scores]]
+) -> dict[str, Any]:
+    """Figures over all sets, ours and trafilatura's."""
     judged = [name for name in sets if name != "archives"]  # everything whose text is known
     timed = list(sets)
     rates = {
         engine: [
             sum(len(sets[name]) for name in timed)
             / sum(len(sets[name]) / speeds[name][engine][turn] for name in timed)
-            for turn in range(options.rounds)
+            for turn in range(len(speeds[timed[0]]["ours"]))
         ]
         for engine in ("ours", PEER)
     }
@@ -285,32 +303,25 @@ def main() -> None:
         for engine in ("ours", PEER)
     }
     ratios = [a / b for a, b in zip(rates["ours"], rates[PEER], strict=True)]
-    print(
-        json.dumps(
-            {
-                "benchmark": "extraction",
-                "unit": "pages/s",
-                "ours": round(statistics.median(rates["ours"]), 1),
-                "peers": {PEER: round(statistics.median(rates[PEER]), 1)},
-                "ratio": round(statistics.median(ratios), 2),
-                "f1": {engine: round(value, 4) for engine, value in f1.items()},
-                "sets": {
-                    name: {
-                        "pages": len(sets[name]),
-                        "f1": {engine: round(scores[name][engine].f1, 4) for engine in f1},
-                        "f1_4gram": {
-                            engine: round(scores[name][engine].shingles, 4) for engine in f1
-                        },
-                        "pages_per_second": {
-                            engine: round(statistics.median(speeds[name][engine]), 1)
-                            for engine in f1
-                        },
-                    }
-                    for name in judged
+    return {
+        "benchmark": "extraction",
+        "unit": "pages/s",
+        "ours": round(statistics.median(rates["ours"]), 1),
+        "peers": {PEER: round(statistics.median(rates[PEER]), 1)},
+        "ratio": round(statistics.median(ratios), 2),
+        "f1": {engine: round(value, 4) for engine, value in f1.items()},
+        "sets": {
+            name: {
+                "pages": len(sets[name]),
+                "f1": {engine: round(scores[name][engine].f1, 4) for engine in f1},
+                "f1_4gram": {engine: round(scores[name][engine].shingles, 4) for engine in f1},
+                "pages_per_second": {
+                    engine: round(statistics.median(speeds[name][engine]), 1) for engine in f1
                 },
             }
-        )
-    )
+            for name in judged
+        },
+    }
 
 
 if __name__ == "__main__":

@@ -118,7 +118,6 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
     from llm.corpus.signals import SignalSettings, measure, signals
     from llm.corpus.text.c4 import c4_lines
     from llm.corpus.write import WriteShard, write
-    from llm.step import Context
 
     settings = FilterSettings(presets=PRESETS)
     shards = []
@@ -128,16 +127,10 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
         (shards[-1] / "documents/documents.parquet").hardlink_to(path)
         write_table(shards[-1] / "documents/sidecar.parquet", SIDECAR.empty_table())
 
-    def context(folder: Path) -> Context:
-        scratch = folder.with_name(f"{folder.name}-work")
-        folder.mkdir()
-        scratch.mkdir()
-        return Context(out=folder, work=scratch)
-
     def done(shard: Path) -> dict[str, str]:
         folders = {name: shard / name for name in ("documents", "signals")}
         inputs = {"documents": [folders["documents"]]}
-        measure(SignalSettings(), inputs, context(folders["signals"]))
+        measure(SignalSettings(), inputs, _context(folders["signals"]))
         judged = judge(DecideAll(shards=(shard.name,), filters=settings), folders)
         names = ["kept", *judged.names]
         columns = {
@@ -151,7 +144,7 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
         write_table(shard / f"decisions/decisions/{shard.name}.parquet", decisions)
         # No PII is masked: the peer's chain does not either.
         values = WriteShard(shard=shard.name, pii=(), lines=settings.c4)
-        write(values, {**inputs, "decisions": [shard / "decisions"]}, context(shard / "kept"))
+        write(values, {**inputs, "decisions": [shard / "decisions"]}, _context(shard / "kept"))
         return {
             url: ", ".join(name for name, fails in zip(judged.names, row, strict=True) if fails)
             for url, row in zip(judged.table["url"].to_pylist(), judged.failed, strict=True)
@@ -168,6 +161,15 @@ def run_ours(documents: Path, work: Path) -> dict[str, Any]:
     for shard in shards:
         kept |= _read(shard / "kept", "url", "documents.parquet")
     return {"seconds": seconds, "kept": kept, "why": why, "name": "ours"}
+
+
+def _context(folder: Path) -> Any:
+    from llm.step import Context
+
+    scratch = folder.with_name(f"{folder.name}-work")
+    folder.mkdir()
+    scratch.mkdir()
+    return Context(out=folder, work=scratch)
 
 
 def _read(folder: Path, column: str, files: str = "*.parquet") -> dict[str, str]:
@@ -233,21 +235,7 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
     for side, found in (("ours", ours), (theirs["name"], theirs)):
         assert set(found["kept"]) <= set(ours["why"]), f"{side} wrote documents that never came in"
     assert len(ours["why"]) == count, f"ours decided on {len(ours['why'])} of {count} documents"
-    figures = {}
-    print(f"{'preset':<20}{'kept':>8}{'kappa':>8}{'recall: kept':>14}{'dropped':>9}")
-    for preset in (*PRESETS, "all four"):
-        if preset == "all four":
-            mine = {name: name in ours["kept"] for name in ours["why"]}
-            other = {name: name in theirs["kept"] for name in ours["why"]}
-        else:
-            mine = {name: f"{preset}." not in why for name, why in ours["why"].items()}
-            other = {name: not why for name, why in verdicts[preset].items()}
-        row = agreement(mine, other)
-        figures[preset] = {name: round(value, 4) for name, value in row.items()}
-        print(
-            f"{preset:<20}{row['kept']:>8.3f}{row['kappa']:>8.3f}"
-            f"{row['recall_kept']:>14.3f}{row['recall_dropped']:>9.3f}"
-        )
+    figures = _agreements(ours, theirs, verdicts)
     both = sorted(ours["kept"].keys() & theirs["kept"].keys())
     same = sum(ours["kept"][name] == theirs["kept"][name] for name in both)
     print(f"text after C4's line rules the same in {same} of {len(both)} that both kept")
@@ -268,6 +256,28 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
         "agreement": figures,
     }
     print(json.dumps(summary))
+
+
+def _agreements(
+    ours: dict[str, Any], theirs: dict[str, Any], verdicts: dict[str, dict[str, str]]
+) -> dict[str, dict[str, float]]:
+    """How well both agree on what to keep, by preset: printed, and as figures."""
+    figures = {}
+    print(f"{'preset':<20}{'kept':>8}{'kappa':>8}{'recall: kept':>14}{'dropped':>9}")
+    for preset in (*PRESETS, "all four"):
+        if preset == "all four":
+            mine = {name: name in ours["kept"] for name in ours["why"]}
+            other = {name: name in theirs["kept"] for name in ours["why"]}
+        else:
+            mine = {name: f"{preset}." not in why for name, why in ours["why"].items()}
+            other = {name: not why for name, why in verdicts[preset].items()}
+        row = agreement(mine, other)
+        figures[preset] = {name: round(value, 4) for name, value in row.items()}
+        print(
+            f"{preset:<20}{row['kept']:>8.3f}{row['kappa']:>8.3f}"
+            f"{row['recall_kept']:>14.3f}{row['recall_dropped']:>9.3f}"
+        )
+    return figures
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filters_data import _pieces, _sources
 
@@ -45,10 +46,9 @@ def prepare(
     folder: Path, megabytes: float, shared: Path, shards: int, workers: int
 ) -> tuple[int, int, float, float]:
     """Write shards, `learn.parquet` and `tokenizer.json`; documents, bytes, seconds of ours, of HF."""
-    import pyarrow as pa
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
-    from llm.corpus.documents import DOCUMENTS, document_id, hash64, write_table
+    from llm.corpus.documents import write_table
     from llm.tokens.bpe import train_bpe
     from llm.tokens.patterns import PATTERNS, cut_into_bytes
     from llm.tokens.special import SPECIAL_TOKENS
@@ -66,21 +66,7 @@ def prepare(
             break
     (folder / "shards").mkdir(parents=True)
     for shard in range(shards):
-        rows = [
-            {
-                "doc_id": document_id("benchmark", str(at), encoded[at]),
-                "url": str(at),
-                "source": "benchmark",
-                "language": "en",
-                "language_score": 1.0,
-                "licence": "",
-                "opt_out": "",
-                "split_key": hash64(str(at)),
-                "text": encoded[at],
-            }
-            for at in range(shard, len(encoded), shards)
-        ]
-        table = pa.Table.from_pylist(rows, schema=DOCUMENTS)
+        table = _table(encoded, range(shard, len(encoded), shards))
         write_table(folder / f"shards/{shard:05d}.parquet", table)
 
     train_bpe(["compile now"], 300, "gpt4")
@@ -102,3 +88,26 @@ def prepare(
     assert ours.to_str() == theirs.to_str(), "the vocabulary is not that of tokenizers' trainer"
     ours.save(str(folder / "tokenizer.json"))
     return len(encoded), size, seconds, seconds_theirs
+
+
+def _table(encoded: list[str], places: range) -> Any:
+    """A shard of documents: those at these places."""
+    import pyarrow as pa
+
+    from llm.corpus.documents import DOCUMENTS, document_id, hash64
+
+    rows = [
+        {
+            "doc_id": document_id("benchmark", str(at), encoded[at]),
+            "url": str(at),
+            "source": "benchmark",
+            "language": "en",
+            "language_score": 1.0,
+            "licence": "",
+            "opt_out": "",
+            "split_key": hash64(str(at)),
+            "text": encoded[at],
+        }
+        for at in places
+    ]
+    return pa.Table.from_pylist(rows, schema=DOCUMENTS)

@@ -59,27 +59,20 @@ def takedown(
         return known
 
     takedowns = change_list(path, change)
-    console = Console()
+    console = Console(quiet=as_json)
     said: dict[str, Any] = {"digest": takedowns.digest}
     if not undo and (entries or purge):
         found = find(HOME.store, takedowns)
         takedowns = note_seen(HOME, found)
         said |= {"documents": len(found.addresses), "urls": sorted(found.urls)}
-        if not as_json:
-            console.print(
-                f"{counted(len(found.addresses), 'document')} in the store at "
-                f"{counted(len(found.urls), 'address', 'addresses')} match the list; the next run leaves "
-                "them out",
-                highlight=False,
-            )
+        _print_found(console, len(found.addresses), len(found.urls))
     wanted = takedowns.entries if show or purge or not entries else ()
     listed = [one for one in takedowns.entries if one in wanted or one.entry in entries]
     said["entries"] = [dataclasses.asdict(one) for one in listed]
-    if not as_json:
-        if undo:
-            console.print("taken off the list; the next run may have them again")
-        else:
-            _print_list(console, listed)
+    if undo:
+        console.print("taken off the list; the next run may have them again")
+    else:
+        _print_list(console, listed)
     if purge:
         question = "Delete them from the store, for good?"
         if not (yes or typer.confirm(question, default=False, err=True)):
@@ -87,10 +80,17 @@ def takedown(
         told = erase(HOME)
         said["purged"] = told.to_json()
         said["entries"] = [dataclasses.asdict(one) for one in Takedowns.load(path).entries]
-        if not as_json:
-            _print_purged(console, said["purged"])
+        _print_purged(console, said["purged"])
     if as_json:
         print(json.dumps(said, indent=1))
+
+
+def _print_found(console: Console, documents: int, addresses: int) -> None:
+    console.print(
+        f"{counted(documents, 'document')} in the store at "
+        f"{counted(addresses, 'address', 'addresses')} match the list; the next run leaves them out",
+        highlight=False,
+    )
 
 
 def _print_list(console: Console, entries: Sequence[Any]) -> None:

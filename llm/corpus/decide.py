@@ -29,7 +29,7 @@ from llm.corpus.filters import FilterSettings, failures
 from llm.corpus.funnel import KEPT, funnel_rows
 from llm.corpus.hooks import schema
 from llm.corpus.hooks_settings import HookSettings
-from llm.corpus.settle import settle
+from llm.corpus.settle import Settled, settle
 from llm.corpus.signals import SCHEMA as SIGNALS
 from llm.durable import write_json
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
@@ -93,23 +93,10 @@ def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
     _join(corpus)
     _split_as_before(corpus, inputs.get("kept", ()))
     settled = settle(corpus, inputs["duplicates"][0])
-    names = [KEPT, *corpus.names, *settled.names]
     files, parts = [], {}
     for number, shard in enumerate(values.shards):
         rows = slice(*corpus.bounds[number : number + 2])
-        documents = read_table(
-            folders[number] / "documents.parquet", EXTRACTED, ["doc_id", "url", "source"]
-        )
-        reasons = pa.DictionaryArray.from_arrays(pa.array(settled.reasons[rows]), pa.array(names))
-        of, has = settled.duplicate_of[rows], settled.is_duplicate[rows]
-        columns = {
-            **{name: documents[name] for name in documents.column_names},
-            "bytes": pa.array(corpus.sizes[rows]),
-            "reason": reasons.cast(pa.string()),
-            "duplicate_of": identity_column(of, has),
-            "split_key": pa.array(settled.split_keys[rows]),
-        }
-        table = by_identity(pa.table(columns, schema=DECISIONS))
+        table = _decisions(folders[number], corpus, settled, rows)
         files.append(context.out / "decisions" / f"{shard}.parquet")
         write_table(files[-1], table)
         parts[shard] = content_digest(table)
@@ -135,6 +122,21 @@ def decide(values: DecideAll, inputs: Inputs, context: Context) -> StepResult:
         summary=f"{rows_of_funnel[-1]['documents']:,} of "
         f"{counted(rows_of_funnel[0]['documents'], 'document')} kept, {rows_of_funnel[-1]['bytes'] / 1e6:.2f} MB",
     )
+
+
+def _decisions(documents: Path, corpus: _Corpus, settled: Settled, rows: slice) -> pa.Table:
+    """What was decided on the documents of one shard, which are these rows of all."""
+    table = read_table(documents / "documents.parquet", EXTRACTED, ["doc_id", "url", "source"])
+    names = [KEPT, *corpus.names, *settled.names]
+    reasons = pa.DictionaryArray.from_arrays(pa.array(settled.reasons[rows]), pa.array(names))
+    columns = {
+        **{name: table[name] for name in table.column_names},
+        "bytes": pa.array(corpus.sizes[rows]),
+        "reason": reasons.cast(pa.string()),
+        "duplicate_of": identity_column(settled.duplicate_of[rows], settled.is_duplicate[rows]),
+        "split_key": pa.array(settled.split_keys[rows]),
+    }
+    return by_identity(pa.table(columns, schema=DECISIONS))
 
 
 def judge(values: DecideAll, folders: Mapping[str, Path]) -> Judged:

@@ -159,6 +159,8 @@ def _spelling(places, spelled, bounds, begin, end):
     return place
 
 
+# Long: the tables grow in it, each of which numba would count in and out, and give back, where a part of the
+# loop is a function of its own.
 @compiled
 def _learn(symbols, starts, counts, alphabet, ends, vocabulary, least, greatest):
     pieces = len(counts)

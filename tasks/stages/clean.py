@@ -6,9 +6,10 @@ Tonight's pages are cleaned; what earlier nights made of theirs stays as it is.
 import json
 from collections.abc import Sequence
 
+from llm.corpus.clean import CleanSettings
 from llm.corpus.decide_settings import DecideAll
 from llm.corpus.dedup_settings import signature_settings
-from llm.corpus.extract_settings import ExtractShard
+from llm.corpus.extract_settings import ExtractSettings, ExtractShard
 from llm.corpus.near.planted_settings import PlantSettings
 from llm.corpus.repeats_settings import RepeatedAll
 from llm.corpus.signals_settings import identity as signals_identity
@@ -84,29 +85,14 @@ def _clean(
     settings = run.recipe.clean
     labels = [shard.label for shard in own]
     names = [f"{shard.source}-{shard.part}" for shard in own]
-    documents = run.map(
-        [
-            Call(
-                EXTRACT,
-                ExtractShard(source=shard.source, part=shard.part, settings=settings.extract),
-                {"pages": [shard.pages]},
-                shard.label,
-            )
-            for shard in own
-        ]
-    )
+    documents = run.map([_extract(shard, settings.extract) for shard in own])
     each = list(zip(labels, documents, strict=True))
-    measuring = signals_identity(settings.signals)
+    how, measuring = settings.signals, signals_identity(settings.signals)
     measured = run.map(
-        [
-            Call(SIGNALS, settings.signals, {"documents": [document]}, label, measuring)
-            for label, document in each
-        ]
+        [Call(SIGNALS, how, {"documents": [one]}, label, measuring) for label, one in each]
     )
     signing = signature_settings(settings.dedup)
-    signed = run.map(
-        [Call(SIGN, signing, {"documents": [document]}, label) for label, document in each]
-    )
+    signed = run.map([Call(SIGN, signing, {"documents": [one]}, label) for label, one in each])
     duplicates = _duplicates(run, documents, signed, done)
     examined = {"documents": documents, "signals": measured, "duplicates": [duplicates]}
     if settings.hooks:
@@ -125,37 +111,59 @@ def _clean(
         examined["kept"] = list(done["documents"].values())
     decided = run.step(Call(DECIDE, values, examined))
     parts = run.parts(decided)
-    funnel = json.loads((run.store.local(decided) / "funnel.json").read_text("utf8"))
-    run.table("corpus-funnel", funnel["rows"], "Documents and bytes in, dropped by reason, kept.")
+    _show_funnel(run, decided)
     erased = [taken_down(run, document) for document in documents]
+    spans = None
     if settings.passages is not None:
         repeated = RepeatedAll(
             shards=tuple(names),
             settings=settings.passages,
             erased=tuple(sorted(one for ids in erased for one in ids)),
         )
-        inputs = {"passages": passages(run, each), "decisions": [decided]}
-        inputs["earlier"] = list(done["repeats"].values())
-        inputs["kept"] = list(done["documents"].values()) if inputs["earlier"] else []
-        done["repeats"][night.snapshot] = run.step(Call(REPEATS, repeated, inputs))
+        done["repeats"][night.snapshot] = _repeats(run, repeated, each, decided, done)
+        spans = run.parts(done["repeats"][night.snapshot])
     writes = []
     for number, (label, document) in enumerate(each):
-        wanted = {"documents": [document], "decisions": [parts[names[number]]]}
-        if settings.passages is not None:
-            wanted["spans"] = [run.parts(done["repeats"][night.snapshot])[names[number]]]
+        name = names[number]
+        wanted = {"documents": [document], "decisions": [parts[name]]}
+        if spans is not None:
+            wanted["spans"] = [spans[name]]
         if found and settings.decontaminate.action == "cut":
             wanted["contamination"] = [found[number]]
-        how = WriteShard(
-            shard=names[number],
-            pii=settings.pii,
-            lines=settings.filters.c4 if "c4" in settings.filters.presets else None,
-            erased=erased[number],
-        )
-        writes.append(Call(WRITE, how, wanted, label))
+        writes.append(Call(WRITE, _writing(settings, name, erased[number]), wanted, label))
     made = (run.map(writes), documents, measured, signed, [shard.pages for shard in own])
     for kind, references in zip(OF_SHARDS, made, strict=True):
         done[kind].update(zip(labels, references, strict=True))
     done["decisions"][night.snapshot] = decided
+
+
+def _extract(shard: Shard, settings: ExtractSettings) -> Call:
+    how = ExtractShard(source=shard.source, part=shard.part, settings=settings)
+    return Call(EXTRACT, how, {"pages": [shard.pages]}, shard.label)
+
+
+def _show_funnel(run: Run, decided: Reference) -> None:
+    funnel = json.loads((run.store.local(decided) / "funnel.json").read_text("utf8"))
+    run.table("corpus-funnel", funnel["rows"], "Documents and bytes in, dropped by reason, kept.")
+
+
+def _writing(settings: CleanSettings, shard: str, erased: tuple[str, ...]) -> WriteShard:
+    lines = settings.filters.c4 if "c4" in settings.filters.presets else None
+    return WriteShard(shard=shard, pii=settings.pii, lines=lines, erased=erased)
+
+
+def _repeats(
+    run: Run,
+    how: RepeatedAll,
+    each: Sequence[tuple[str, Reference]],
+    decided: Reference,
+    done: Outputs,
+) -> Reference:
+    """Passages that tonight's kept documents repeat, also from the nights before."""
+    inputs = {"passages": passages(run, each), "decisions": [decided]}
+    inputs["earlier"] = list(done["repeats"].values())
+    inputs["kept"] = list(done["documents"].values()) if inputs["earlier"] else []
+    return run.step(Call(REPEATS, how, inputs))
 
 
 def _duplicates(

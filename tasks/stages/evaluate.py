@@ -27,6 +27,7 @@ SAMPLES = Step("samples", "llm.evaluation.samples:generate")
 REPORT = Step("report", "llm.evaluation.report:write")
 
 
+# Long: the measurements in the order of the report, a call each.
 def evaluate(run: Run, stages: Stages) -> Outputs:
     """Measure the base model and each tuned one, the baselines and samples; write the report."""
     settings = run.recipe.evaluate

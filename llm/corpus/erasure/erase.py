@@ -116,20 +116,7 @@ def erase_rows(
         blank = has_id and not drop
         if blank and not texts:
             return 0
-        key = [name for name in ("doc_id", "url") if name in schema.names]
-        keys = file.read(columns=key)
-        gone = np.zeros(keys.num_rows, bool)
-        if has_id:
-            gone |= pc.is_in(keys["doc_id"], value_set=ids).to_numpy()
-        if "url" in schema.names:
-            gone |= covered.among(keys["url"])
-        if not has_id and "reason" in schema.names:
-            # A failure's reason may name another address: where it was redirected to, a trap.
-            reasons = file.read(columns=["reason"])["reason"]
-            gone |= pc.is_in(reasons, value_set=_naming(reasons, covered)).to_numpy()
-        if tells is not None and "body" in schema.names:
-            bodies = file.read(columns=["body"])["body"]
-            gone |= np.fromiter((tells(one.as_py() or b"") for one in bodies), bool, len(bodies))
+        gone = _rows_of(file, covered, ids if has_id else None, tells)
         if not gone.any():
             return 0
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +140,30 @@ def erase_rows(
     if not erased:
         target.unlink()
     return erased
+
+
+def _rows_of(
+    file: pq.ParquetFile,
+    covered: Exclusions,
+    ids: pa.Array | None,
+    tells: Callable[[bytes], bool] | None,
+) -> np.ndarray:
+    """Which rows of a file are of covered addresses or of documents by these ids: (rows,) bool."""
+    names = file.schema_arrow.names
+    keys = file.read(columns=[name for name in ("doc_id", "url") if name in names])
+    found = np.zeros(keys.num_rows, bool)
+    if ids is not None:
+        found |= pc.is_in(keys["doc_id"], value_set=ids).to_numpy()
+    if "url" in names:
+        found |= covered.among(keys["url"])
+    if ids is None and "reason" in names:
+        # A failure's reason may name another address: where it was redirected to, a trap.
+        reasons = file.read(columns=["reason"])["reason"]
+        found |= pc.is_in(reasons, value_set=_naming(reasons, covered)).to_numpy()
+    if tells is not None and "body" in names:
+        bodies = file.read(columns=["body"])["body"]
+        found |= np.fromiter((tells(one.as_py() or b"") for one in bodies), bool, len(bodies))
+    return found
 
 
 def _naming(texts: pa.ChunkedArray, covered: Exclusions) -> pa.Array:

@@ -119,6 +119,7 @@ def jaccard(a, b, least):  # type: ignore[no-untyped-def]
     return shared / (together - shared) if together else 0.0
 
 
+# Long: one parameter a line, since numba takes no objects; the code is of 40 lines.
 @compiled
 def join(  # type: ignore[no-untyped-def]
     first,

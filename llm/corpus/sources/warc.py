@@ -10,8 +10,10 @@ from typing import BinaryIO, cast
 
 from llm import located
 from llm.corpus.archive.archives import Other, read_stream
+from llm.corpus.archive.connections import Refused
 from llm.corpus.archive.pages import Page
-from llm.corpus.archive.remote import Refused, Remote, RemoteFile
+from llm.corpus.archive.remote import Remote
+from llm.corpus.archive.remote_file import RemoteFile
 from llm.corpus.archive.warc import write_pages
 from llm.corpus.sources.files import expand, short_names
 from llm.corpus.sources.lists import Entry, is_address, read_list

@@ -41,6 +41,7 @@ def repeated(hashes, sizes, count, table):
     return number, characters
 
 
+# Long: the nine rounds share arrays that are counted in and out where they are handed to a function.
 @inner
 def measure_n_grams(hashes, lengths, count, before, at, grams, places, table, out):
     """Characters in the commonest 2- to 4-grams and in repeated 5- to 10-grams: out[1:10].

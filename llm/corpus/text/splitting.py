@@ -126,6 +126,8 @@ def infix_length(point, kind, before, next_point, after):
     return 1 if after & LETTER and point in (58, 60, 62, 61, 47) else 0
 
 
+# Long: one call for each chunk of a text, compiled. As three functions (cut the ends, cut the middle, note the
+# tokens) its arrays would be counted in and out three times for each word.
 @inner
 def add_chunk(points, kinds, last, found, values, lengths, every, some, cuts):
     """Note the tokens in points[:last], which stand between two white spaces.

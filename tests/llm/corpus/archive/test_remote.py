@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from llm import durable
-from llm.corpus.archive.remote import Refused, Remote, RemoteSettings
+from llm.corpus.archive.connections import Refused
+from llm.corpus.archive.remote import Remote
+from llm.corpus.archive.remote_settings import RemoteSettings
 from llm.corpus.web.login import Login
 from tests.llm.corpus.ranges import FileServer, serve_files
 
@@ -282,9 +284,9 @@ def test_a_file_is_on_the_disk_before_the_note_says_so(
         noted.append(value["size"])
         write(path, value)
 
-    monkeypatch.setattr("llm.corpus.archive.remote.os.fsync", sync_seen)
-    monkeypatch.setattr("llm.corpus.archive.remote.write_json", write_seen)
-    monkeypatch.setattr("llm.corpus.archive.remote._NOTE_BYTES", 200_000)
+    monkeypatch.setattr("llm.corpus.archive.remote_file.os.fsync", sync_seen)
+    monkeypatch.setattr("llm.corpus.archive.remote_file.write_json", write_seen)
+    monkeypatch.setattr("llm.corpus.archive.remote_file._NOTE_BYTES", 200_000)
     with remote.open(server.url("a.bin"), kept) as file:
         assert io.BufferedReader(file).read() == DATA
     assert len(noted) >= 4

@@ -18,7 +18,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from llm.corpus.archive.archives import Bad, Other, read_archive, read_stream
 from llm.corpus.archive.pages import Page
-from llm.corpus.archive.remote import RemoteSettings
+from llm.corpus.archive.remote_settings import RemoteSettings
 from llm.corpus.archive.warc import POSITION
 from llm.corpus.sources import files, warc
 from llm.corpus.sources.lists import read_list
