@@ -21,6 +21,7 @@ BY_NAME = {
     "llm/step.py": "the machine of a context that was given none: no part of any key",
     "llm/parts.py": "parts that the values of a call choose: the call names them in its key",
     "tasks/engine/step.py": "a step by its name, so that planning imports no step",
+    "flows/cli/app.py": "the groups of commands, each a file beside it",
 }
 _IMPORTERS = {"import_module", "__import__", "exec", "run_path", "run_module"}
 

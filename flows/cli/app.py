@@ -4,15 +4,18 @@ Exit codes: 0 done, 1 the run failed, 2 the recipe or the arguments are wrong, 3
 damage, 130 interrupted.
 """
 
+import importlib
 import os
+import pkgutil
 import sys
 import traceback
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import typer
 from rich.console import Console
 
-from flows.cli import corpus, ladder, logs, models, recipe, runs, store, takedown
 from llm.step import BadInput
 
 app = typer.Typer(
@@ -48,14 +51,25 @@ def start(
         print(context.get_help())
 
 
-runs.register(app)
-store.register(app)
-logs.register(app)
-models.register(app)
-corpus.register(app)
-takedown.register(app)
-ladder.register(app)
-recipe.register(app)
+# The order of the help: files that are not listed here come last.
+_FIRST = ("runs", "store", "logs", "models", "corpus", "takedown", "ladder", "recipe")
+
+
+def _groups() -> list[ModuleType]:
+    """The files beside this one that have commands: a new file there is all that a command takes."""
+    names = [name for _, name, _ in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    names.sort(key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+    here = __name__.rpartition(".")[0]
+    modules = (
+        importlib.import_module(f"{here}.{name}")
+        for name in names
+        if name not in ("app", "__main__")
+    )
+    return [module for module in modules if hasattr(module, "register")]
+
+
+for group in _groups():
+    group.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

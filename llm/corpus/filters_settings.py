@@ -6,16 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm.corpus.language_codes import SEVERAL, check_code, members
-from llm.corpus.presets import (
-    BUILT_IN,
-    C4,
-    FineWeb,
-    FineWeb2,
-    GopherQuality,
-    GopherRepetition,
-    Models,
-    Preset,
-)
+from llm.corpus.presets.c4 import C4
+from llm.corpus.presets.languages import BUILT_IN
+from llm.corpus.presets.own_models import Models
+from llm.corpus.presets.registry import PRESETS, Preset, Presets
 from llm.settings import section, setting
 
 # Thresholds of one language: preset → field → bound, null for none.
@@ -23,22 +17,13 @@ LanguageRules = dict[str, dict[str, float | None]]
 
 
 @section
-class FilterSettings:
+class FilterSettings(Presets):
     """Which documents are kept."""
 
     presets: tuple[Preset, ...] = setting(
         default=("gopher_quality", "gopher_repetition"),
         description="Rule sets in use, in the order they are asked.",
     )
-    c4: C4 = setting(default=C4, description="Thresholds of that preset.")
-    gopher_quality: GopherQuality = setting(
-        default=GopherQuality, description="Thresholds of that preset."
-    )
-    gopher_repetition: GopherRepetition = setting(
-        default=GopherRepetition, description="Thresholds of that preset."
-    )
-    fineweb: FineWeb = setting(default=FineWeb, description="Thresholds of that preset.")
-    fineweb2: FineWeb2 = setting(default=FineWeb2, description="Thresholds of that preset.")
     models: Models = setting(default=Models, description="Bounds on the signals of own models.")
     per_language: dict[str, LanguageRules] = setting(
         default=dict,
@@ -65,13 +50,14 @@ class FilterSettings:
     def __post_init__(self) -> None:
         if len(set(self.presets)) < len(self.presets):
             raise ValueError(f"a preset is named twice in {list(self.presets)}: name it once")
-        for preset in ("gopher_quality", "fineweb2"):
-            for name in ("words", "mean_word_length"):
-                low = getattr(getattr(self, preset), f"min_{name}")
-                high = getattr(getattr(self, preset), f"max_{name}")
+        for preset in PRESETS:
+            bounds = _bounds(getattr(self, preset))
+            for field, low in bounds.items():
+                signal = field.removeprefix("min_")
+                high = bounds.get(f"max_{signal}")
                 if low is not None and high is not None and low > high:
                     raise ValueError(
-                        f"{preset}.min_{name} is {low}, above max_{name} {high}: no document "
+                        f"{preset}.min_{signal} is {low}, above max_{signal} {high}: no document "
                         "can pass; lower the first or raise the second"
                     )
         for field in ("languages", "min_language_scores", "per_language"):
@@ -106,7 +92,7 @@ class FilterSettings:
 
 
 # Fields of FilterSettings that hold rules.
-SETS = ("c4", "gopher_quality", "gopher_repetition", "fineweb", "fineweb2", "models")
+SETS = (*PRESETS, "models")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How clean documents are written."""
 
 from llm.corpus.pii_settings import KINDS
-from llm.corpus.presets import C4
+from llm.corpus.presets.c4 import C4
 from llm.settings import section, setting
 
 

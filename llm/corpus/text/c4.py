@@ -3,7 +3,7 @@
 import re
 
 from llm.corpus.language_codes import members
-from llm.corpus.presets import C4
+from llm.corpus.presets.c4 import C4
 from llm.corpus.text.characters import LINE_CLOSERS, LINE_ENDS, SEPARATORS, unspaced
 
 LIBRARIES = ("python",)

@@ -12,7 +12,7 @@ from llm.corpus.decide import DecideAll, decide
 from llm.corpus.dedup import DedupSettings, NearSettings
 from llm.corpus.extract import ExtractShard, extract
 from llm.corpus.filters import FilterSettings
-from llm.corpus.presets import GopherQuality
+from llm.corpus.presets.gopher_quality import GopherQuality
 from llm.corpus.signals import SignalSettings, measure
 from llm.corpus.site.content import Site
 from llm.corpus.site.documentation import SITE, Class, Function, read, standard_library, topics

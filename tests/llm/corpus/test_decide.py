@@ -10,7 +10,7 @@ from llm.corpus.dedup import DedupSettings
 from llm.corpus.documents import DROPPED, document_id, hash64, read_table, validation
 from llm.corpus.filters import FilterSettings
 from llm.corpus.funnel import funnel_rows
-from llm.corpus.presets import GopherQuality
+from llm.corpus.presets.gopher_quality import GopherQuality
 from llm.step import BadInput
 from tests.llm.corpus.cleaning import ANYTHING, Cleaned, Texts, clean, extract_all
 

@@ -12,7 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from llm.corpus.filters import FilterSettings, failures, rules
 from llm.corpus.language import identify
-from llm.corpus.presets import C4, FineWeb, FineWeb2, GopherQuality, GopherRepetition, Preset
+from llm.corpus.presets.c4 import C4
+from llm.corpus.presets.fineweb import FineWeb
+from llm.corpus.presets.fineweb2 import FineWeb2
+from llm.corpus.presets.gopher_quality import GopherQuality
+from llm.corpus.presets.gopher_repetition import GopherRepetition
+from llm.corpus.presets.registry import Preset
 from llm.corpus.signals import SIGNALS, signals
 
 # Rae et al. 2021, A.1.1 and table A1.

@@ -12,7 +12,7 @@ from llm.corpus.documents import DOCUMENTS, read_table, write_table
 from llm.corpus.filters import FilterSettings
 from llm.corpus.inspection.browse import NOT_WRITTEN, Night, sample
 from llm.corpus.inspection.compare import compare
-from llm.corpus.presets import GopherQuality
+from llm.corpus.presets.gopher_quality import GopherQuality
 from llm.step import BadInput
 from tests.llm.corpus.cleaning import Cleaned, clean
 from tests.llm.corpus.inspection.test_whatif import text

@@ -12,7 +12,7 @@ import pytest
 from llm.corpus.decide import DecideAll, decide
 from llm.corpus.filters import FilterSettings
 from llm.corpus.inspection.whatif import by_rule, whatif
-from llm.corpus.presets import GopherQuality
+from llm.corpus.presets.gopher_quality import GopherQuality
 from llm.step import Context
 from tests.llm.corpus.cleaning import Cleaned, clean
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llm.corpus.presets import C4
+from llm.corpus.presets.c4 import C4
 from llm.corpus.signals import signals
 from llm.corpus.text.c4 import c4_lines
 

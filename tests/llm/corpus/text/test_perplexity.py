@@ -11,7 +11,7 @@ import pytest
 
 from llm.corpus.documents import EXTRACTED, document_id, read_table, write_table
 from llm.corpus.filters import FilterSettings, failures
-from llm.corpus.presets import Models
+from llm.corpus.presets.own_models import Models
 from llm.corpus.signals import SCHEMA, SIGNALS, measure
 from llm.corpus.signals_settings import SignalSettings, identity
 from llm.corpus.text import perplexity

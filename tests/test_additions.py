@@ -1,0 +1,169 @@
+"""How many files it takes to add something: each is added to a copy of the project, and used there."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.llm.corpus.cleaning import clean
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("llm", "tasks", "flows", "recipes")
+
+
+class Copy:
+    """A copy of the project in which files can be added and edited, and what was touched is known."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.touched: set[str] = set()
+        for name in PACKAGES:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+
+    def add(self, path: str, text: str) -> None:
+        assert not (self.folder / path).exists()
+        (self.folder / path).write_text(text)
+        self.touched.add(path)
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        text = (self.folder / path).read_text()
+        assert text.count(old) == 1, f"{path} has {old!r} {text.count(old)} times"
+        (self.folder / path).write_text(text.replace(old, new))
+        self.touched.add(path)
+
+    def run(self, *command: str, at: Path | None = None) -> str:
+        """Standard output of Python with the copy's packages and no others of ours."""
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=at or self.folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(self.folder),
+                "PENSTOCK_HOME": str(self.folder / "home"),
+                "OMP_NUM_THREADS": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    return Copy(tmp_path / "project")
+
+
+TEXTS = {
+    "calm": "The river rose in the night, and the people of the lower town carried their beds uphill. ",
+    "loud": "THE RIVER ROSE IN THE NIGHT, AND THE PEOPLE OF THE LOWER TOWN CARRIED THEIR BEDS. ",
+}
+TEXT = TEXTS["calm"] * 4
+DECIDE = """
+import sys
+from pathlib import Path
+from llm.corpus.decide import DecideAll, decide
+from llm.recipe import load_recipe
+from llm.step import Context
+root = Path(sys.argv[1])
+filters = load_recipe("mine.yaml").clean.filters
+inputs = {name: [root / folder] for name, folder in (
+    ("documents", "extract-a"), ("signals", "signals-a"), ("duplicates", "duplicates")
+)}
+(root / "out").mkdir()
+decide(DecideAll(shards=("a",), filters=filters), inputs, Context(out=root / "out", work=root))
+"""
+READ = """
+import sys
+from pathlib import Path
+from llm.corpus.sources import hook
+from llm.recipe import load_recipe
+from llm.step import Context
+source = load_recipe("mine.yaml").crawl.sources["notes"]
+out = Path("out")
+out.mkdir()
+print(hook.read(source, {}, Context(out=out, work=out)).counts["pages"])
+"""
+
+
+def test_a_filter_preset_is_a_file_and_a_field(copy: Copy, tmp_path: Path) -> None:
+    copy.add(
+        "llm/corpus/presets/quiet.py",
+        '"""The preset `quiet`: no shouting."""\n\n'
+        "from llm.settings import section, setting\n\n\n"
+        "@section\n"
+        "class Quiet:\n"
+        '    """Texts in capitals are dropped."""\n\n'
+        "    max_capitals: float | None = setting(\n"
+        '        default=0.5, description="Most capitals (fraction of letters).", ge=0, le=1\n'
+        "    )\n",
+    )
+    registry = "llm/corpus/presets/registry.py"
+    copy.edit(
+        registry,
+        "from llm.settings import",
+        "from llm.corpus.presets.quiet import Quiet\nfrom llm.settings import",
+    )
+    last = "    fineweb2: FineWeb2 = setting(default=FineWeb2, description=_THRESHOLDS)\n"
+    copy.edit(
+        registry,
+        last,
+        last + "    quiet: Quiet = setting(default=Quiet, description=_THRESHOLDS)\n",
+    )
+    assert len(copy.touched) == 2
+
+    # What the step before it made, by the code that is here: it is the same in the copy.
+    root = tmp_path / "artifacts"
+    clean(root, {"a": [(f"http://{name}.test/", text * 4) for name, text in TEXTS.items()]})
+    (tmp_path / "mine.yaml").write_text(
+        "extends: base\nname: mine\n"
+        'crawl: {sources: {notes: {type: files, path: "*.txt"}}}\n'
+        "clean: {filters: {presets: [quiet]}}\n"
+    )
+    (tmp_path / "one.txt").write_text(TEXT)
+    copy.run("-c", DECIDE, str(root), at=tmp_path)
+    rows = pq.read_table(root / "out" / "decisions" / "a.parquet").to_pylist()
+    assert {row["url"]: row["reason"] for row in rows} == {
+        "http://calm.test/": "kept",
+        "http://loud.test/": "quiet.max_capitals",
+    }
+    # The reference has its fields.
+    assert "clean.filters.quiet.max_capitals" in copy.run("-m", "flows.cli", "schema")
+
+
+def test_a_source_is_one_file_of_the_user(copy: Copy, tmp_path: Path) -> None:
+    (tmp_path / "my_source.py").write_text(
+        f'def notes():\n    yield {{"url": "https://notes.test/1", "text": {TEXT!r}}}\n'
+    )
+    (tmp_path / "mine.yaml").write_text(
+        "extends: base\nname: mine\n"
+        'crawl: {sources: {notes: {type: hook, function: "my_source:notes"}}}\n'
+    )
+    assert copy.run("-c", READ, at=tmp_path) == "1\n"
+    assert pq.read_table(tmp_path / "out" / "index.parquet")["url"].to_pylist() == [
+        "https://notes.test/1"
+    ]
+    assert not copy.touched
+
+
+def test_a_command_is_one_file(copy: Copy) -> None:
+    copy.add(
+        "flows/cli/greet.py",
+        '"""`penstock greet`."""\n\n'
+        "import typer\n\n\n"
+        "def register(app: typer.Typer) -> None:\n"
+        '    """Add the command to the command line."""\n'
+        "    app.command()(greet)\n\n\n"
+        'def greet(name: str = typer.Argument(help="Whom.")) -> None:\n'
+        '    """Greet somebody."""\n'
+        '    print(f"hello {name}")\n',
+    )
+    assert len(copy.touched) == 1
+    assert copy.run("-m", "flows.cli", "greet", "world") == "hello world\n"
+    assert "Greet somebody." in copy.run("-m", "flows.cli", "--help")
