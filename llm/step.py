@@ -87,7 +87,7 @@ class StepResult:
     summary: str = ""
 
 
-Step = Callable[[Any, Inputs, Context], StepResult]
+StepFunction = Callable[[Any, Inputs, Context], StepResult]
 
 
 class BadInput(ValueError):

@@ -148,6 +148,6 @@ def ui(
     workers: int = typer.Option(2, help="Runs at the same time (count)."),
 ) -> None:
     """Start the Prefect server, a worker and the deployments; Ctrl-C stops them."""
-    from flows.service.ui import serve
+    from flows.service.ui import run_ui
 
-    serve(HOME, port, workers, console)
+    run_ui(HOME, port, workers, console)

@@ -24,7 +24,7 @@ from tasks.engine.home import PROJECT, Home
 WATCH_SECONDS = 15.0
 
 
-def serve(home: Home, port: int, workers: int, console: Console) -> None:
+def run_ui(home: Home, port: int, workers: int, console: Console) -> None:
     """Keep server and worker running; every quarter of a minute look for runs that died."""
     running = announced(home)
     if running:

@@ -44,9 +44,9 @@ LIBRARIES = (
 
 # What the reading processes run. They import nothing that reading a page does not need.
 PROGRAM = """
-from llm.corpus.reading.guard import serve
+from llm.corpus.reading.guard import run_guard
 from llm.corpus.reading.worker import read_page, warm_up
-serve(read_page, warm_up)
+run_guard(read_page, warm_up)
 """
 
 

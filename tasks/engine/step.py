@@ -11,8 +11,7 @@ from llm.corpus.sources.names import short_names
 from llm.durable import file_digest
 from llm.fingerprint import Fingerprint, digest_plain, fingerprint, plain
 from llm.located import paths_in
-from llm.step import Step as StepFunction
-from llm.step import digest_of
+from llm.step import StepFunction, digest_of
 from llm.store import Reference
 
 

@@ -51,7 +51,7 @@ class Failed(NamedTuple):
     reason: str
 
 
-def serve(work: Work, warm_up: Callable[[], Any] = lambda: None) -> None:
+def run_guard(work: Work, warm_up: Callable[[], Any] = lambda: None) -> None:
     """Be a guard: answer batches from standard input on standard output until it ends.
 
     work: item → answer. Items are pickled; answers, which come from processes that read what strangers
@@ -172,7 +172,7 @@ def _exactly(source: int, size: int) -> bytes | None:
 class Guards:
     """Up to `count` guards that run `program`, shared by all threads of this process.
 
-    program: Python source that imports what it needs and ends in `serve(...)`. kinds: the named
+    program: Python source that imports what it needs and ends in `run_guard(...)`. kinds: the named
     tuples that may be answers, besides plain values.
     """
 

@@ -10,7 +10,7 @@ from llm.corpus.site.content import Response, Site
 
 
 @contextmanager
-def serve(site: Site) -> Iterator[str]:
+def site_server(site: Site) -> Iterator[str]:
     """Serve `site` while inside `with`; gives its address as host:port."""
 
     class Handler(_Handler):

@@ -9,7 +9,7 @@ from llm.corpus.site.documentation import (
     standard_library,
     topics,
 )
-from llm.corpus.site.server import serve
+from llm.corpus.site.server import site_server
 from llm.corpus.sources import web
 from llm.corpus.sources.builtin_identity import STANDARD_LIBRARY, WITH_PACKAGES
 from llm.corpus.web.websource import WebSource
@@ -40,7 +40,7 @@ def crawl(values: WebSource, inputs: Inputs, context: Context) -> StepResult:
         seeds=tuple(dict.fromkeys(seeds)),
         delay_seconds=0.0 if alone else values.delay_seconds,
     )
-    with serve(Site(sources, topics())) as address:
+    with site_server(Site(sources, topics())) as address:
         hosts = {**context.machine.hosts, HOST: address}
         machine = dataclasses.replace(context.machine, hosts=hosts)
         return web.crawl(ours, inputs, dataclasses.replace(context, machine=machine))

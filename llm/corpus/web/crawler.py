@@ -121,9 +121,9 @@ class Crawler:
             site.queue.append(found)
             if site.running < site.limit:
                 site.running += 1
-                group.create_task(serve(site, group))
+                group.create_task(work_off(site, group))
 
-        async def serve(site: Site, group: asyncio.TaskGroup) -> None:
+        async def work_off(site: Site, group: asyncio.TaskGroup) -> None:
             while site.queue and site.running <= site.limit:
                 found = site.queue.popleft()
                 if await self._visit(found, site):

@@ -17,9 +17,9 @@ from llm.corpus.web.links import Links, read_headers, read_links
 from llm.corpus.web.urls import Address, resolve
 
 PROGRAM = """
-from llm.corpus.reading.guard import serve
+from llm.corpus.reading.guard import run_guard
 from llm.corpus.web.parse import parse_apart
-serve(parse_apart)
+run_guard(parse_apart)
 """
 
 # What is read at once. One tag of that size takes some 20 milliseconds at worst.

@@ -14,7 +14,7 @@ from llm.corpus.filters import FilterSettings
 from llm.corpus.near.signatures import sign
 from llm.corpus.signals import SignalSettings, measure
 from llm.corpus.write import WriteShard, write
-from llm.step import Context, Step, StepResult
+from llm.step import Context, StepFunction, StepResult
 from tests.llm.corpus.crawls import make_texts
 
 ANYTHING = FilterSettings(presets=())
@@ -29,7 +29,9 @@ class Cleaned:
     shards: Sequence[str]
     results: dict[str, StepResult] = field(default_factory=dict)
 
-    def step(self, name: str, run: Step, values: Any, inputs: Mapping[str, Sequence[Path]]) -> Path:
+    def step(
+        self, name: str, run: StepFunction, values: Any, inputs: Mapping[str, Sequence[Path]]
+    ) -> Path:
         out, work = self.root / name, self.root / "work" / name
         out.mkdir(parents=True)
         work.mkdir(parents=True)

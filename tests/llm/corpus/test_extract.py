@@ -112,7 +112,7 @@ def test_a_page_without_a_document_is_dropped_with_its_reason(
 
 BREAKS = """
 import os, signal
-from llm.corpus.reading.guard import serve
+from llm.corpus.reading.guard import run_guard
 from llm.corpus.reading.worker import read_page, warm_up
 
 def breaks(page):
@@ -129,7 +129,7 @@ def breaks(page):
         os.kill(os.getpid(), signal.SIGSEGV)
     return read_page(page)
 
-serve(breaks, warm_up)
+run_guard(breaks, warm_up)
 """
 
 

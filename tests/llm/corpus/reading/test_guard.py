@@ -17,7 +17,7 @@ from tests.waiting import wait_for
 
 WORK = """
 import os, signal, sys, time
-from llm.corpus.reading.guard import serve
+from llm.corpus.reading.guard import run_guard
 
 def work(item):
     if item == "hang":
@@ -40,7 +40,7 @@ def work(item):
         os.write(1, b"noise")
     return item, os.getpid()
 
-serve(work)
+run_guard(work)
 """
 LIMITS = Limits(seconds=1.5, memory_bytes=150_000_000)
 

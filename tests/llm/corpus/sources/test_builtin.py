@@ -12,7 +12,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from llm.corpus.site import documentation
 from llm.corpus.site.content import Site
-from llm.corpus.site.server import serve
+from llm.corpus.site.server import site_server
 from llm.corpus.sources import builtin, builtin_identity
 from llm.corpus.web.crawler import WebSource
 from llm.corpus.web.pace import Pace
@@ -44,7 +44,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> tuple[StepResult, Path,
 @pytest.fixture
 def address() -> Iterator[str]:
     sources = [item for item in documentation.standard_library() if item.name < "b"]
-    with serve(Site(sources, documentation.topics())) as place:
+    with site_server(Site(sources, documentation.topics())) as place:
         yield f"http://{place}"
 
 
@@ -127,7 +127,7 @@ def test_the_site_has_manners(address: str) -> None:
 
 
 def test_the_server_is_gone_afterwards(address: str) -> None:
-    with serve(Site([], documentation.topics())) as place:
+    with site_server(Site([], documentation.topics())) as place:
         assert httpx.get(f"http://{place}/").status_code == 200
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://{place}/")

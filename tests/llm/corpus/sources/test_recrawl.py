@@ -17,7 +17,7 @@ from warcio.archiveiterator import ArchiveIterator
 from llm.corpus.extract import ExtractShard, extract
 from llm.corpus.site import documentation
 from llm.corpus.site.content import HOST, Site
-from llm.corpus.site.server import serve
+from llm.corpus.site.server import site_server
 from llm.corpus.sources import web
 from llm.corpus.web.crawler import WebSource
 from llm.corpus.web.frontier import Frontier
@@ -352,7 +352,7 @@ def test_the_built_in_site_sends_nothing_twice(context: Context) -> None:
     sources = [item for item in documentation.standard_library() if item.name < "ast"]
     values = WebSource(seeds=(f"{documentation.SITE}/",), delay_seconds=0.0, max_pages=30)
     folders: list[Path] = []
-    with serve(Site(sources, documentation.topics())) as place:
+    with site_server(Site(sources, documentation.topics())) as place:
         for name in ("one", "two"):
             base = context.out.parent / name
             for folder in (base / "out", base / "work"):
