@@ -13,7 +13,7 @@ from llm.recipe.rules import always
 from llm.settings import section, setting
 from llm.tokens.encode_settings import TokenizeSettings
 from llm.tokens.train_settings import TokenizerSettings
-from llm.training.finetune_settings import FinetuneSettings
+from llm.training.finetune.settings import FinetuneSettings
 from llm.training.pretrain_settings import PretrainSettings
 
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]

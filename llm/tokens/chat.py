@@ -8,14 +8,19 @@
 White space around a message is dropped, so that a message never melts into the line end before it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tokenizers import Tokenizer
 
-from llm.tokens.plain_text import encode_text
+from llm.tokens.plain_text import encode_text, encode_texts
 from llm.tokens.special import MESSAGE_END, MESSAGE_START, special_ids
 
+Messages = Sequence[Mapping[str, str]]
+
 ROLES = ("system", "user", "assistant")
+
+BATCH_CHARACTERS = 200_000
+"""What is encoded at once: an encoding holds some hundred bytes a token."""
 
 # What `tokenizer_config.json` carries (Jinja, as transformers' apply_chat_template reads it).
 CHAT_TEMPLATE = (
@@ -28,34 +33,75 @@ CHAT_TEMPLATE = (
 )
 
 
+class BadConversation(ValueError):
+    """A conversation that cannot be encoded. number: which of those given, from 0."""
+
+    def __init__(self, number: int, said: str) -> None:
+        super().__init__(said)
+        self.number = number
+
+
 def encode_messages(
-    tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], ask: bool = False
+    tokenizer: Tokenizer, messages: Messages, ask: bool = False
 ) -> tuple[list[int], list[bool]]:
     """Encode messages (role, content): their ids, and which of them a model should learn to say.
 
     Learned are the assistant's words and the <|im_end|> that closes them. `ask` adds the start of
     an answer for the model to go on with. Special tokens spelled out inside a message stay text:
-    no message can end itself or speak for another. Raises ValueError naming the bad message.
+    no message can end itself or speak for another. Raises BadConversation naming the bad message.
     """
-    start, end = special_ids(tokenizer, [MESSAGE_START, MESSAGE_END]).values()
-    line_end = encode_text(tokenizer, "\n").ids
-    ids: list[int] = []
-    learn: list[bool] = []
-    for number, message in enumerate(messages):
-        role, content = _read(number, message)
-        header = f"{role}\n"
-        encoding = encode_text(tokenizer, header + content)
-        answers = role == "assistant"
-        ids += [start, *encoding.ids, end, *line_end]
-        learn.append(False)
-        learn += [answers and begin >= len(header) for begin, _ in encoding.offsets]
-        learn.append(answers)
-        learn += [False] * len(line_end)
+    [(ids, learn)] = encode_conversations(tokenizer, [messages])
     if ask:
+        [start] = special_ids(tokenizer, [MESSAGE_START]).values()
         opening = [start, *encode_text(tokenizer, "assistant\n").ids]
         ids += opening
         learn += [False] * len(opening)
     return ids, learn
+
+
+def encode_conversations(
+    tokenizer: Tokenizer, conversations: Iterable[Messages]
+) -> Iterator[tuple[list[int], list[bool]]]:
+    """`encode_messages` of each conversation in turn, encoded many at a time."""
+    start, end = special_ids(tokenizer, [MESSAGE_START, MESSAGE_END]).values()
+    line_end = encode_text(tokenizer, "\n").ids
+    for batch in _batches(conversations):
+        encodings = iter(
+            encode_texts(tokenizer, [f"{role}\n{text}" for each in batch for role, text in each])
+        )
+        for each in batch:
+            ids: list[int] = []
+            learn: list[bool] = []
+            for role, _ in each:
+                encoding = next(encodings)
+                found = encoding.ids
+                answers = role == "assistant"
+                ids += [start, *found, end, *line_end]
+                learn.append(False)
+                if answers:
+                    learn += [begin > len(role) for begin, _ in encoding.offsets]
+                else:
+                    learn += [False] * len(found)
+                learn.append(answers)
+                learn += [False] * len(line_end)
+            yield ids, learn
+
+
+def _batches(conversations: Iterable[Messages]) -> Iterator[list[list[tuple[str, str]]]]:
+    """Some BATCH_CHARACTERS of conversations at a time, each a list of role and text."""
+    batch: list[list[tuple[str, str]]] = []
+    size = 0
+    for number, messages in enumerate(conversations):
+        try:
+            batch.append([_read(place, message) for place, message in enumerate(messages)])
+        except ValueError as error:
+            raise BadConversation(number, str(error)) from None
+        size += sum(len(text) for _, text in batch[-1])
+        if size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _read(number: int, message: Mapping[str, str]) -> tuple[str, str]:

@@ -18,7 +18,8 @@ from torch.distributed.run import config_from_args, parse_args
 from torch.distributed.run import main as torchrun
 
 from llm.models.kernels import availability
-from llm.training import baseline, finetune, pretrain, ranks
+from llm.training import baseline, pretrain, ranks
+from llm.training.finetune import step as finetune
 from llm.training.guard import AGAIN, AGENT, PEER_LOST, SIGNALLED, STOPPED, die_with_parent
 
 TRAINERS = {one.__name__: one.train for one in (baseline, finetune, pretrain)}

@@ -6,13 +6,13 @@ from pathlib import Path
 from llm.examples.settings import ExampleSettings
 from llm.runs import Outputs
 from llm.step import digest_of
-from llm.training.finetune_settings import FinetuneSettings
+from llm.training.finetune.settings import FinetuneSettings
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
 
 DERIVE = Step("examples", "llm.examples.questions:derive")
 READ = Step("examples", "llm.examples.files:read")
-FINETUNE = Step("finetune", "llm.training.finetune:finetune", own_processes=True, learns=True)
+FINETUNE = Step("finetune", "llm.training.finetune.step:finetune", own_processes=True, learns=True)
 
 
 def finetune(run: Run, stages: Stages) -> Outputs:

@@ -4,15 +4,17 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from llm.evaluation.answers import MeasureAnswers, measure
 from llm.evaluation.answers_settings import AnswerSettings
+from llm.examples.shards import Shard
 from llm.models import folder as model_folder
 from llm.step import Context
-from llm.training.conversations import pack
-from llm.training.conversations import read as read_for_training
+from llm.training.finetune.instruct import encode
+from llm.training.finetune.packed import Files, Packed, write
 from tests.examples import write_conversations
 from tests.llm.evaluation.models import CONTEXT, write_model
 
@@ -53,14 +55,16 @@ def test_the_loss_is_the_one_that_fine_tuning_minimises(tmp_path: Path, context:
     data = write_questions(tmp_path / "data")
     result = metrics(tmp_path, context, data)
     _, tokenizer = model_folder.load(tmp_path / "model" / "model")
-    examples, long = read_for_training(data / "validation.arrow", tokenizer, CONTEXT)
-    assert long == 0
-    packed = pack(examples, CONTEXT, padding=3)
+    files = Files.of(tmp_path, "validation")
+    shard = Shard.open(data / "validation.arrow")
+    counts = write(files, encode(shard, tokenizer), CONTEXT, tokenizer.get_vocab_size())
+    assert counts.too_long == 0
+    rows = Packed(files, CONTEXT, padding=3).read(np.arange(counts.rows))
     with torch.no_grad():
-        summed = model.loss(
-            *(torch.tensor(a) for a in (packed.tokens, packed.targets, packed.segments))
-        )
-    assert result["nats_per_token"] == pytest.approx(summed.item() / packed.answer_tokens, rel=1e-5)
+        summed = model.loss(*map(torch.tensor, (rows.tokens, rows.targets, rows.segments)))
+    assert result["nats_per_token"] == pytest.approx(
+        summed.item() / counts.learned_tokens, rel=1e-5
+    )
 
 
 def test_conversations_longer_than_the_context_are_scored_to_their_end(

@@ -5,7 +5,12 @@ import pytest
 from tokenizers import Tokenizer
 
 from llm.tokens.bpe import train_bpe
-from llm.tokens.chat import CHAT_TEMPLATE, encode_messages
+from llm.tokens.chat import (
+    CHAT_TEMPLATE,
+    BadConversation,
+    encode_conversations,
+    encode_messages,
+)
 from llm.tokens.patterns import PATTERNS
 from llm.tokens.special import END_OF_TEXT, MESSAGE_END_ID, MESSAGE_START_ID, PADDING
 
@@ -107,3 +112,16 @@ def test_a_tokenizer_without_the_tokens_is_refused():
     with pytest.raises(ValueError, match=re.escape("has no token <|im_start|>, <|im_end|>")):
         encode_messages(plain, [QUESTION])
     assert isinstance(plain, Tokenizer)
+
+
+def test_conversations_encoded_together_are_those_encoded_alone(tokenizer, monkeypatch):
+    monkeypatch.setattr("llm.tokens.chat.BATCH_CHARACTERS", 100)
+    many = [*CONVERSATIONS, [{"role": "user", "content": "<|im_end|>"}], *CONVERSATIONS]
+    alone = [encode_messages(tokenizer, messages) for messages in many]
+    assert list(encode_conversations(tokenizer, iter(many))) == alone
+
+
+def test_of_conversations_encoded_together_the_bad_one_is_numbered(tokenizer):
+    with pytest.raises(BadConversation, match="message 1: role 'tool'") as caught:
+        list(encode_conversations(tokenizer, [[QUESTION], [QUESTION, {"role": "tool"}]]))
+    assert caught.value.number == 1

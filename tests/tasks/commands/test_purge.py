@@ -28,7 +28,7 @@ from llm.machine import Machine
 from llm.runs import RunRecord
 from llm.step import BadInput, Reporter
 from llm.store import Reference, Store
-from llm.training.finetune_settings import FinetuneSettings
+from llm.training.finetune.settings import FinetuneSettings
 from tasks.commands.cached import Told, keep_untold
 from tasks.commands.purge import QUOTES, purge
 from tasks.commands.takedown import find, list_path, note_seen

@@ -11,14 +11,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tokenizers import Tokenizer
 
-from llm.durable import file_digest, replacing, write_json
+from llm.durable import file_digest, write_json
+from llm.examples.shards import SPLITS, Shard
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.chat import CHAT_TEMPLATE
+from llm.tokens.rows import IGNORE
+from llm.tokens.special import PADDING, id_count, special_ids
 from llm.training import launch
-from llm.training.conversations import Conversations, Packed, pack, padding_id, read
-from llm.training.finetune_settings import FinetuneSettings
+from llm.training.finetune.instruct import encode
+from llm.training.finetune.packed import Epochs, Files, Packed, write
+from llm.training.finetune.settings import FinetuneSettings
 from llm.training.incidents import Incidents
 from llm.training.optimizer import OptimizerSettings
 from llm.training.plan import Plan
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
     from llm.training.ranks import Group
 
 LIBRARIES = ("torch", "numpy", "numba", "safetensors", "tokenizers")
-SPLITS = ("train", "validation")
 MEASURED = {"before": "validation-before.json", "after": "validation-after.json"}
 
 
@@ -44,11 +48,12 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
     folder = base / MODEL
     context_length = _context_length(folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    packed, counts = _prepare(values, data, tokenizer, context_length, context)
     rows_per_step = _rows_per_step(values, context_length)
-    steps = values.steps or math.ceil(values.epochs * len(packed["train"].tokens) / rows_per_step)
+    counts = _prepare(values, data, tokenizer, context_length, context)
+    steps = values.steps or math.ceil(values.epochs * counts["train"]["rows"] / rows_per_step)
     weights = [file_digest(path) for path in sorted(folder.glob("*.safetensors"))]
-    rows = [file_digest(_rows_file(context.work, split)) for split in SPLITS]
+    files = [Files.of(context.work, split) for split in SPLITS]
+    rows = [file_digest(path) for each in files for path in (each.tokens, each.plan)]
     job = {
         "values": dataclasses.asdict(values),
         "base": str(folder.resolve()),
@@ -97,43 +102,34 @@ def _rows_per_step(values: FinetuneSettings, context_length: int) -> int:
     return rows
 
 
-def _rows_file(work: Path, split: str) -> Path:
-    return work / f"{split}-rows.npy"
-
-
 def _prepare(
     values: FinetuneSettings,
     data: Path,
     tokenizer: Tokenizer,
     context_length: int,
     context: Context,
-) -> tuple[dict[str, Packed], dict[str, Any]]:
-    """Encode and pack both splits into the work folder; the rows, and counts for the manifest."""
-    found: dict[str, Packed] = {}
+) -> dict[str, Any]:
+    """Encode and pack both splits into the work folder; counts for the manifest."""
     counts: dict[str, Any] = {}
     for split in SPLITS:
-        examples, long = read(data / f"{split}.arrow", tokenizer, context_length)
-        if split == "train" and not examples:
+        packed = write(
+            Files.of(context.work, split),
+            encode(Shard.open(data / f"{split}.arrow"), tokenizer),
+            context_length,
+            id_count(tokenizer),
+        )
+        if split == "train" and not packed.examples:
             raise BadInput(
                 f"finetune {values.name}: no conversation in {data / 'train.arrow'} has an answer "
                 f"within the model's context of {context_length} tokens"
             )
-        if long:
+        if packed.too_long:
             context.report.warning(
-                f"{counted(long, 'conversation')} for {split} longer than {context_length:,} tokens: "
-                "cut at the end"
+                f"{counted(packed.too_long, 'conversation')} for {split} longer than "
+                f"{context_length:,} tokens: cut at the end"
             )
-        packed = pack(examples, context_length, padding_id(tokenizer))
-        with replacing(_rows_file(context.work, split)) as aside:
-            packed.save(aside)
-        counts[split] = {
-            "conversations": len(examples),
-            "too_long": long,
-            "rows": len(packed.tokens),
-            "answer_tokens": packed.answer_tokens,
-        }
-        found[split] = packed
-    return found, counts
+        counts[split] = dataclasses.asdict(packed)
+    return counts
 
 
 def _measured(work: Path, when: str) -> float | None:
@@ -142,7 +138,7 @@ def _measured(work: Path, when: str) -> float | None:
 
 
 def _summary(counts: dict[str, Any], steps: int, losses: dict[str, float | None]) -> str:
-    text = f"{counted(counts['train']['conversations'], 'conversation')}, {counted(steps, 'step')}"
+    text = f"{counted(counts['train']['examples'], 'example')}, {counted(steps, 'step')}"
     if losses["before"] is None:
         return f"{text}, none held out"
     return f"{text}, answer loss {losses['before']:.3f} to {losses['after']:.3f}"
@@ -172,6 +168,8 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     device = devices.choose(job["device"])
     base = Path(job["base"])
     model = load_decoder(base, device, devices.compute_type(values.precision, device))
+    tokenizer = base / "tokenizer.json"
+    [padding] = special_ids(Tokenizer.from_file(str(tokenizer)), [PADDING]).values()
     plan = Plan(
         steps=job["steps"],
         tokens_per_step=job["rows_per_step"] * model.config.context_length,
@@ -186,14 +184,16 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         compiled=job["compiled"],
         checkpoint_every=values.checkpoint_every,
     )
-    rows = Conversations(Packed.open(_rows_file(work, "train")), job["rows_per_step"], values.seed)
-    held_out = Packed.open(_rows_file(work, "validation"))
+    train_rows, held_out = (
+        Packed(Files.of(work, split), model.config.context_length, padding) for split in SPLITS
+    )
+    rows = Epochs(train_rows, job["rows_per_step"], values.seed)
     if group.rank == 0:
         measure(model, held_out, values.validation_rows, work / MEASURED["before"])
     done = loop.train(model, rows, plan, group, work)
     if done == plan.steps and group.rank == 0:
         measure(model, held_out, values.validation_rows, work / MEASURED["after"])
-        save(model, work / MODEL, base / "tokenizer.json", CHAT_TEMPLATE)
+        save(model, work / MODEL, tokenizer, CHAT_TEMPLATE)
     return done == plan.steps
 
 
@@ -203,13 +203,14 @@ def measure(model: "Decoder", held_out: Packed, rows: int, path: Path) -> None:
 
     nats, answers = 0.0, 0
     device = model.embedding.device
-    for row in range(min(rows, len(held_out.tokens))):
+    for row in range(min(rows, len(held_out))):
+        found = held_out.read(np.array([row]))
         tokens, targets, segments = (
-            torch.from_numpy(values[row : row + 1].copy()).to(device)
-            for values in (held_out.tokens, held_out.targets, held_out.segments)
+            torch.from_numpy(one).to(device)
+            for one in (found.tokens, found.targets, found.segments)
         )
         nats += float(model.token_losses(tokens, targets, segments).double().sum())
-        answers += int((targets != -100).sum())
+        answers += int((targets != IGNORE).sum())
     write_json(path, {"loss": nats / answers if answers else None, "answer_tokens": answers})
 
 

@@ -10,11 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from tokenizers import Tokenizer
-from tokenizers.decoders import ByteLevel as ByteLevelDecoder
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llm.machine import Machine
@@ -24,33 +19,12 @@ from llm.models.decoder import Decoder
 from llm.models.generation import generate
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
-from llm.tokens.special import SPECIAL_TOKENS
-from llm.training.conversations import IGNORE, Conversations, Example, pack, read
-from llm.training.finetune import FinetuneSettings, finetune, learning_rate
+from llm.training.finetune.settings import FinetuneSettings
+from llm.training.finetune.step import finetune, learning_rate
 from llm.training.launch import TrainingError
 from tests.examples import write_conversations
+from tests.llm.training.finetune.talks import CONTEXT, byte_tokenizer, conversation
 from tests.waiting import wait_for
-
-CONTEXT = 64
-WORDS = ("open", "join", "split", "read", "write", "close", "walk", "move", "copy", "link")
-
-
-def byte_tokenizer() -> Tokenizer:
-    alphabet = sorted(ByteLevel.alphabet())
-    vocabulary = {token: number for number, token in enumerate((*SPECIAL_TOKENS, *alphabet))}
-    tokenizer = Tokenizer(BPE(vocabulary, []))
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = ByteLevelDecoder()
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    return tokenizer
-
-
-def conversation(number: int) -> list[dict[str, str]]:
-    word = WORDS[number % len(WORDS)]
-    return [
-        {"role": "user", "content": f"{word}?"},
-        {"role": "assistant", "content": f"It does {word}."},
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -94,99 +68,6 @@ def at(base: Path, processes: int = 1) -> Context:
 def files_of(out: Path) -> dict[str, bytes]:
     model = {path.name: path.read_bytes() for path in (out / "model").iterdir()}
     return {**model, "seen": (out / "seen.jsonl").read_bytes()}
-
-
-def test_every_conversation_is_packed_once_and_only_answers_are_learned(inputs: Inputs) -> None:
-    tokenizer = byte_tokenizer()
-    examples, long = read(inputs["data"][0] / "train.arrow", tokenizer, CONTEXT)
-    packed = pack(examples, CONTEXT, padding=3)
-    assert long == 0
-    found, answers = [], []
-    for tokens, targets, segments in zip(
-        packed.tokens, packed.targets, packed.segments, strict=True
-    ):
-        for segment in range(1, segments.max() + 1):
-            span = segments == segment
-            assert np.all(np.diff(np.flatnonzero(span)) == 1)  # one piece
-            found.append(tokens[span].tolist())
-            answers.append(tokenizer.decode(targets[span][targets[span] != IGNORE].tolist(), False))
-        assert np.all(targets[segments == 0] == IGNORE)
-        assert np.all(tokens[segments == 0] == 3)
-    assert sorted(found) == sorted(list(example.ids[:-1]) for example in examples)
-    wanted = [conversation(number)[1]["content"] for number in range(40)]
-    assert sorted(answers) == sorted(f"{answer}<|im_end|>" for answer in wanted)
-
-
-def test_packing_wastes_little() -> None:
-    random = np.random.default_rng(0)
-    lengths = random.integers(20, 200, 500)
-    examples = [Example(list(range(length)), [True] * length) for length in lengths]
-    packed = pack(examples, 256, padding=3)
-    assert (packed.segments > 0).mean() > 0.95
-    assert packed.answer_tokens == (lengths - 1).sum()
-
-
-def test_conversations_in_a_row_do_not_see_each_other(inputs: Inputs) -> None:
-    tokenizer = byte_tokenizer()
-    examples, _ = read(inputs["data"][0] / "train.arrow", tokenizer, CONTEXT)
-    packed = pack(examples[:5], 2 * CONTEXT, padding=3)
-    model = Decoder(ModelSettings(layers=2, d_model=32, heads=2, context_length=128).resolve(260))
-    model.initialise(0)
-    torch.nn.init.normal_(model.blocks[0].attention.output.weight, std=0.2)  # zero at first
-    together = model.loss(*(torch.from_numpy(rows) for rows in vars(packed).values()))
-    alone = sum(
-        model.loss(
-            torch.tensor([example.ids[:-1]]),
-            torch.tensor([np.where(example.learn, example.ids, IGNORE)[1:].tolist()]),
-        )
-        for example in examples[:5]
-    )
-    torch.testing.assert_close(together, alone)
-
-
-def test_an_epoch_reads_every_row_once_and_parts_share_a_step() -> None:
-    examples = [Example([1, 2, number], [False, True, True]) for number in range(3, 40)]
-    packed = pack(examples, 2, padding=0)  # a row each
-    source = Conversations(packed, rows_per_step=5, seed=4)
-    rows = [row for step in range(15) for row in source.seen(step)]
-    assert sorted(rows[:37]) == list(range(37))
-    assert sorted(rows[37:74]) == list(range(37))
-    assert rows[:37] != rows[37:74]
-    shares = [source.part(2, part, 2) for part in range(2)]
-    together = np.concatenate([share.tokens for share in shares])
-    assert np.array_equal(together, packed.tokens[source.seen(2)])
-
-
-def test_a_long_conversation_loses_its_end_and_one_without_answer_is_left_out(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "train.arrow"
-    talks = [
-        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b" * 100}],
-        [{"role": "user", "content": "a" * 100}, {"role": "assistant", "content": "b"}],
-        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
-    ]
-    write_conversations(path, talks)
-    examples, long = read(path, byte_tokenizer(), CONTEXT)
-    assert [len(example.ids) for example in examples] == [
-        CONTEXT + 1,
-        len(encode_messages(byte_tokenizer(), talks[2])[0]),
-    ]
-    assert long == 2
-
-
-def test_a_bad_message_is_named_by_file_and_line(tmp_path: Path) -> None:
-    path = tmp_path / "train.arrow"
-    write_conversations(path, [conversation(0), [{"role": "robot", "content": "a"}]])
-    with pytest.raises(BadInput, match=r"train.jsonl, line 2: message 0: role 'robot'"):
-        read(path, byte_tokenizer(), CONTEXT)
-
-
-def test_another_file_is_no_example_shard(tmp_path: Path) -> None:
-    path = tmp_path / "train.arrow"
-    path.write_text('{"messages": []}')
-    with pytest.raises(BadInput, match=r"train.arrow is not a whole example shard"):
-        read(path, byte_tokenizer(), CONTEXT)
 
 
 def test_the_rate_rises_and_falls_to_zero() -> None:

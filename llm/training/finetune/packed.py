@@ -1,0 +1,227 @@
+"""Examples as training rows: encoded, packed several to a row, in an order of every epoch's own.
+
+An example of n tokens fills n - 1 positions (each predicts the token after it). Rows of T positions
+are filled best fit, longest first, and examples in a row do not see each other (segments). Worked
+example, T = 8, examples of 6, 4 and 3 tokens:
+
+    positions   a a a a a - - -        b b b c c - - -
+    segments    1 1 1 1 1 0 0 0        1 1 1 2 2 0 0 0
+
+Targets are -100 (nothing is learned) but where the next token is part of an answer.
+
+On disk are the examples' tokens, each with a bit that says whether it is learned (an Arrow stream,
+some 2.2 bytes a token), and which of them stand in which row (12 bytes an example). Both are mapped;
+rows are put together when they are read.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from llm.durable import replacing
+from llm.tokens import arrow
+from llm.tokens.order import in_epochs
+from llm.tokens.packing import best_fit
+from llm.tokens.rows import IGNORE
+from llm.tokens.shards import token_type
+from llm.training.rows import Integers, Rows
+
+LIBRARIES = ("numpy", "pyarrow")
+
+Bits = np.ndarray[Any, np.dtype[np.bool_]]
+
+# Encoded examples are written when there are so many tokens.
+_BATCH_TOKENS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example: ids (n,), and which of them are learned (n,)."""
+
+    ids: Sequence[int]
+    learn: Sequence[bool]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a split's rows lie."""
+
+    tokens: Path
+    plan: Path
+
+    @classmethod
+    def of(cls, work: Path, split: str) -> "Files":
+        """The files of a split in a work folder."""
+        return cls(work / f"{split}-tokens.arrow", work / f"{split}-rows.npy")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was packed. too_long: examples that lost their end; empty: those with nothing to learn,
+    left out."""
+
+    examples: int
+    too_long: int
+    empty: int
+    rows: int
+    learned_tokens: int
+
+
+def write(
+    files: Files,
+    examples: Iterable[Encoded],
+    context_length: int,
+    vocabulary: int,
+) -> Counts:
+    """Pack examples into as few rows as best fit does.
+
+    One that is longer than context_length + 1 tokens loses its end; where nothing is left to learn
+    after that, all of it. The same examples in the same order give the same rows.
+    """
+    lengths: list[int] = []
+    learned = too_long = empty = 0
+    with (
+        replacing(files.tokens) as aside,
+        _TokenWriter(aside, token_type(vocabulary)) as writer,
+    ):
+        for example in examples:
+            ids, learn = example.ids, example.learn
+            if len(ids) > context_length + 1:
+                too_long += 1
+                ids, learn = ids[: context_length + 1], learn[: context_length + 1]
+            count = sum(learn[1:])
+            if not count:
+                empty += 1
+                continue
+            learned += count
+            lengths.append(len(ids) - 1)
+            writer.add(ids, learn)
+    rows, starts = best_fit(np.array(lengths, dtype=np.int64), context_length)
+    order = np.lexsort((starts, rows))
+    with replacing(files.plan) as aside, aside.open("wb") as stream:
+        np.save(stream, np.stack([rows[order], starts[order], order]).astype(np.uint32))
+    return Counts(len(lengths), too_long, empty, int(rows.max(initial=-1)) + 1, learned)
+
+
+class Packed:
+    """The rows that `write` wrote, mapped: the processes of a machine share their memory."""
+
+    def __init__(self, files: Files, context_length: int, padding: int) -> None:
+        """padding: the id that fills the end of a row; no token sees it, none learns it."""
+        self.context_length, self.padding = context_length, padding
+        self._tokens = _Tokens(files.tokens)
+        rows, self._starts, self._examples = np.load(files.plan, mmap_mode="r")
+        self._count = int(rows[-1]) + 1 if len(rows) else 0
+        self._firsts = np.searchsorted(rows, np.arange(self._count + 1))
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return self._count
+
+    def read(self, numbers: Integers) -> Rows:
+        """The rows of these numbers, in this order."""
+        shape = (len(numbers), self.context_length)
+        tokens, targets = np.full(shape, self.padding), np.full(shape, IGNORE)
+        segments = np.zeros(shape, np.int64)
+        for row, number in enumerate(numbers.tolist()):
+            members = slice(int(self._firsts[number]), int(self._firsts[number + 1]))
+            columns = (column[members].tolist() for column in (self._starts, self._examples))
+            for segment, (start, example) in enumerate(zip(*columns, strict=True), start=1):
+                ids, learn = self._tokens.example(example)
+                span = slice(start, start + len(ids) - 1)
+                tokens[row, span] = ids[:-1]
+                np.copyto(targets[row, span], ids[1:], where=learn[1:])
+                segments[row, span] = segment
+        return Rows(tokens, targets, segments)
+
+
+class Epochs:
+    """The training loop's source of rows: each epoch all of them, in an order of its own."""
+
+    def __init__(self, packed: Packed, rows_per_step: int, seed: int) -> None:
+        self.packed, self.rows_per_step, self.seed = packed, rows_per_step, seed
+
+    def part(self, step: int, part: int, parts: int) -> Rows:
+        """Share part of parts of a step's rows."""
+        first, last = (number * self.rows_per_step // parts for number in (part, part + 1))
+        return self.packed.read(self.rows_of(step)[first:last])
+
+    def seen(self, step: int) -> list[int]:
+        """The numbers of the rows that the step reads."""
+        return [int(row) for row in self.rows_of(step)]
+
+    def rows_of(self, step: int) -> Integers:
+        """Which rows a step reads, (rows_per_step,): it may run on into the next epoch."""
+        places = np.arange(step * self.rows_per_step, (step + 1) * self.rows_per_step)
+        return in_epochs(places, len(self.packed), self.seed)
+
+
+class _TokenWriter:
+    """Writes examples as one column, a list of (id, learn), some million tokens at a time."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+        self._item = pa.struct([("id", pa.from_numpy_dtype(dtype)), ("learn", pa.bool_())])
+        self._ids: list[np.ndarray] = []
+        self._learn: list[np.ndarray] = []
+        self._waiting = 0
+        self._sink = pa.OSFile(str(path), "wb")
+        self._schema = pa.schema([("tokens", pa.list_(self._item))])
+        self._writer = pa.ipc.new_stream(self._sink, self._schema)
+
+    def add(self, ids: Sequence[int], learn: Sequence[bool]) -> None:
+        """Append an example."""
+        self._ids.append(np.array(ids, self._dtype))
+        self._learn.append(np.array(learn, np.bool_))
+        self._waiting += len(ids)
+        if self._waiting >= _BATCH_TOKENS:
+            self._write()
+
+    def __enter__(self) -> "_TokenWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._ids:
+            self._write()
+        self._writer.close()
+        self._sink.close()
+
+    def _write(self) -> None:
+        offsets = np.zeros(len(self._ids) + 1, np.int32)
+        np.cumsum([len(ids) for ids in self._ids], out=offsets[1:])
+        bits = np.packbits(np.concatenate(self._learn), bitorder="little")
+        learn = pa.Array.from_buffers(pa.bool_(), int(offsets[-1]), [None, pa.py_buffer(bits)])
+        inner = pa.StructArray.from_arrays(
+            [arrow.numbers(np.concatenate(self._ids)), learn], fields=list(self._item)
+        )
+        lists = pa.ListArray.from_arrays(arrow.numbers(offsets), inner)
+        self._writer.write_batch(pa.RecordBatch.from_arrays([lists], schema=self._schema))
+        self._ids, self._learn, self._waiting = [], [], 0
+
+
+class _Tokens:
+    """The examples of a token file, mapped."""
+
+    def __init__(self, path: Path) -> None:
+        with pa.ipc.open_stream(pa.memory_map(str(path))) as reader:
+            lists = [batch.column(0) for batch in reader]
+        self._starts = list(accumulate((len(one) for one in lists), initial=0))
+        self._offsets = [arrow.values(one.offsets) for one in lists]
+        self._ids = [arrow.values(one.values.field("id")) for one in lists]
+        bits = (one.values.field("learn").buffers()[1] for one in lists)
+        self._bits = [np.frombuffer(each, np.uint8) for each in bits]
+
+    def example(self, number: int) -> tuple[np.ndarray, Bits]:
+        """An example's ids (n,), and which of them are learned (n,)."""
+        batch = bisect_right(self._starts, number) - 1
+        place = number - self._starts[batch]
+        begin, end = self._offsets[batch][place : place + 2].tolist()
+        packed = self._bits[batch][begin // 8 : (end + 7) // 8]
+        learn = np.unpackbits(packed, bitorder="little")[begin % 8 : begin % 8 + end - begin]
+        return self._ids[batch][begin:end], learn.astype(np.bool_)
