@@ -38,7 +38,7 @@ def whatif(
     overrides: list[str] = SET,
     as_json: bool = JSON,
 ) -> None:
-    """Tell what each rule keeps and drops, now and with other thresholds; reads no text."""
+    """Show what each rule keeps and drops, now and with other thresholds, without reading text."""
     from llm.corpus.inspection.browse import left_out
     from llm.corpus.inspection.whatif import whatif as compare
     from tasks.commands.corpus import corpus_of, decide_values, find_run, with_changes
@@ -145,7 +145,7 @@ def browse(
     ),
     as_json: bool = JSON,
 ) -> None:
-    """Sample what was kept and dropped and say why, or tell two versions of a corpus apart."""
+    """Show samples of what was kept and dropped, and why, or compare two versions of a corpus."""
     from llm.corpus.inspection.browse import sample
     from llm.corpus.inspection.compare import compare
     from tasks.commands.corpus import corpus_of, find_run

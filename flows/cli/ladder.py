@@ -40,7 +40,7 @@ def ladder(
     force: bool = typer.Option(False, "--force", help="Train the small models again."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of tables."),
 ) -> None:
-    """Tell which size to train in some minutes: a scaling law from small runs, kept in the cache."""
+    """Find the model size to train in a given time: a scaling law from small, cached runs."""
     from llm.recipe import load_recipe
     from llm.step import PrintReporter
     from tasks.commands.ladder import BEFORE, LADDER, advise, budget_seconds, foresee

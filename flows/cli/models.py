@@ -20,7 +20,7 @@ MODEL = typer.Option(
     None,
     help="A model folder, or a model's name: base, or a task of finetune; default: the champion's.",
 )
-RECIPE = typer.Option(None, help="Name of the recipe whose champion it is; default: the last run.")
+RECIPE = typer.Option(None, help="Use the champion of this recipe; default: that of the last run.")
 TOKENS = typer.Option(200, help="Tokens to generate at most (count).", min=1)
 TEMPERATURE = typer.Option(0.8, help="0 takes the likeliest token each time.", min=0.0)
 SEED = typer.Option(0, help="The same seed gives the same text.")
@@ -90,7 +90,7 @@ def import_model(
     ),
     folder: Path = typer.Argument(help="The model folder to write."),
 ) -> None:
-    """Turn a model of llama2.c into a model folder, as transformers reads it, too."""
+    """Convert a llama2.c model into a model folder, which transformers reads, too."""
     from llm.models import llama2c
     from llm.tokens.imports import read_tokenizer, tokenizer_files
 

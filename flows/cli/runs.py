@@ -24,12 +24,12 @@ SNAPSHOT = typer.Option(None, help="Which crawl to work on; default: the recipe'
 FROM = typer.Option(None, "--from", help="Take the stages before this one from the newest run.")
 UNTIL = typer.Option(None, help="The last stage to run.")
 ONLY = typer.Option(None, help="Run one stage, on what the newest run left.")
-FORCE = typer.Option([], help="Run this stage although its artifacts are there (repeatable).")
-KEEP = typer.Option([], help="Keep this stage's artifacts although its code changed (repeatable).")
+FORCE = typer.Option([], help="Run this stage even if it is cached (repeatable).")
+KEEP = typer.Option([], help="Keep this stage's artifacts even if its code changed (repeatable).")
 TRIAL = typer.Option(
     True,
     "--trial/--no-trial",
-    help="Where pretraining would run: try its first steps, to tell time and memory.",
+    help="If pretraining would run, try its first steps to measure time and memory.",
 )
 JSON = typer.Option(False, "--json", help="Print JSON instead of tables.")
 console = Console(stderr=True)
@@ -52,7 +52,7 @@ def run(
     keep: list[str] = KEEP,
     as_json: bool = JSON,
 ) -> None:
-    """Run a recipe: what is done already comes from the cache."""
+    """Run a recipe. Finished work comes from the cache."""
     find_recipe(recipe)  # before what takes a second to import
     from flows.running import run_recipe
     from flows.summary import print_summary, summarize
@@ -80,7 +80,7 @@ def plan(
     trial: bool = TRIAL,
     as_json: bool = JSON,
 ) -> None:
-    """Tell what a run would do, why, and what pretraining takes, without doing any of it."""
+    """Show what a run would do, why, and what pretraining takes, without doing any of it."""
     find_recipe(recipe)
     from rich.markup import escape
     from rich.table import Table
@@ -128,7 +128,7 @@ def why(
     overrides: list[str] = SET,
     as_json: bool = JSON,
 ) -> None:
-    """Tell why a stage would run again: which value, module, library or input changed."""
+    """Explain why a stage would run again: which value, module, library or input changed."""
     find_recipe(recipe)
     from flows.planning import make_plan
 

@@ -41,7 +41,7 @@ def status(
     ),
     as_json: bool = JSON,
 ) -> None:
-    """Show the newest runs: what came of them, and which stages finished."""
+    """Show the newest runs: how they ended, and which stages finished."""
     if disk:
         _show_disk(as_json)
         return
@@ -180,7 +180,7 @@ def show(
     artifact: str = typer.Argument(help="STEP/KEY, or a stage: its artifacts in the newest run."),
     as_json: bool = JSON,
 ) -> None:
-    """Show what an artifact is made of: values, inputs, code, files, counts, time."""
+    """Show what made an artifact: values, inputs, code, files, counts, time."""
     found = resolve(artifact)
     if as_json:
         print(json.dumps([dict(item.manifest) for item in found], indent=1))
@@ -213,7 +213,7 @@ def verify(
     artifacts: list[str] = typer.Argument(None, help="STEP/KEY or stages; default: everything."),
     as_json: bool = JSON,
 ) -> None:
-    """Compare every file with its digest; damaged artifacts are set aside. Exit code 3 then."""
+    """Compare every file with its digest; set damaged artifacts aside (exit code 3)."""
     store = HOME.store
     found = (
         [item for name in artifacts for item in resolve(name)]
@@ -248,10 +248,10 @@ def gc(
         min=1,
     ),
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Only tell."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only show what would be removed."),
     as_json: bool = JSON,
 ) -> None:
-    """Remove artifacts that no kept run and no pointer refers to; says how much first."""
+    """Remove artifacts that no kept run and no pointer refers to, after saying how much."""
     from llm.runs import collect, find_garbage
 
     store, runs = HOME.store, HOME.runs

@@ -41,7 +41,7 @@ def takedown(
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of tables."),
 ) -> None:
-    """Leave pages out of every corpus from now on, say who has seen them, and erase them."""
+    """Leave pages out of every corpus from now on, show which models saw them, and erase them."""
     from llm.corpus.erasure.takedown import Takedowns, address_entry, change_list, domain_entry
     from tasks.commands.purge import purge as erase
     from tasks.commands.takedown import find, list_path, note_seen
