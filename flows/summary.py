@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from llm.evaluation.suites.samples import FILE
 from llm.store import Reference
 from llm.words import counted
 from tasks.engine.home import Home
@@ -33,8 +34,11 @@ def summarize(home: Home, run_id: str) -> dict[str, Any]:
         summary["report"] = str(folder / "report.html")
         summary["metrics"] = json.loads((folder / "metrics.json").read_text("utf8"))
     if outputs is not None and outputs.get("samples"):
-        folder = home.store.local(_only(outputs["samples"]))
-        summary["samples"] = json.loads((folder / "samples.json").read_text("utf8"))
+        summary["samples"] = [
+            {"model": model, **sample}
+            for model, reference in outputs["samples"].items()
+            for sample in json.loads((home.store.local(reference) / FILE).read_text("utf8"))
+        ]
     return summary
 
 
@@ -122,7 +126,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     table.add_row("together", "", f"{summary['seconds']:,.1f}", "")
     console.print()
     console.print(table)
-    for sample in _samples(summary)[:2]:
+    for sample in summary.get("samples", [])[:2]:
         console.print()
         console.print(
             f"[bold]{escape(sample['prompt'])}[/bold]{escape(sample['text'])}", highlight=False
@@ -130,8 +134,3 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     if "report" in summary:
         console.print()
         console.print(f"report: {summary['report']}", highlight=False, soft_wrap=True)
-
-
-def _samples(summary: dict[str, Any]) -> list[dict[str, str]]:
-    samples = summary.get("samples", [])
-    return list(samples["samples"] if isinstance(samples, dict) else samples)

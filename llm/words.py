@@ -26,3 +26,8 @@ def size(count: int) -> str:
     while value >= 999.5 and unit < len(UNITS) - 1:
         value, unit = value / 1000, unit + 1
     return "1 byte" if count == 1 else f"{value:,.3g} {UNITS[unit]}"
+
+
+def millions(count: float) -> str:
+    """A large count, rounded: "2.99 M"; one below 100,000 in full."""
+    return f"{count / 1e6:.2f} M" if count >= 1e5 else f"{count:,.0f}"

@@ -19,6 +19,7 @@ FIRST_LINES = 20
 BY_NAME = {
     "llm/corpus/hooks.py": "users' code: what it reaches is part of the key by `hooks.reach`",
     "llm/step.py": "the machine of a context that was given none: no part of any key",
+    "llm/evaluation/registry.py": "suites by their names, for the recipe and the wiring: no step reaches it",
     "llm/parts.py": "parts that the values of a call choose: the call names them in its key",
     "tasks/engine/step.py": "a step by its name, so that planning imports no step",
     "flows/cli/app.py": "the groups of commands, each a file beside it",

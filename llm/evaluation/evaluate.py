@@ -1,48 +1,45 @@
-"""The recipe's section for the stage evaluate: which suites run, and the settings of each."""
+"""The recipe's section for the stage evaluate: which suites run, and the settings of each.
 
-from typing import Literal
+The sections of suites and baselines are fields of it because the registry names them.
+"""
 
-from llm.evaluation.answers_settings import AnswerSettings
-from llm.evaluation.baselines_settings import ALL_BASELINES, Baseline
-from llm.evaluation.perplexity_settings import PerplexitySettings
-from llm.evaluation.samples_settings import SampleSettings
-from llm.models.baselines.config import HMMSettings, KneserNeySettings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from llm.evaluation.registry import BASELINES, SUITES, baseline, suite
 from llm.settings import section, setting
-from llm.training.baseline_settings import CNNBaseline, LSTMBaseline
 
-Suite = Literal["perplexity", "answers", "samples"]
-TokenBaseline = Literal["kneser_ney", "hmm", "lstm", "cnn"]
+if TYPE_CHECKING:
+    SuiteName: TypeAlias = str
+    BaselineName: TypeAlias = str
+else:
+    SuiteName = Literal[tuple(SUITES)]
+    BaselineName = Literal[tuple(BASELINES)]
+
+BYTE_BASELINES = ("uniform", "bigram", "ngram5", "xz", "xz_primed")
+
+
+def _suites_told() -> str:
+    return "; ".join(f"{name}: {suite(name).says}" for name in SUITES) + "."
+
+
+def _baselines_told() -> str:
+    titles = "; ".join(f"{name}: {baseline(name).titles[name]}" for name in BASELINES)
+    return (
+        "Simple methods measured on the same validation text (bits per byte), in the report beside the "
+        f"models. {titles}. Those over tokens learn from the model's own training tokens."
+    )
 
 
 @section
-class EvaluateSettings:
+class Chosen:
     """What is measured of the models, and beside what. The report is always written."""
 
-    suites: tuple[Suite, ...] = setting(
-        default=("perplexity", "answers", "samples"),
-        description="perplexity: bits per byte of the validation text; answers: loss on held-out answers of "
-        "fine-tuned models; samples: text that the models write.",
+    suites: tuple[SuiteName, ...] = setting(
+        default=("perplexity", "answers", "samples"), description=_suites_told()
     )
-    baselines: tuple[Baseline | TokenBaseline, ...] = setting(
-        default=ALL_BASELINES,
-        description="Simple methods measured on the same validation text (bits per byte). Over bytes: uniform, "
-        "bigram, ngram5, xz, xz_primed. Over the model's own training tokens, when asked for: "
-        "kneser_ney, hmm, lstm, cnn.",
-    )
-    kneser_ney: KneserNeySettings = setting(
-        default=KneserNeySettings, description="The baseline kneser_ney."
-    )
-    hmm: HMMSettings = setting(default=HMMSettings, description="The baseline hmm.")
-    lstm: LSTMBaseline = setting(default=LSTMBaseline, description="The baseline lstm.")
-    cnn: CNNBaseline = setting(default=CNNBaseline, description="The baseline cnn.")
-    perplexity: PerplexitySettings = setting(
-        default=PerplexitySettings, description="How text is scored."
-    )
-    answers: AnswerSettings = setting(
-        default=AnswerSettings, description="How held-out answers are scored."
-    )
-    samples: SampleSettings = setting(
-        default=SampleSettings, description="What models are asked to write."
+    baselines: tuple[BaselineName, ...] = setting(
+        default=BYTE_BASELINES, description=_baselines_told()
     )
 
     def __post_init__(self) -> None:
@@ -50,11 +47,34 @@ class EvaluateSettings:
             chosen = getattr(self, name)
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"evaluate.{name} names something twice: {', '.join(chosen)}")
-        if "perplexity" not in self.suites:
-            raise ValueError("evaluate.suites needs perplexity: promote compares it")
 
-    @property
-    def byte_baselines(self) -> tuple[Baseline, ...]:
-        """Those of the baselines that work on bytes, in the recipe's order."""
-        chosen = [name for name in ALL_BASELINES if name in self.baselines]
-        return tuple(sorted(chosen, key=self.baselines.index))
+
+def _sections() -> Mapping[str, tuple[type, str]]:
+    """The section of each suite and baseline that has one, and what it is."""
+    found = {
+        name: (of[name], f"The baseline {name}.")
+        for name in BASELINES
+        if name in (of := baseline(name).settings)
+    }
+    return {**found, **{name: (suite(name).settings, f"The suite {name}.") for name in SUITES}}
+
+
+def _with_sections() -> type:
+    fields = _sections()
+    defaults = {
+        name: setting(default=kind, description=said) for name, (kind, said) in fields.items()
+    }
+    annotations = {name: kind for name, (kind, _) in fields.items()}
+    body = {"__doc__": Chosen.__doc__, "__module__": __name__, "__annotations__": annotations}
+    return section(type("EvaluateSettings", (Chosen,), {**body, **defaults}))
+
+
+if TYPE_CHECKING:
+
+    class EvaluateSettings(Chosen):
+        """A section for each suite and baseline besides."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    EvaluateSettings = _with_sections()

@@ -5,7 +5,7 @@ each alone after <|endoftext|>, which is context, and without the one that close
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from llm.durable import write_json
+from llm.evaluation.result import rows, write
+from llm.evaluation.suite import BITS_PER_BYTE
 from llm.step import BadInput, Context, StepResult
 from llm.tokens.shards import Shard
 from llm.tokens.special import END_OF_TEXT, id_count, special_ids
@@ -23,36 +24,28 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class HeldTokens:
-    """Validation documents. tokens: ids of each, (n,); bytes: UTF-8 bytes of their text together."""
+    """Validation documents: the name and the source of each, its ids (n,), the UTF-8 bytes of its text."""
 
+    names: Sequence[str]
+    sources: Sequence[str]
     tokens: Sequence[Array]
-    bytes: int
+    sizes: Sequence[int]
 
-    def write(
-        self, name: str, nats: float, context: Context, words: str, counts: Mapping[str, Any]
-    ) -> StepResult:
-        """Write metrics.json as the baselines step does: what `name` needs for these documents.
+    @property
+    def bytes(self) -> int:
+        """UTF-8 bytes of all texts."""
+        return sum(self.sizes)
 
-        words: what the model is, for the protocol. counts: further figures for the manifest.
-        """
-        figure = nats / math.log(2) / self.bytes
+    def write(self, name: str, nats: Sequence[float], context: Context, words: str) -> StepResult:
+        """Write what the baseline `name` needs for each document. words: what it is, for the protocol."""
         protocol = (
-            f"{name}: {words}, over the tokens of the training shards; bits per byte over the "
+            f"{words}, over the tokens of the training shards; bits per byte over the "
             f"{len(self.tokens)} validation documents ({self.bytes} UTF-8 bytes), each alone after "
             f"{END_OF_TEXT}, which is context and not counted"
         )
-        result = {
-            "bits_per_byte": {name: figure},
-            "bytes": self.bytes,
-            "documents": len(self.tokens),
-            "protocol": protocol,
-        }
-        write_json(context.out / "metrics.json", result)
-        row = {"baseline": name, "bits per byte": round(figure, 3)}
-        context.report.table(f"baseline-{name.replace('_', '-')}", [row], protocol)
-        return StepResult(
-            counts={"bits_per_byte": figure, **counts}, summary=f"{figure:.3f} bits/byte"
-        )
+        bits = [one / math.log(2) for one in nats]
+        table = rows(BITS_PER_BYTE.name, self.names, self.sources, bits, self.sizes)
+        return write(context, name, (BITS_PER_BYTE,), [table], protocol, "document")
 
 
 def held_tokens(folders: Sequence[Path], limit_bytes: int | None = None) -> HeldTokens:
@@ -79,14 +72,29 @@ def held_tokens(folders: Sequence[Path], limit_bytes: int | None = None) -> Held
             "the validation shards hold no document: raise tokenize.validation.fraction, or crawl "
             "more pages"
         )
+    sources = [shard.documents["source"] for shard in shards]
+    names: list[str] = []
+    of: list[str] = []
     tokens: list[Array] = []
+    sizes: list[int] = []
     total = 0
-    for _, size, number, row in found:
+    for doc_id, size, number, row in found:
         if tokens and limit_bytes is not None and total + size > limit_bytes:
             break
         total += size
+        names.append(doc_id.hex())
+        of.append(sources[number][row].as_py())
+        sizes.append(size)
         tokens.append(shards[number].document(row)[:-1])
-    return HeldTokens(tokens, total)
+    return HeldTokens(names, of, tokens, sizes)
+
+
+def training_shards(folders: Sequence[Path]) -> list[Shard]:
+    """The training shards of tokenize artifacts. Raises BadInput where they are empty."""
+    shards = [Shard.open(folder / "train.arrow") for folder in folders]
+    if not any(len(shard.tokens) for shard in shards):
+        raise BadInput("the training shards hold no token: crawl more, or loosen clean.filters")
+    return shards
 
 
 def vocabulary_of(folder: Path) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """When a model becomes the champion."""
 
+from llm.evaluation.metric import parse
 from llm.settings import section, setting
 
 
@@ -8,10 +9,10 @@ class PromoteSettings:
     """When the champion pointer moves."""
 
     metric: str = setting(
-        default="perplexity.bits_per_byte",
-        description="What must be lower: perplexity.bits_per_byte, or perplexity.SOURCE.bits_per_byte for the "
-        "documents of one source (bits per byte).",
-        pattern=r"^perplexity\.(.+\.)?bits_per_byte$",
+        default="perplexity.base.bits_per_byte",
+        description="Figure that must be better: suite.model.figure, where model is base or a task's name, as "
+        "in perplexity.base.bits_per_byte. A fourth part is a group of it: a source for perplexity, as in "
+        "perplexity.base.bits_per_byte.docs, a task for answers.",
     )
     confidence: float = setting(
         default=0.95,
@@ -19,3 +20,9 @@ class PromoteSettings:
         ge=0.5,
         lt=1,
     )
+
+    def __post_init__(self) -> None:
+        try:
+            parse(self.metric)
+        except ValueError as error:
+            raise ValueError(f"promote.metric: {error}") from None

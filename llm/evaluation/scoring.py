@@ -19,9 +19,15 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from llm.models.threads import one_thread
+from llm.step import BadInput
+from llm.tokens.plain_text import encode_texts
+from llm.tokens.special import END_OF_TEXT
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 # Tokens in one forward pass: enough to keep the device busy, few enough to stay in the caches.
 CPU_BATCH_TOKENS = 2048
@@ -38,6 +44,15 @@ class CausalModel(Protocol):
 
     def row_losses(self, x: Tensor, targets: Tensor) -> Tensor:
         """-ln p(target) of hidden states (N, d_model): (N,) float32 in nats."""
+
+
+def after_start(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
+    """Ids of each text after <|endoftext|>: (1 + tokens,) int64. Raises BadInput where there is no such token."""
+    start = tokenizer.token_to_id(END_OF_TEXT)
+    if start is None:
+        raise BadInput(f"the model's tokenizer has no {END_OF_TEXT}, which starts every document")
+    encoded = encode_texts(tokenizer, texts)
+    return [np.array([start, *encoding.ids], dtype=np.int64) for encoding in encoded]
 
 
 class Window(NamedTuple):

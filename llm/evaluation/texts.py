@@ -66,6 +66,25 @@ def training_texts(folders: Sequence[Path], fraction: float) -> Iterator[bytes]:
             yield text.encode()
 
 
+def first_bytes(texts: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The first texts, as many as have `limit` bytes together; the last one may pass it."""
+    for text in texts:
+        if limit <= 0:
+            return
+        limit -= len(text)
+        yield text
+
+
+def last_bytes(texts: Iterable[bytes], limit: int) -> bytes:
+    """The last `limit` bytes of all texts. Holds no more than twice these."""
+    tail = bytearray()
+    for text in texts:
+        tail += text
+        if len(tail) > 2 * limit:
+            del tail[:-limit]
+    return bytes(tail[-limit:])
+
+
 def _rows(
     folders: Iterable[Path], fraction: float, held_out_ones: bool
 ) -> Iterator[tuple[bytes, str, str]]:

@@ -6,21 +6,20 @@ value, and the way out. Nothing here looks at a file: see `llm.recipe.files`.
 """
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llm.evaluation.suite import BASE
 from llm.recipe.addresses import address_problems
 from llm.recipe.files import missing
 from llm.recipe.messages import Problem
+from llm.recipe.metric_rules import promotion
 from llm.recipe.values import is_finite
 
 if TYPE_CHECKING:
     from llm.recipe import Recipe
 
-# What evaluation calls the model that none of the tasks made.
-BASE = "base"
 # What tables of a run call all sources together.
 ALL_SOURCES = "all"
 DOC_ID = "doc_id"
@@ -28,7 +27,6 @@ QUESTIONS = "builtin:python-questions"
 # Which of `tokenizer.reserve` an objective needs.
 RESERVES = {"masked": "masking", "masked_next_sentence": "masking", "span_corruption": "spans"}
 _NAME = re.compile(r"[\w-]+")
-_METRIC = re.compile(r"perplexity\.(?:(?P<source>.+)\.)?bits_per_byte")
 
 
 def always(recipe: "Recipe") -> Iterator[Problem]:
@@ -342,25 +340,10 @@ def _evaluate(recipe: "Recipe") -> Iterator[Problem]:
             )
 
 
-def _promote(recipe: "Recipe") -> Iterator[Problem]:
-    metric, sources = recipe.promote.metric, recipe.crawl.sources
-    found = _METRIC.fullmatch(metric)
-    name = found["source"] if found else None
-    if name is None or name in sources or not sources:
-        return
-    close = difflib.get_close_matches(name, list(sources), n=1)
-    hint = f"did you mean perplexity.{close[0]}.bits_per_byte? " if close else ""
-    yield Problem(
-        ("promote.metric", "crawl.sources"),
-        f"promote.metric is {metric}, and there is no source {name!r} in crawl.sources; there are: "
-        f"{', '.join(sorted(sources))}. {hint}For all of them: perplexity.bits_per_byte",
-    )
-
-
 RULES = {
     "clean": (_clean,),
     "pretrain": (_pretrain,),
     "finetune": (_finetune,),
     "evaluate": (_evaluate,),
-    "promote": (_promote,),
+    "promote": (promotion,),
 }

@@ -1,127 +1,139 @@
 """Evaluate: how good the models are, beside simple methods on the same bytes, in a report."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from llm.evaluation.answers_settings import MeasureAnswers
-from llm.evaluation.baselines_settings import MeasureBaselines
-from llm.evaluation.counted_settings import MeasureHMM, MeasureKneserNey
-from llm.evaluation.perplexity_settings import MeasurePerplexity
-from llm.evaluation.report_settings import ReportValues
-from llm.evaluation.trained_settings import MeasureTrained
+from llm.evaluation import registry
+from llm.evaluation.report.settings import ReportValues
+from llm.evaluation.suite import BASE, Measure, MeasureBaseline
 from llm.runs import Outputs
 from llm.store import Reference
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Step
 
-PERPLEXITY = Step("perplexity", "llm.evaluation.perplexity:measure")
-BASELINES = Step("baselines", "llm.evaluation.baselines:measure")
-KNESER_NEY = Step("baseline", "llm.evaluation.counted:kneser_ney")
-HMM = Step("baseline", "llm.evaluation.counted:hmm")
-TRAIN_BASELINE = Step(
-    "train-baseline", "llm.training.baseline:train_baseline", own_processes=True, learns=True
-)
-TRAINED = Step("baseline", "llm.evaluation.trained:measure")
-ANSWERS = Step("answers", "llm.evaluation.answers:measure")
-SAMPLES = Step("samples", "llm.evaluation.samples:generate")
-REPORT = Step("report", "llm.evaluation.report:write")
+REPORT = Step("report", "llm.evaluation.report.report:write")
 
 
-# Long: the measurements in the order of the report, a call each.
 def evaluate(run: Run, stages: Stages) -> Outputs:
-    """Measure the base model and each tuned one, the baselines and samples; write the report."""
-    settings = run.recipe.evaluate
-    fraction = run.recipe.tokenize.validation.fraction
-    documents = list(stages["clean"]["documents"].values())
-    decided = list(stages["clean"]["decisions"].values())
-    base = stages["pretrain"]["model"]["base"]
-    tuned = stages["finetune"]["model"]
-    data = stages["finetune"]["data"]
-    scored = MeasurePerplexity(settings=settings.perplexity, validation_fraction=fraction)
-
-    def measure(label: str, model: Reference) -> Reference:
-        return run.step(Call(PERPLEXITY, scored, {"model": [model], "documents": documents}, label))
-
-    measured = {"base": measure("base", base)}
-    measured |= {name: measure(name, model) for name, model in tuned.items()}
-    simple = run.step(
-        Call(
-            BASELINES,
-            MeasureBaselines(
-                baselines=settings.byte_baselines,
-                validation_fraction=fraction,
-                documents_limit_bytes=settings.perplexity.documents_limit_bytes,
-            ),
-            {"documents": documents},
-        )
-    )
-    answered: dict[str, Reference] = {}
-    for name, model in tuned.items() if "answers" in settings.suites else ():
-        for label, which in ((f"{name} base", base), (f"{name} tuned", model)):
-            inputs = {"model": [which], "data": [data[name]]}
-            values = MeasureAnswers(settings=settings.answers)
-            answered[label] = run.step(Call(ANSWERS, values, inputs, label))
-    written: dict[str, Reference] = {}
-    if "samples" in settings.suites:
-        inputs = {
-            "model": [base],
-            "tuned": list(tuned.values()),
-            "data": [data[name] for name in tuned],
+    """Measure each model by each suite, and the baselines; write the report."""
+    measured = {
+        suite: {
+            model: run.step(call)
+            for model, reference in models(stages).items()
+            if (call := suite_call(run, stages, suite, model, reference)) is not None
         }
-        written["all"] = run.step(Call(SAMPLES, settings.samples, inputs))
-    made = run.step(
-        Call(
-            REPORT,
-            ReportValues(title=run.recipe.name, snapshot=run.snapshot, finetuned=tuple(tuned)),
-            {
-                "funnel": decided,
-                **examined(run, decided, documents),
-                "tokens": list(stages["tokenize"]["tokens"].values()),
-                "pretrain": [base],
-                "finetune": list(tuned.values()),
-                "perplexity_base": [measured["base"]],
-                "perplexity_tuned": [measured[name] for name in tuned],
-                "baselines": [simple, *over_tokens(run, stages)],
-                "answers_base": [
-                    item for label, item in answered.items() if label.endswith(" base")
-                ],
-                "answers_tuned": [
-                    item for label, item in answered.items() if label.endswith(" tuned")
-                ],
-                "samples": list(written.values()),
-            },
-        )
-    )
-    return {"perplexity": measured, "samples": written, "report": {"all": made}}
-
-
-def over_tokens(run: Run, stages: Stages) -> list[Reference]:
-    """The named baselines that learn from the model's own training tokens, each with its own key."""
-    settings = run.recipe.evaluate
-    limit = settings.perplexity.documents_limit_bytes
-    shards = {
-        "tokens": list(stages["tokenize"]["tokens"].values()),
-        "tokenizer": list(stages["tokenizer"]["tokenizer"].values()),
+        for suite in run.recipe.evaluate.suites
     }
+    return {**measured, "report": {"all": _report(run, stages, measured)}}
 
-    def trained_and_measured(name: Literal["lstm", "cnn"]) -> Reference:
-        values = settings.lstm if name == "lstm" else settings.cnn
-        model = run.step(Call(TRAIN_BASELINE, values, shards, name))
-        length = values.training.context_length
-        scored = MeasureTrained(baseline=name, context_length=length, settings=settings.perplexity)
-        return run.step(Call(TRAINED, scored, {"model": [model], **shards}, name))
 
-    measured: list[Reference] = []
-    for name in settings.baselines:
-        if name == "kneser_ney":
-            counting = MeasureKneserNey(settings=settings.kneser_ney, documents_limit_bytes=limit)
-            measured.append(run.step(Call(KNESER_NEY, counting, shards, name)))
-        elif name == "hmm":
-            fitting = MeasureHMM(settings=settings.hmm, documents_limit_bytes=limit)
-            measured.append(run.step(Call(HMM, fitting, shards, name)))
-        elif name in ("lstm", "cnn"):
-            measured.append(trained_and_measured(name))
-    return measured
+def models(stages: Stages) -> dict[str, Reference]:
+    """The models of a run by name: the base model, then the tuned ones in the recipe's order."""
+    return {BASE: stages["pretrain"]["model"][BASE], **stages["finetune"]["model"]}
+
+
+def suite_call(
+    run: Run, stages: Stages, name: str, model: str, reference: Reference, label: str = ""
+) -> Call | None:
+    """The call that measures a model by a suite; None where the suite does not measure it.
+
+    model: what the recipe calls it; reference: its artifact, which may be an older one of that name.
+    """
+    suite = registry.suite(name)
+    wanted = suite.inputs_of(model)
+    tasks = _tasks(stages, model) if "data" in wanted else ()
+    if not suite.measures(model) or ("data" in wanted and not tasks):
+        return None
+    values: Measure[Any] = Measure(
+        settings=getattr(run.recipe.evaluate, name),
+        validation_fraction=run.recipe.tokenize.validation.fraction,
+        tasks=tasks,
+    )
+    inputs = {"model": [reference], **_inputs(stages, wanted, tasks)}
+    step = Step(name, f"{registry.SUITES[name]}:measure")
+    return Call(step, values, inputs, label or model)
+
+
+def _tasks(stages: Stages, model: str) -> tuple[str, ...]:
+    """The tasks whose data a model is measured on: the base model on all, a tuned one on its own."""
+    return tuple(task for task in stages["finetune"]["data"] if model in (BASE, task))
+
+
+def _inputs(
+    stages: Stages, names: Sequence[str], tasks: Sequence[str] = ()
+) -> dict[str, list[Reference]]:
+    """What suites and baselines ask for, from the stages before."""
+    found = {
+        "documents": lambda: list(stages["clean"]["documents"].values()),
+        "tokens": lambda: list(stages["tokenize"]["tokens"].values()),
+        "tokenizer": lambda: list(stages["tokenizer"]["tokenizer"].values()),
+        "data": lambda: [stages["finetune"]["data"][task] for task in tasks],
+    }
+    return {name: found[name]() for name in names}
+
+
+def baselines(run: Run, stages: Stages) -> dict[str, Reference]:
+    """The named baselines, each with its own key; those that are trained after the others."""
+    chosen = {name: registry.baseline(name) for name in run.recipe.evaluate.baselines}
+    counted = [name for name, one in chosen.items() if one.trains is None]
+    calls = [_baseline_call(run, stages, name, {}) for name in counted]
+    found = dict(zip(counted, run.map(calls), strict=True))
+    for name, one in chosen.items():
+        if one.trains is None:
+            continue
+        train = Step("train-baseline", one.trains, own_processes=True, learns=True)
+        section = getattr(run.recipe.evaluate, name)
+        model = run.step(Call(train, section, _inputs(stages, one.inputs), name))
+        found[name] = run.step(_baseline_call(run, stages, name, {"model": [model]}))
+    return {name: found[name] for name in chosen}
+
+
+def _baseline_call(
+    run: Run, stages: Stages, name: str, model: Mapping[str, Sequence[Reference]]
+) -> Call:
+    """The call that measures a baseline. model: for one that is trained, its model."""
+    settings, one = run.recipe.evaluate, registry.baseline(name)
+    values: MeasureBaseline[Any] = MeasureBaseline(
+        name=name,
+        settings=getattr(settings, name, None),
+        validation_fraction=run.recipe.tokenize.validation.fraction,
+        limit_bytes=settings.perplexity.documents_limit_bytes,
+        scoring=settings.perplexity if one.trains else None,
+    )
+    inputs = {**model, **_inputs(stages, one.inputs)}
+    return Call(Step("baseline", f"{registry.BASELINES[name]}:measure"), values, inputs, name)
+
+
+def _report(run: Run, stages: Stages, measured: Mapping[str, Mapping[str, Reference]]) -> Reference:
+    decided = list(stages["clean"]["decisions"].values())
+    documents = list(stages["clean"]["documents"].values())
+    simple = baselines(run, stages)
+    values = ReportValues(
+        title=run.recipe.name,
+        snapshot=run.snapshot,
+        models=tuple(models(stages)),
+        suites=tuple(measured),
+        baselines={name: registry.baseline(name).titles[name] for name in simple},
+    )
+    inputs = {
+        "funnel": decided,
+        **examined(run, decided, documents),
+        "tokens": list(stages["tokenize"]["tokens"].values()),
+        "pretrain": [stages["pretrain"]["model"][BASE]],
+        "finetune": list(stages["finetune"]["model"].values()),
+        **dict(_named(measured)),
+        **{f"baselines.{name}": [one] for name, one in simple.items()},
+    }
+    return run.step(Call(REPORT, values, inputs))
+
+
+def _named(
+    measured: Mapping[str, Mapping[str, Reference]],
+) -> Iterator[tuple[str, list[Reference]]]:
+    """What suites found out as the report's inputs: SUITE.MODEL."""
+    for suite, of_models in measured.items():
+        for model, reference in of_models.items():
+            yield f"{suite}.{model}", [reference]
 
 
 def examined(

@@ -4,14 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm.evaluation.perplexity_settings import MeasurePerplexity
+from llm.evaluation.metric import parse
+from llm.evaluation.suite import BASE
 from llm.runs import Outputs
 from llm.step import BadInput
 from llm.store import Reference
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Step
+from tasks.stages.evaluate import models, suite_call
 
-MEASURE = Step("perplexity", "llm.evaluation.perplexity:measure")
 DECIDE = Step("promote", "llm.evaluation.promotion:decide")
 TRIES = 10
 
@@ -22,23 +23,24 @@ def champion_pointer(recipe: str) -> str:
 
 
 def promote(run: Run, stages: Stages) -> Outputs:
-    """Measure the champion on tonight's validation documents too, compare, and move the pointer.
+    """Measure the champion on tonight's items too, compare by one figure, and move the pointer.
 
     Where the champion moves meanwhile, the model is compared with the new one. Raises BadInput where
     that never ends, so that no run says "promoted" whose model was not.
     """
     pointer = champion_pointer(run.recipe.name)
-    base = stages["pretrain"]["model"]["base"]
+    candidate = models(stages)[parse(run.recipe.promote.metric).model]
     for _ in range(TRIES):
         champion = run.runs.pointer(pointer)
-        if champion is not None and champion["base"]["content"] == base.content:
+        beside = None if champion is None else _model_of(run, champion)
+        if champion is not None and beside is not None and beside.content == candidate.content:
             decision = Reference.from_json(champion["decision"])
             now = _with_tuned(champion, stages)
             if now != champion and not run.move_pointer(pointer, champion, now):
                 continue
             run.take("promote", decision, "this model is the champion already")
             return {"decision": {"all": decision}}
-        decision = _decide(run, stages, champion)
+        decision = _decide(run, stages, beside)
         if not run.counts(decision).get("promoted"):
             return {"decision": {"all": decision}}
         if run.move_pointer(pointer, champion, _entry(run, stages, decision)):
@@ -49,24 +51,36 @@ def promote(run: Run, stages: Stages) -> Outputs:
     )
 
 
-def _decide(run: Run, stages: Stages, champion: dict[str, Any] | None) -> Reference:
-    inputs = {"candidate": [stages["evaluate"]["perplexity"]["base"]]}
-    if champion is not None:
-        values = MeasurePerplexity(
-            settings=run.recipe.evaluate.perplexity,
-            validation_fraction=run.recipe.tokenize.validation.fraction,
+def _model_of(run: Run, champion: Mapping[str, Any]) -> Reference | None:
+    """The champion's model that the metric is about; None where it has none of that name."""
+    name = parse(run.recipe.promote.metric).model
+    if name == BASE:
+        return Reference.from_json(champion["base"])
+    return dict(tuned_models(champion)).get(name)
+
+
+def _decide(run: Run, stages: Stages, champion: Reference | None) -> Reference:
+    """The decision between tonight's model and the champion's (None: there is none of that name)."""
+    metric = parse(run.recipe.promote.metric)
+    measured = stages["evaluate"].get(metric.suite, {})
+    if metric.model not in measured:
+        raise BadInput(
+            f"promote.metric is {metric}, and the stage evaluate did not measure that model by that suite: "
+            "run it with the suite in evaluate.suites, and with data for the task"
         )
-        documents = list(stages["clean"]["documents"].values())
-        model = Reference.from_json(champion["base"])
-        measured = {"model": [model], "documents": documents}
-        inputs["champion"] = [run.step(Call(MEASURE, values, measured, "champion"))]
+    inputs = {"candidate": [measured[metric.model]]}
+    if champion is not None:
+        call = suite_call(run, stages, metric.suite, metric.model, champion, "champion")
+        assert call is not None, "the suite has measured tonight's model of that name"
+        inputs["champion"] = [run.step(call)]
     return run.step(Call(DECIDE, run.recipe.promote, inputs))
 
 
 def _entry(run: Run, stages: Stages, decision: Reference) -> dict[str, Any]:
     """What the pointer names: the models, and the measurement that made them champion."""
+    metric = parse(run.recipe.promote.metric)
     base = stages["pretrain"]["model"]["base"]
-    measured = stages["evaluate"]["perplexity"]["base"]
+    measured = stages["evaluate"][metric.suite][metric.model]
     entry = {
         "recipe": run.recipe.name,
         "snapshot": run.snapshot,

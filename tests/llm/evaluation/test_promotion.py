@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from llm.corpus.documents import write_table
-from llm.evaluation.measured import MEASURED
-from llm.evaluation.promotion import PromoteSettings, decide, difference_bound
+from llm.evaluation.promotion import PromoteSettings, decide
+from llm.evaluation.result import rows, write
+from llm.evaluation.suite import BITS_PER_BYTE, Kind
 from llm.step import BadInput, Context
 
 RANDOM = np.random.default_rng(7)
@@ -17,21 +16,19 @@ SIZES = RANDOM.integers(500, 9000, 40)
 BITS = SIZES * RANDOM.normal(2.1, 0.3, 40)
 
 
-def artifact(folder: Path, bits: np.ndarray, first: int = 0, source: str = "docs") -> Path:
-    """A perplexity artifact whose document n has bits[n] on SIZES[n] bytes."""
-    rows = [
-        {
-            "doc_id": (first + n).to_bytes(16, "big"),
-            "source": source,
-            "bytes": int(SIZES[n]),
-            "tokens": int(SIZES[n]) // 3,
-            "bits": float(bits[n]),
-        }
-        for n in range(len(bits))
-    ]
+def artifact(
+    folder: Path,
+    bits: np.ndarray,
+    first: int = 0,
+    source: str = "docs",
+    kind: Kind = BITS_PER_BYTE,
+) -> Path:
+    """A result whose document n has bits[n] on SIZES[n] bytes."""
+    names = [(first + n).to_bytes(16, "big").hex() for n in range(len(bits))]
+    sizes = SIZES[: len(bits)].tolist()
+    table = rows(kind.name, names, [source] * len(bits), bits.tolist(), sizes)
     folder.mkdir()
-    write_table(folder / "documents.parquet", pa.Table.from_pylist(rows, schema=MEASURED))
-    (folder / "metrics.json").write_text(json.dumps({"protocol": "as in the test"}))
+    write(Context(out=folder, work=folder), "x", (kind,), [table], "as in the test")
     return folder
 
 
@@ -83,13 +80,13 @@ def test_a_gain_within_chance_is_not_enough(tmp_path: Path, context: Context) ->
 def test_a_tie_keeps_the_champion(tmp_path: Path, context: Context) -> None:
     result = decision(context, artifact(tmp_path / "a", BITS), artifact(tmp_path / "b", BITS))
     assert result["promote"] is False
-    assert "the same as the champion on every document" in result["reason"]
+    assert "the same as the champion on every item" in result["reason"]
 
 
 def test_a_champion_measured_on_other_documents_is_an_error(
     tmp_path: Path, context: Context
 ) -> None:
-    with pytest.raises(ValueError, match="has not been measured on these documents"):
+    with pytest.raises(ValueError, match="has not been measured on these items"):
         decision(context, artifact(tmp_path / "a", BITS), artifact(tmp_path / "b", BITS, first=3))
 
 
@@ -97,9 +94,11 @@ def test_an_unknown_source_in_the_metric_names_the_ones_there_are(
     tmp_path: Path, context: Context
 ) -> None:
     candidate = artifact(tmp_path / "a", BITS)
-    assert decision(context, candidate, None, metric="perplexity.docs.bits_per_byte")["promote"]
-    with pytest.raises(BadInput, match=r"'news'.*there are docs"):
-        decision(context, candidate, None, metric="perplexity.news.bits_per_byte")
+    assert decision(context, candidate, None, metric="perplexity.base.bits_per_byte.docs")[
+        "promote"
+    ]
+    with pytest.raises(BadInput, match=r"'news'; there are 'docs'"):
+        decision(context, candidate, None, metric="perplexity.base.bits_per_byte.news")
 
 
 def test_two_documents_cannot_show_anything(tmp_path: Path, context: Context) -> None:
@@ -110,24 +109,41 @@ def test_two_documents_cannot_show_anything(tmp_path: Path, context: Context) ->
     assert "too few" in result["reason"]
 
 
-def test_the_bound_is_the_normal_one_for_many_documents() -> None:
-    random = np.random.default_rng(1)
-    bits, sizes = random.normal(-3, 10, 5000), np.full(5000, 100.0)
-    difference, bound = difference_bound(bits, sizes, 0.95)
-    normal = difference + 1.6449 * bits.std(ddof=1) / 100 / np.sqrt(5000)
-    assert bound == pytest.approx(normal, rel=0.05)
-    assert difference_bound(bits, sizes, 0.95) == (difference, bound)
-
-
-def test_chance_alone_is_promoted_no_more_often_than_the_confidence_allows(
-    monkeypatch: pytest.MonkeyPatch,
+def test_where_higher_is_better_a_higher_figure_is_promoted(
+    tmp_path: Path, context: Context
 ) -> None:
-    monkeypatch.setattr("llm.evaluation.promotion.RESAMPLES", 1000)
-    random = np.random.default_rng(2)
-    promoted = 0
-    for _ in range(300):
-        sizes = random.lognormal(7, 1, 25)
-        bits = sizes * random.normal(0, 0.02, 25)
-        promoted += difference_bound(bits, sizes, 0.9)[1] < 0
-    # 30 expected; four standard deviations of a binomial are 21.
-    assert promoted <= 51
+    kind = Kind("accuracy", "right answers", "higher")
+    lower = artifact(tmp_path / "a", BITS, kind=kind)
+    higher = artifact(tmp_path / "b", BITS + SIZES * RANDOM.normal(0.02, 0.01, 40), kind=kind)
+    metric = {"metric": "perplexity.base.accuracy"}
+    result = decision(context, higher, lower, **metric)
+    assert result["promote"] is True and result["better"] == "higher"
+    assert result["difference"] > result["bound"] > 0
+    result = decision(context, lower, higher, **metric)
+    assert result["promote"] is False and result["reason"].startswith("not better")
+
+
+def test_the_decision_names_its_figure_and_what_so_many_items_can_see(
+    tmp_path: Path, context: Context
+) -> None:
+    better = BITS - SIZES * RANDOM.normal(0.02, 0.01, 40)
+    result = decision(context, artifact(tmp_path / "a", better), artifact(tmp_path / "b", BITS))
+    assert result["metric"] == "perplexity.base.bits_per_byte"
+    assert (result["unit"], result["better"], result["items"]) == ("bits per byte", "lower", 40)
+    assert 0 < result["smallest_difference"] < -result["difference"]
+
+
+def test_a_figure_that_was_not_measured_names_those_that_were(
+    tmp_path: Path, context: Context
+) -> None:
+    candidate = artifact(tmp_path / "a", BITS)
+    with pytest.raises(BadInput, match=r"measured no accuracy of base; it has bits_per_byte"):
+        decision(context, candidate, None, metric="perplexity.base.accuracy")
+
+
+def test_the_first_champion_of_a_tuned_model_s_figure_is_told_as_such(
+    tmp_path: Path, context: Context
+) -> None:
+    metric = "answers.ask-docs.bits_per_byte"
+    result = decision(context, artifact(tmp_path / "a", BITS), None, metric=metric)
+    assert result["reason"] == "no champion with a model ask-docs yet"

@@ -70,7 +70,7 @@ def test_a_recipe_extends_another(tmp_path: Path) -> None:
 
 def test_a_source_of_the_recipe_below_is_left_out_with_null() -> None:
     mine = "crawl.sources.mine={type: files, path: mine.txt}"
-    rest = ["finetune=[]", "promote.metric=perplexity.bits_per_byte"]
+    rest = ["finetune=[]", "promote.metric=perplexity.base.bits_per_byte"]
     recipe = load_recipe("demo", [mine, "crawl.sources.docs=null", *rest])
     assert set(recipe.crawl.sources) == {"mine"}
 
@@ -94,7 +94,9 @@ def test_the_plain_recipe_has_no_source_and_no_questions_of_ours(tmp_path: Path)
     assert recipe.finetune == ()
 
 
-@pytest.mark.parametrize("metric", ["perplexity.docs.bits_per_byte", "perplexity.bits_per_byte"])
+@pytest.mark.parametrize(
+    "metric", ["perplexity.base.bits_per_byte.docs", "perplexity.base.bits_per_byte"]
+)
 def test_other_sources_are_not_fine_tuned_on_python_s_documentation(
     metric: str, tmp_path: Path
 ) -> None:

@@ -33,7 +33,7 @@ def test_the_same_recipe_twice_runs_nothing(go: Go) -> None:
 
 def test_a_field_of_evaluate_changed_runs_only_evaluate(go: Go) -> None:
     ran, record, _ = go("evaluate.samples.max_new_tokens=5")
-    assert ran == {"samples", "report"}
+    assert ran == {"samples base", "samples ask-docs", "report"}
     assert {name for name, stage in record.stages.items() if stage["ran"]} == {"evaluate"}
 
 
@@ -90,7 +90,8 @@ def test_how_often_a_checkpoint_is_written_makes_nothing_again(go: Go) -> None:
 def test_a_task_s_new_name_tunes_nothing_again(go: Go) -> None:
     tuned = go()[1].stages["finetune"]["outputs"]["model"]
     ran, record, _ = go("finetune.0.name=renamed", "finetune.0.checkpoint_every=3")
-    assert ran <= {"samples", "report", "promote"}
+    # Figures and texts bear the task's name.
+    assert ran <= {"answers base", "answers renamed", "samples renamed", "report", "promote"}
     assert record.stages["finetune"]["outputs"]["model"] == {"renamed": next(iter(tuned.values()))}
 
 
@@ -157,7 +158,7 @@ def test_a_damaged_artifact_runs_its_stage_again_and_only_it(
 
 def test_from_until_and_only_bound_a_run(go: Go) -> None:
     ran, record, _ = go("evaluate.samples.max_new_tokens=6", from_stage="evaluate")
-    assert ran == {"samples", "report"}
+    assert ran == {"samples base", "samples ask-docs", "report"}
     assert {s["action"] for s in record.stages["pretrain"]["steps"]} == {"taken"}
     ran, record, _ = go("tokenizer.vocabulary=420", until="tokenizer")
     assert ran == {"tokenizer"}

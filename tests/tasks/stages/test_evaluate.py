@@ -12,7 +12,7 @@ from llm.step import Reporter
 from llm.store import Reference
 from tasks.commands.local import run_locally
 from tasks.engine.home import PROJECT, Home
-from tasks.stages.evaluate import examined, over_tokens
+from tasks.stages.evaluate import baselines, examined, suite_call
 
 
 @pytest.mark.parametrize("action", ["drop", "cut"])
@@ -46,26 +46,60 @@ def test_the_newest_nights_searches_are_found_whatever_they_led_to(
     assert examined(run, [], []) == {"duplicates": [], "contamination": []}
 
 
-def test_baselines_over_tokens_run_only_when_named_each_with_a_step_of_its_own() -> None:
+def stages(*tasks: str) -> Any:
+    """What stages put out, as far as evaluation asks."""
+
+    def of(step: str, *names: str) -> dict[str, Reference]:
+        return {name: Reference(step, name, name) for name in names}
+
+    return {
+        "clean": {"documents": of("write", "docs")},
+        "tokenizer": {"tokenizer": of("tokenizer", "all")},
+        "tokenize": {"tokens": of("tokenize", "docs")},
+        "pretrain": {"model": of("pretrain", "base")},
+        "finetune": {"model": of("finetune", *tasks), "data": of("questions", *tasks)},
+    }
+
+
+def run_of(settings: EvaluateSettings, **more: Any) -> Any:
+    tokenize = SimpleNamespace(validation=SimpleNamespace(fraction=0.1))
+    return SimpleNamespace(recipe=SimpleNamespace(evaluate=settings, tokenize=tokenize), **more)
+
+
+def test_baselines_are_calls_of_their_own_and_the_trained_ones_come_last() -> None:
     called: list[str] = []
 
     def step(call: Any) -> Reference:
         called.append(call.name)
-        return Reference(call.step.name, "key", "content")
+        return Reference(call.step.name, call.label, "content")
 
-    stages: Any = {"tokenize": {"tokens": {}}, "tokenizer": {"tokenizer": {}}}
-    for settings, names in (
-        (EvaluateSettings(), []),
+    def together(calls: Any) -> list[Reference]:
+        return [step(call) for call in calls]
+
+    for chosen, names in (
+        (("uniform", "xz"), ["baseline uniform", "baseline xz"]),
         (
-            EvaluateSettings(baselines=("cnn", "uniform", "kneser_ney")),
-            ["train-baseline cnn", "baseline cnn", "baseline kneser_ney"],
+            ("cnn", "uniform", "kneser_ney"),
+            ["baseline uniform", "baseline kneser_ney", "train-baseline cnn", "baseline cnn"],
         ),
-        (
-            EvaluateSettings(baselines=("hmm", "lstm")),
-            ["baseline hmm", "train-baseline lstm", "baseline lstm"],
-        ),
+        (("hmm", "lstm"), ["baseline hmm", "train-baseline lstm", "baseline lstm"]),
     ):
         called.clear()
-        run: Any = SimpleNamespace(recipe=SimpleNamespace(evaluate=settings), step=step)
-        over_tokens(run, stages)
+        run = run_of(EvaluateSettings(baselines=chosen), step=step, map=together)
+        assert list(baselines(run, stages())) == list(chosen), "in the recipe's order"
         assert called == names
+
+
+def test_a_suite_on_data_reads_all_tasks_of_the_base_model_and_a_tuned_one_s_own() -> None:
+    run, both = run_of(EvaluateSettings()), stages("ask", "tell")
+
+    def tasks(suite: str, model: str, of: Any = both) -> Any:
+        call = suite_call(run, of, suite, model, Reference("x", "y", "z"))
+        return None if call is None else (call.values.tasks, len(call.inputs.get("data", ())))
+
+    assert tasks("answers", "base") == (("ask", "tell"), 2)
+    assert tasks("answers", "tell") == (("tell",), 1)
+    assert tasks("answers", "base", stages()) is None
+    assert tasks("samples", "base") == ((), 0)
+    assert tasks("samples", "tell") == (("tell",), 1)
+    assert tasks("perplexity", "tell") == ((), 0)

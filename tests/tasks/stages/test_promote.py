@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llm.evaluation.evaluate import EvaluateSettings
 from llm.runs import RunRecord, Runs
 from llm.step import BadInput
 from llm.store import Reference, Store
@@ -14,6 +15,8 @@ from tasks.commands.models import find_model, models_of
 from tasks.engine.home import Home
 from tasks.engine.step import Call
 from tasks.stages.promote import TRIES, promote, tuned_models
+
+BASE_METRIC = "perplexity.base.bits_per_byte"
 
 
 def put(store: Store, folder: Path, step: str, key: str, **files: str) -> Reference:
@@ -29,7 +32,7 @@ def put(store: Store, folder: Path, step: str, key: str, **files: str) -> Refere
 class Promoting:
     """A run that finds any model better than any other; others may move the pointer meanwhile."""
 
-    def __init__(self, folder: Path, moves: int = 0) -> None:
+    def __init__(self, folder: Path, moves: int = 0, metric: str = BASE_METRIC) -> None:
         self.home = Home(folder / "home")
         self.store, self.runs, self.folder, self.moves = (
             self.home.store,
@@ -40,12 +43,13 @@ class Promoting:
         self.snapshot = "2026-01-01"
         self.recipe: Any = SimpleNamespace(
             name="mine",
-            promote=SimpleNamespace(metric="bits_per_byte"),
-            evaluate=SimpleNamespace(perplexity=None),
+            promote=SimpleNamespace(metric=metric),
+            evaluate=EvaluateSettings(),
             tokenize=SimpleNamespace(validation=SimpleNamespace(fraction=0.1)),
         )
         self.decided = 0
         self.taken: list[str] = []
+        self.beside: list[tuple[str, str]] = []
 
     def model(self, step: str, key: str) -> Reference:
         return put(self.store, self.folder, step, key, **{"model__config.json": "{}"})
@@ -53,14 +57,21 @@ class Promoting:
     def stages(self, base: str, *tuned: str) -> Any:
         return {
             "pretrain": {"model": {"base": self.model("pretrain", base)}},
-            "finetune": {"model": {one: self.model("finetune", f"{base}{one}") for one in tuned}},
-            "evaluate": {"perplexity": {"base": Reference("perplexity", base, base)}},
+            "finetune": {
+                "model": {one: self.model("finetune", f"{base}{one}") for one in tuned},
+                "data": {one: Reference("questions", one, one) for one in tuned},
+            },
+            "evaluate": {
+                suite: {name: Reference(suite, f"{base}{name}", base) for name in ("base", *tuned)}
+                for suite in ("perplexity", "answers")
+            },
             "clean": {"documents": {}},
         }
 
     def step(self, call: Call) -> Reference:
-        if call.step.name == "perplexity":
-            return Reference("perplexity", "champion", "measured")
+        if call.label == "champion":
+            self.beside.append((call.step.name, call.inputs["model"][0].key))
+            return Reference(call.step.name, "champion", "measured")
         self.decided += 1
         if self.decided <= self.moves:
             now = self.runs.pointer("champion-mine")
@@ -81,12 +92,6 @@ class Promoting:
         return self.runs.move_pointer(name, expected, new)
 
 
-@pytest.fixture
-def decisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values of steps are not looked at here."""
-    monkeypatch.setattr("tasks.stages.promote.MeasurePerplexity", lambda **_: None)
-
-
 def champion(run: Promoting) -> dict[str, Any]:
     found = run.runs.pointer("champion-mine")
     assert found is not None
@@ -95,7 +100,7 @@ def champion(run: Promoting) -> dict[str, Any]:
 
 @pytest.mark.parametrize("moves", [1, 3, TRIES - 1])
 def test_a_champion_that_moves_meanwhile_is_compared_with_and_replaced(
-    decisions: None, tmp_path: Path, moves: int
+    tmp_path: Path, moves: int
 ) -> None:
     run = Promoting(tmp_path, moves)
     outputs = promote(run, run.stages("b"))  # type: ignore[arg-type]
@@ -104,16 +109,14 @@ def test_a_champion_that_moves_meanwhile_is_compared_with_and_replaced(
     assert run.decided == moves + 1
 
 
-def test_a_model_that_could_not_be_promoted_is_never_called_so(
-    decisions: None, tmp_path: Path
-) -> None:
+def test_a_model_that_could_not_be_promoted_is_never_called_so(tmp_path: Path) -> None:
     run = Promoting(tmp_path, moves=10**6)
     with pytest.raises(BadInput, match=r"not promoted: the champion of mine changed"):
         promote(run, run.stages("b"))  # type: ignore[arg-type]
     assert champion(run)["base"]["key"] == "o"
 
 
-def test_every_tuned_model_is_named_and_found(decisions: None, tmp_path: Path) -> None:
+def test_every_tuned_model_is_named_and_found(tmp_path: Path) -> None:
     run = Promoting(tmp_path)
     stages = run.stages("b", "zebra", "ask-docs")
     promote(run, stages)  # type: ignore[arg-type]
@@ -134,9 +137,7 @@ def test_every_tuned_model_is_named_and_found(decisions: None, tmp_path: Path) -
         models_of(run.home, "other")
 
 
-def test_a_task_that_is_added_later_joins_the_same_champion(
-    decisions: None, tmp_path: Path
-) -> None:
+def test_a_task_that_is_added_later_joins_the_same_champion(tmp_path: Path) -> None:
     run = Promoting(tmp_path)
     promote(run, run.stages("b", "ask-docs"))  # type: ignore[arg-type]
     later = run.stages("b", "ask-docs", "french")
@@ -150,9 +151,46 @@ def test_a_task_that_is_added_later_joins_the_same_champion(
     assert len(again["history"]) == 2, "nothing has changed"
 
 
-def test_before_a_promotion_the_newest_runs_models_are_found(
-    decisions: None, tmp_path: Path
-) -> None:
+def test_a_tuned_model_is_compared_with_the_champion_s_of_that_name(tmp_path: Path) -> None:
+    run = Promoting(tmp_path, metric="answers.ask-docs.nats_per_token")
+    promote(run, run.stages("b", "ask-docs"))  # type: ignore[arg-type]
+    assert run.beside == [], "there is no champion yet"
+    promote(run, run.stages("c", "ask-docs"))  # type: ignore[arg-type]
+    assert run.beside == [("answers", "bask-docs")]
+    assert champion(run)["metric"] == "answers.ask-docs.nats_per_token"
+    assert champion(run)["base"]["key"] == "c"
+    promote(run, run.stages("c", "ask-docs"))  # type: ignore[arg-type]
+    assert run.taken == ["this model is the champion already"]
+
+
+def test_a_tuned_model_of_the_same_base_must_be_better_too(tmp_path: Path) -> None:
+    run = Promoting(tmp_path, metric="answers.ask-docs.nats_per_token")
+    first = run.stages("b", "ask-docs")
+    promote(run, first)  # type: ignore[arg-type]
+    again = run.stages("b", "ask-docs")
+    again["finetune"]["model"]["ask-docs"] = run.model("finetune", "tuned-otherwise")
+    promote(run, again)  # type: ignore[arg-type]
+    assert run.decided == 2 and run.taken == []
+    assert tuned_models(champion(run))[0][1].key == "tuned-otherwise"
+
+
+def test_a_champion_without_a_model_of_that_name_is_no_champion_of_it(tmp_path: Path) -> None:
+    run = Promoting(tmp_path)
+    promote(run, run.stages("b", "french"))  # type: ignore[arg-type]
+    run.recipe.promote.metric = "answers.ask-docs.nats_per_token"
+    promote(run, run.stages("c", "ask-docs"))  # type: ignore[arg-type]
+    assert run.beside == [] and champion(run)["base"]["key"] == "c"
+
+
+def test_a_figure_that_the_run_did_not_measure_is_named(tmp_path: Path) -> None:
+    run = Promoting(tmp_path, metric="answers.ask-docs.nats_per_token")
+    stages = run.stages("b", "ask-docs")
+    del stages["evaluate"]["answers"]
+    with pytest.raises(BadInput, match=r"promote.metric is answers.ask-docs.nats_per_token"):
+        promote(run, stages)  # type: ignore[arg-type]
+
+
+def test_before_a_promotion_the_newest_runs_models_are_found(tmp_path: Path) -> None:
     run = Promoting(tmp_path)
     _record(run, run.stages("b", "ask-docs", "french"))
     assert list(models_of(run.home, None).named) == ["base", "ask-docs", "french"]

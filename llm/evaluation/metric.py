@@ -1,0 +1,33 @@
+"""The name of a figure: `suite.model.figure`, and `suite.model.figure.group` for one group of its items.
+
+perplexity.base.bits_per_byte is the base model's over all validation text,
+perplexity.base.bits_per_byte.docs over that of the source docs, answers.ask-docs.nats_per_token the
+loss of the tuned model ask-docs on held-out answers. A group may have dots; the others have none.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a model, or one group of it."""
+
+    suite: str
+    model: str
+    figure: str
+    group: str | None = None
+
+    def __str__(self) -> str:
+        parts = (self.suite, self.model, self.figure, self.group)
+        return ".".join(part for part in parts if part is not None)
+
+
+def parse(name: str) -> Metric:
+    """The metric of a name. Raises ValueError for what is none."""
+    parts = name.split(".", 3)
+    if len(parts) < 3 or not all(parts):
+        raise ValueError(
+            f"{name!r} is not the name of a figure: write suite.model.figure, such as "
+            "perplexity.base.bits_per_byte, or suite.model.figure.group"
+        )
+    return Metric(*parts)

@@ -1,0 +1,202 @@
+"""How surprised a model is by the right answers to held-out questions.
+
+Only what the assistant should say is scored, with the <|im_end|> that closes it: the same tokens
+that fine-tuning learns from. The base model reads the conversations of every task, so that each tuned
+model compares with it.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from llm.evaluation.section import Bar, Bars, Card, Section, Table
+from llm.evaluation.suite import BASE, BITS_PER_BYTE, Kind, Measure, Suite
+from llm.settings import section, setting
+from llm.step import Context, Inputs, StepResult, digest_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from tokenizers import Tokenizer
+
+    from llm.evaluation.result import Measured, Part
+
+LIBRARIES = ("torch", "tokenizers")
+
+
+@section
+class AnswerSettings:
+    """How held-out answers are scored."""
+
+    questions: int = setting(
+        default=1_000, description="Held-out conversations, at most (count): the first ones.", ge=1
+    )
+    precision: Literal["fp32", "bf16"] = setting(
+        default="fp32", description="Number format of the activations."
+    )
+
+
+SUITE = Suite(
+    says="loss on held-out answers of each task",
+    settings=AnswerSettings,
+    models="each",
+    inputs=("data",),
+    figures=(Kind("nats_per_token", "nats per token", "lower"), BITS_PER_BYTE),
+    groups="task",
+)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One held-out conversation of a task: ids (n,), which of them are answers (n,), the answers' bytes."""
+
+    name: str
+    task: str
+    ids: "np.ndarray"
+    learn: "np.ndarray"
+    answer_bytes: int
+
+
+def measure(values: Measure[AnswerSettings], inputs: Inputs, context: Context) -> StepResult:
+    """Score the held-out answers; an item is a conversation, its group the task.
+
+    inputs: model (one artifact with model/), data (held-out conversations of each of values.tasks). Where
+    nothing is held out there are no figures and a warning says so.
+    """
+    from llm.evaluation.result import rows, write
+    from llm.evaluation.scoring import PRECISIONS, score
+    from llm.models import folder as model_folder
+    from llm.training import devices
+
+    settings = values.settings
+    model, tokenizer = model_folder.load(
+        inputs["model"][0] / "model",
+        devices.choose(context.machine.device),
+        PRECISIONS[settings.precision],
+    )
+    found = [
+        one
+        for task, folder in zip(values.tasks, inputs["data"], strict=True)
+        for one in read(folder, task, tokenizer, settings.questions)
+    ]
+    length = model.config.context_length
+    stride = max(1, length // 2)
+
+    def progress(done: int, total: int) -> None:
+        context.report.progress(done, total, "tokens")
+
+    scored = score(
+        model,
+        [one.ids for one in found],
+        length,
+        stride,
+        progress=progress,
+        wanted=[one.learn[1:] for one in found],
+    )
+    if not found:
+        context.report.warning(
+            "no conversation is held out: answers are not measured; more data, or a higher "
+            "tokenize.validation.fraction, gives some"
+        )
+    protocol = (
+        f"loss on the assistant's tokens (with the closing <|im_end|>) of {len(found)} held-out "
+        f"conversations, each alone in the chat template; bytes are the UTF-8 bytes of the answers; "
+        f"context of {length} tokens in windows {stride} apart; {settings.precision}"
+    )
+    nats = [float(each.sum()) for each in scored]
+    names, tasks = [one.name for one in found], [one.task for one in found]
+    tokens = [int(one.learn[1:].sum()) for one in found]
+    bits, sizes = [one / math.log(2) for one in nats], [one.answer_bytes for one in found]
+    tables = [
+        rows("nats_per_token", names, tasks, nats, tokens),
+        rows("bits_per_byte", names, tasks, bits, sizes),
+    ]
+    return write(context, "answers", SUITE.figures, tables, protocol, "answer")
+
+
+def read(folder: Path, task: str, tokenizer: "Tokenizer", limit: int) -> list[Conversation]:
+    """The first held-out conversations of a task's data, encoded in the chat template.
+
+    Each is named by its content, and by how often it came before.
+    """
+    import numpy as np
+
+    from llm.evaluation.conversations import held_out
+    from llm.tokens.chat import encode_messages
+
+    conversations = []
+    seen: dict[str, int] = {}
+    for messages in held_out(folder, limit):
+        ids, learn = encode_messages(tokenizer, messages)
+        name = _name(messages)
+        seen[name] = seen.get(name, 0) + 1
+        answers = [turn["content"].strip() for turn in messages if turn["role"] == "assistant"]
+        conversations.append(
+            Conversation(
+                name if seen[name] == 1 else f"{name}-{seen[name]}",
+                task,
+                np.array(ids, dtype=np.int64),
+                np.array(learn, dtype=bool),
+                sum(len(answer.encode()) for answer in answers),
+            )
+        )
+    return conversations
+
+
+def _name(messages: Sequence[dict[str, str]]) -> str:
+    return digest_of([json.dumps(list(messages), sort_keys=True)])[:32]
+
+
+def show(measured: "Measured") -> Iterator[Section]:
+    """For each task the base model beside the tuned one."""
+    tuned = {name: result for name, result in measured.models.items() if name != BASE}
+    for task, result in tuned.items():
+        own = {figure: one.groups[task] for figure, one in result.figures.items()}
+        if not own:
+            yield Section(f"Answers: {task}", "No question is held out.")
+            continue
+        both = {"base model": _of_base(measured, task), task: own}
+        yield _beside(task, {label: found for label, found in both.items() if found})
+
+
+def _of_base(measured: "Measured", task: str) -> dict[str, Any]:
+    base = measured.models.get(BASE)
+    figures = {} if base is None else base.figures
+    return {name: one.groups[task] for name, one in figures.items() if task in one.groups}
+
+
+def _beside(task: str, models: Mapping[str, Mapping[str, "Part"]]) -> Section:
+    bars = [
+        Bar(
+            label,
+            found["nats_per_token"].value,
+            f"{found['nats_per_token'].value:.3f}",
+            "ours" if label == task else "plain",
+        )
+        for label, found in models.items()
+    ]
+    words = ", ".join(f"{bar.name} {bar.text}" for bar in bars)
+    cells = [
+        [
+            label,
+            f"{found['nats_per_token'].value:.3f}",
+            "" if (spread := found["nats_per_token"].spread) is None else f"± {spread:.3f}",
+            f"{found['bits_per_byte'].value:.3f}" if "bits_per_byte" in found else "",
+            f"{found['nats_per_token'].items:,}",
+        ]
+        for label, found in models.items()
+    ]
+    header = ["", "nats per token", "95 % interval", "bits per byte", "questions"]
+    return Section(
+        f"Answers: {task}",
+        "Held-out questions: only the answers count. Lower is better.",
+        parts=[
+            Bars(bars, "nats per answer token", f"Answer loss: {words}"),
+            Table(header, cells, [number for number, bar in enumerate(bars) if bar.name == task]),
+        ],
+        cards=[
+            Card(f"{models[task]['nats_per_token'].value:.2f}", f"nats per answer token, {task}")
+        ],
+    )
