@@ -13,9 +13,6 @@ from llm.store import Store, folder_bytes
 from llm.store.names import Name, Summary
 from llm.store.work import discard, wanted_by
 
-# Steps whose artifacts may be made again, long after, from what they were made of.
-REWRITTEN = ("write", "decide")
-
 KEEP_RUNS = 14
 """Of a recipe whose newest run does not say how many."""
 
@@ -89,7 +86,7 @@ def _decide(store: Store, runs: Runs, keep_runs: int | None) -> Garbage:
     kept_heads, old = _by_age(heads, keep_runs)
     kept, keys, unsure = _referred_to(runs, kept_heads)
     summaries = store.summaries()
-    for name in [one for one in kept if one[0] in REWRITTEN and one in summaries]:
+    for name in [one for one in kept if one in summaries and summaries[one].rewritten]:
         # An erasure needs them to write an earlier night's shard again.
         kept.update(summaries[name].made_of)
     artifacts = [

@@ -1,8 +1,8 @@
 """What a store needs of the place where it keeps files: a disk or an object store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from llm.store.names import Name
 
@@ -19,6 +19,12 @@ class Backend(Protocol):
     def write(self, data: bytes, *parts: str) -> None:
         """Write a file, all or nothing."""
 
+    def create(self, data: bytes, *parts: str) -> bool:
+        """Write a file where none is; False where there is one. Of two that try, one is told True."""
+
+    def ages(self, *folder: str) -> dict[str, float]:
+        """How long ago the files below a folder were written (seconds), by the place's own clock."""
+
     def sizes(self, *folder: str) -> dict[str, int]:
         """The files below a folder: their names from there, and bytes."""
 
@@ -34,10 +40,25 @@ class Backend(Protocol):
     def digest(self, *parts: str) -> str:
         """Hex digest of a file. Raises FileNotFoundError."""
 
-    def put(self, source: Path, names: Iterable[str], *folder: str) -> None:
-        """Move a local folder to where no folder is; its manifest comes last.
+    def commit(self, source: Path, manifest: Mapping[str, Any], *folder: str) -> dict[str, Any]:
+        """Move a local folder to where no artifact is; all or nothing. Returns its manifest.
 
-        Raises FileExistsError where there is one (disk only).
+        Of two that try, one wins and the other is told FileExistsError. That is also raised where
+        something lies that is no artifact (disk only).
+        """
+
+    def put(self, source: Path, names: Iterable[str], *folder: str) -> None:
+        """Move a local folder to where no folder is; its manifest comes last."""
+
+    def strays(self) -> list[Name]:
+        """Artifacts that may have files besides their own, left by commits that came too late."""
+
+    def copy(
+        self, source: tuple[str, ...], names: Iterable[str], manifest: bytes, *target: str
+    ) -> None:
+        """Put files of a folder, with a manifest, also where no folder is; the manifest comes last.
+
+        They take no room twice where the file system can link them. Raises FileExistsError.
         """
 
     def move_file(self, source: tuple[str, ...], target: tuple[str, ...]) -> None:

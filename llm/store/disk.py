@@ -3,10 +3,12 @@
 import errno
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from llm import durable
 from llm.store.names import MANIFEST, Name
@@ -64,6 +66,33 @@ class Disk:
     def digest(self, *parts: str) -> str:
         return durable.file_digest(self.root.joinpath(*parts))
 
+    def create(self, data: bytes, *parts: str) -> bool:
+        place = self.root.joinpath(*parts)
+        coming = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
+        coming.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            durable.write_bytes(coming, data)
+            os.link(coming, place)
+        except FileExistsError:
+            return False
+        finally:
+            coming.unlink(missing_ok=True)
+        durable.sync_folder(place.parent)
+        return True
+
+    def ages(self, *folder: str) -> dict[str, float]:
+        place = self.root.joinpath(*folder)
+        now = time.time()
+        return {name: now - (place / name).stat().st_mtime for name in self.sizes(*folder)}
+
+    def strays(self) -> list[Name]:
+        return []
+
+    def commit(self, source: Path, manifest: Mapping[str, Any], *folder: str) -> dict[str, Any]:
+        durable.write_json(source / MANIFEST, dict(manifest))
+        self.put(source, (), *folder)
+        return dict(manifest)
+
     def put(self, source: Path, names: Iterable[str], *folder: str) -> None:
         try:
             durable.commit_folder(source, self.root.joinpath(*folder))
@@ -71,6 +100,20 @@ class Disk:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 raise FileExistsError(error.errno, error.strerror, self.path(*folder)) from None
             raise
+
+    def copy(
+        self, source: tuple[str, ...], names: Iterable[str], manifest: bytes, *target: str
+    ) -> None:
+        coming = self.root / GOING / f"coming-{uuid.uuid4().hex}"  # what a kill leaves is cleared
+        try:
+            for name in names:
+                place = coming / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _link(self.root.joinpath(*source, name), place)
+            (coming / MANIFEST).write_bytes(manifest)
+            self.put(coming, (), *target)
+        finally:
+            shutil.rmtree(coming, ignore_errors=True)
 
     def move_file(self, source: tuple[str, ...], target: tuple[str, ...]) -> None:
         place = self.root.joinpath(*target)
@@ -116,6 +159,16 @@ class Disk:
 
     def fetch(self, target: Path, *parts: str) -> None:
         shutil.copyfile(self.root.joinpath(*parts), target)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file by another name: nothing ever writes into a file of an artifact."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links, or a file with as many as it can have
+        shutil.copyfile(source, target)
 
 
 def _children(folder: Path, *, hidden: bool = False) -> list[str]:

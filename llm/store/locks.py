@@ -36,6 +36,11 @@ class Lock:
         """Hold it with others. Without `wait`, raises Busy where somebody has it alone."""
         yield from self._hold(fcntl.LOCK_SH, wait, why)
 
+    def is_mine(self) -> bool:
+        """Whether this thread has it alone."""
+        mine: dict[tuple[str, int], int] = self._held.__dict__.get("depth", {})
+        return bool(mine.get((str(self.path), fcntl.LOCK_EX)))
+
     def _hold(self, kind: int, wait: bool, why: str) -> Iterator[None]:
         mine: dict[tuple[str, int], int] = self._held.__dict__.setdefault("depth", {})
         name = (str(self.path), kind)

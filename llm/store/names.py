@@ -60,6 +60,11 @@ class Artifact:
         return sum(item["bytes"] for item in self.manifest["files"].values())
 
     @property
+    def places(self) -> dict[str, str]:
+        """Where each file lies in the artifact's folder: under its name, or as the manifest says."""
+        return {name: of.get("at", name) for name, of in self.manifest["files"].items()}
+
+    @property
     def made_of(self) -> list[Name]:
         """The artifacts that it was made from."""
         return [
@@ -69,14 +74,24 @@ class Artifact:
             if "key" in item
         ]
 
+    @property
+    def rewritten(self) -> bool:
+        """Whether it may be made again, long after, from what it was made of (an erasure does)."""
+        # Manifests did not always say it.
+        return bool(self.manifest.get("rewritten", self.manifest["step"] in ("write", "decide")))
+
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a listing tells of an artifact without reading its manifest each time."""
+    """What a listing tells of an artifact without reading its manifest each time.
+
+    rewritten: it may be made again, long after, from what it was made of.
+    """
 
     reference: Reference
     bytes: int
     made_of: tuple[Name, ...]
+    rewritten: bool = False
 
     @property
     def name(self) -> Name:

@@ -2,11 +2,23 @@
 
 There is no rename: a folder is an artifact from the moment its manifest is there until it is
 deleted. What a kill leaves without a manifest is found by `Store.clear`.
+
+Relied on, of the object store and of its fsspec implementation:
+- what was written is there for whoever reads or lists afterwards (S3, GCS and Azure are so);
+- `pipe_file(..., mode="create")` writes only where nothing is and raises FileExistsError else. s3fs
+  sends If-None-Match, which S3 has honoured since August 2024 and moto, MinIO and R2 do; gcsfs and
+  adlfs have their own conditions. A store that ignores the header lets two machines commit the same
+  key: then the manifest of the later one counts, whole, and the other's files are cleared;
+- a listing says when each file was written (LastModified), for leases.
 """
 
 import hashlib
-from collections.abc import Iterable
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +27,7 @@ import fsspec
 from llm.store.names import MANIFEST, Name
 
 BLOCK = 1 << 22
+OWN = "@"  # before the name of a folder that the files of one commit lie in
 
 
 class Objects:
@@ -34,6 +47,28 @@ class Objects:
 
     def write(self, data: bytes, *parts: str) -> None:
         self.fs.pipe_file(self.path(*parts), data)
+
+    def create(self, data: bytes, *parts: str) -> bool:
+        try:
+            # If-None-Match on S3 and Azure, if-generation-match on GCS.
+            self.fs.pipe_file(self.path(*parts), data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def ages(self, *folder: str) -> dict[str, float]:
+        probe = f".now-{uuid.uuid4().hex}"
+        self.write(b"", *folder, probe)
+        try:
+            base = self.path(*folder)
+            written = {
+                str(PurePosixPath(path).relative_to(base)): _written(info)
+                for path, info in self._find(base).items()
+            }
+        finally:
+            self.remove_file(*folder, probe)
+        now = written.pop(probe)
+        return {name: now - at for name, at in written.items()}
 
     def sizes(self, *folder: str) -> dict[str, int]:
         base = self.path(*folder)
@@ -76,9 +111,41 @@ class Objects:
                 state.update(data)
         return state.hexdigest()
 
+    def commit(self, source: Path, manifest: Mapping[str, Any], *folder: str) -> dict[str, Any]:
+        # Another machine may be putting the same names: each has a folder of its own for them.
+        own = f"{OWN}{uuid.uuid4().hex[:12]}"
+        files = {name: {**of, "at": f"{own}/{name}"} for name, of in manifest["files"].items()}
+        whole = {**manifest, "files": files}
+        try:
+            for name in sorted(files):
+                self.fs.put_file(str(source / name), self.path(*folder, own, name))
+            if not self.create(json.dumps(whole).encode(), *folder, MANIFEST):
+                raise FileExistsError(self.path(*folder))
+        except Exception:
+            with suppress(Exception):  # what is left of it is cleared some day
+                self.remove(*folder, own)
+            raise
+        shutil.rmtree(source)
+        return whole
+
+    def strays(self) -> list[Name]:
+        return [
+            name
+            for name, files in sorted(self._below("artifacts").items())
+            if MANIFEST in files and _groups(files) > 1
+        ]
+
     def put(self, source: Path, names: Iterable[str], *folder: str) -> None:
         for name in sorted(names, key=lambda one: (one == MANIFEST, one)):
             self.fs.put_file(str(source / name), self.path(*folder, name))
+
+    def copy(
+        self, source: tuple[str, ...], names: Iterable[str], manifest: bytes, *target: str
+    ) -> None:
+        for name in names:
+            self.fs.cp_file(self.path(*source, name), self.path(*target, name))
+        if not self.create(manifest, *target, MANIFEST):
+            raise FileExistsError(self.path(*target))
 
     def move_file(self, source: tuple[str, ...], target: tuple[str, ...]) -> None:
         self.fs.cp_file(self.path(*source), self.path(*target))
@@ -109,6 +176,25 @@ class Objects:
 
     def fetch(self, target: Path, *parts: str) -> None:
         self.fs.get_file(self.path(*parts), str(target))
+
+
+def _groups(names: Iterable[str]) -> int:
+    """How many commits and changes the files of a folder come from, at least."""
+    first = {name.partition("/")[0] for name in names if name != MANIFEST}
+    return len({name if name.startswith(OWN) else "" for name in first})
+
+
+def _written(info: dict[str, Any]) -> float:
+    """When a file was written, as the object store has it (Unix seconds)."""
+    for field in ("LastModified", "last_modified", "updated", "mtime", "created"):
+        found = info.get(field)
+        if isinstance(found, datetime):
+            return found.timestamp()
+        if isinstance(found, str):
+            return datetime.fromisoformat(found).timestamp()
+        if isinstance(found, int | float):
+            return float(found)
+    raise OSError(f"the file system does not say when {info.get('name')} was written")
 
 
 def _stamp(info: dict[str, Any]) -> str:

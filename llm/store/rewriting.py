@@ -13,38 +13,45 @@ from typing import Any
 
 from llm import durable
 from llm.store.backend import Backend
-from llm.store.locks import Lock
+from llm.store.lease import SharedLock
 from llm.store.manifest import parsed
-from llm.store.names import MANIFEST, Name
+from llm.store.names import MANIFEST, Artifact, Name
 
 
 class Rewriting:
     """The changes of a store's artifacts, one at a time. forget_copy: drops a local copy."""
 
-    def __init__(self, backend: Backend, lock: Lock, forget_copy: Callable[[Name], None]) -> None:
+    def __init__(
+        self, backend: Backend, lock: SharedLock, forget_copy: Callable[[Name], None]
+    ) -> None:
         self.backend, self.lock, self.forget_copy = backend, lock, forget_copy
 
-    def put(self, source: Path, step: str, key: str, manifest: Mapping[str, Any]) -> None:
-        """Make a finished local folder, its manifest in it, the artifact, whatever lies there."""
-        names = [*manifest["files"], MANIFEST]
+    def put(
+        self, source: Path, step: str, key: str, manifest: Mapping[str, Any], *, replace: bool
+    ) -> dict[str, Any]:
+        """Make a finished local folder the artifact; returns the manifest that is there then.
+
+        replace: whatever is there already; else that stays.
+        """
         place = ("artifacts", step, key)
-        # On a disk one rename does it where nothing is.
-        if not (self.backend.sizes(*place) or self.backend.sizes("rewriting", step, key)):
-            try:
-                self.backend.put(source, names, *place)
-                return
-            except FileExistsError:
-                pass  # another process has been quicker
+        try:
+            return self.backend.commit(source, manifest, *place)
+        except FileExistsError:
+            pass  # another process has been quicker, or it is to be replaced
         with self.lock.exclusive():
             self.finish(step, key)
             self.forget(step, key)
-            if self._manifest("artifacts", step, key) is None:
-                # What a killed removal or upload left.
-                self.backend.remove(*place)
-                self.backend.put(source, names, *place)
-            else:
-                self.backend.put(source, names, "rewriting", step, key)
-                self.finish(step, key)
+            there = self._manifest("artifacts", step, key)
+            if there is None:
+                self.backend.remove(*place)  # what a killed removal or upload left
+                return self.backend.commit(source, manifest, *place)
+            if not replace:
+                shutil.rmtree(source)
+                return there
+            durable.write_json(source / MANIFEST, dict(manifest))
+            self.backend.put(source, [*manifest["files"], MANIFEST], "rewriting", step, key)
+            self.finish(step, key)
+            return dict(manifest)
 
     def stage(
         self, out: Path, step: str, key: str, manifest: Mapping[str, Any], names: Iterable[str]
@@ -79,8 +86,9 @@ class Rewriting:
         for name in self.backend.sizes(*staging):
             if name != MANIFEST:
                 self.backend.move_file((*staging, name), (*place, name))
+        kept = set(Artifact(staged).places.values())
         for name in self.backend.sizes(*place):
-            if name not in staged["files"]:
+            if name not in kept:
                 self.backend.remove_file(*place, name)
         self.forget_copy((place[1], place[2]))
         self.backend.write(json.dumps(staged).encode(), *place, MANIFEST)

@@ -7,9 +7,10 @@
     going/                    what is being deleted (on a disk)
     aside/                    damaged artifacts, kept for a look until `penstock gc`
     cache/<step>/<key>/       local copies of an object store's artifacts
+    leases/<step>/<key>/      who is making it (on an object store)
 
 On a disk an artifact is committed by one rename; on an object store, which has none, its files
-are uploaded first and the manifest goes last.
+are uploaded first, each commit's to a folder of its own, and the manifest goes last, where none is.
 """
 
 import contextvars
@@ -18,7 +19,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from llm.step import digest_of
 from llm.store.backend import Backend
 from llm.store.cache import Arrived, Cache
 from llm.store.disk import Disk
+from llm.store.lease import SECONDS, Leases, SharedLock
 from llm.store.locks import Lock
 from llm.store.manifest import described, parsed
 from llm.store.names import MANIFEST, Artifact, Name, Reference, Summary
@@ -65,7 +67,11 @@ class Store:
     """
 
     def __init__(
-        self, url: str | Path, scratch: Path | None = None, cache_bytes: int = 100_000_000_000
+        self,
+        url: str | Path,
+        scratch: Path | None = None,
+        cache_bytes: int = 100_000_000_000,
+        lease_seconds: float = SECONDS,
     ) -> None:
         self.backend, disk = _backend(str(url))
         self.is_local = disk is not None
@@ -75,7 +81,9 @@ class Store:
             raise ValueError(f"a store at {url} needs a local scratch folder")
         self.scratch = scratch
         self.cache = Cache(self.scratch / "cache", cache_bytes)
-        self.changing = Lock(self.scratch / "rewriting.lock")
+        self.leases = None if self.is_local else Leases(self.backend, scratch, lease_seconds)
+        lock = Lock(self.scratch / "rewriting.lock")
+        self.changing = SharedLock(lock, self.leases, "changing", "changes artifacts")
         self._rewriting = Rewriting(self.backend, self.changing, self._forget_copy)
 
     def path(self, *parts: str) -> str:
@@ -113,19 +121,23 @@ class Store:
     def _missing(self, artifact: Artifact) -> list[str]:
         sizes = self.backend.sizes("artifacts", *artifact.name)
         problems = []
+        places = artifact.places
         for name, expected in artifact.manifest["files"].items():
-            if name not in sizes:
+            size = sizes.get(places[name])
+            if size is None:
                 problems.append(f"{name} is missing")
-            elif sizes[name] != expected["bytes"]:
-                problems.append(f"{name} has {sizes[name]} bytes instead of {expected['bytes']}")
+            elif size != expected["bytes"]:
+                problems.append(f"{name} has {size} bytes instead of {expected['bytes']}")
         return problems
 
     def _differing(self, artifact: Artifact) -> list[str]:
         """What `_missing` tells, or else the files with other bytes than the manifest says."""
         problems = self._missing(artifact)
+        places = artifact.places
         for name, expected in artifact.manifest["files"].items() if not problems else ():
             try:
-                if self.backend.digest("artifacts", *artifact.name, name) != expected["digest"]:
+                found = self.backend.digest("artifacts", *artifact.name, places[name])
+                if found != expected["digest"]:
                     problems.append(f"{name} does not match its digest")
             except FileNotFoundError:
                 problems.append(f"{name} is missing")
@@ -182,15 +194,20 @@ class Store:
             return (
                 None
                 if artifact is None
-                else [artifact.reference.content, artifact.bytes, artifact.made_of]
+                else [
+                    artifact.reference.content,
+                    artifact.bytes,
+                    artifact.made_of,
+                    artifact.rewritten,
+                ]
             )
 
-        found = Derived(self.scratch / "manifests.sqlite", version=1).of(stamps, derive)
+        found = Derived(self.scratch / "manifests.sqlite", version=2).of(stamps, derive)
         told = {}
-        for joined, (content, size, made_of) in found.items():
+        for joined, (content, size, made_of, rewritten) in found.items():
             step, _, key = joined.partition("/")
             inputs = tuple((one, of) for one, of in made_of)
-            told[step, key] = Summary(Reference(step, key, content), size, inputs)
+            told[step, key] = Summary(Reference(step, key, content), size, inputs, rewritten)
         return told
 
     def artifacts(self, step: str | None = None) -> Iterator[Artifact]:
@@ -258,7 +275,10 @@ class Store:
         raise AssertionError("the last try returns or raises")
 
     def _fetcher(self, artifact: Artifact) -> Callable[[str, Path], None]:
-        return lambda name, target: self.backend.fetch(target, "artifacts", *artifact.name, name)
+        places = artifact.places
+        return lambda name, target: self.backend.fetch(
+            target, "artifacts", *artifact.name, places[name]
+        )
 
     def _forget_copy(self, name: Name) -> None:
         if not self.is_local:
@@ -273,16 +293,25 @@ class Store:
         """Hold the work folder of a key: state left by a killed try is still in it.
 
         Waits while another process holds it. The lock is the operating system's: kill -9 frees it.
+        Between machines, on an object store, it is a lease (see `llm.store.lease`).
         wanted_by: who makes it, told to garbage collection while it is unfinished.
         """
-        with work_folder(self.scratch / "work" / step / key, wanted_by) as folder:
-            yield folder
+        with ExitStack() as stack:
+            folder = work_folder(self.scratch / "work" / step / key, wanted_by)
+            inner = stack.enter_context(folder)
+            if self.leases is not None:
+                what = f"is making {step}/{key[:12]}"
+                stack.enter_context(self.leases.hold(step, key, what=what))
+            yield inner
 
-    def commit(self, source: Path, manifest: Mapping[str, Any], base: str) -> Artifact:
+    def commit(
+        self, source: Path, manifest: Mapping[str, Any], base: str, *, replace: bool = True
+    ) -> Artifact:
         """Make the folder `source` the artifact that `manifest` names; all or nothing.
 
         `manifest` has step, key, content (None: computed from the files) and what else is known.
-        An artifact of the same key (a forced run) is replaced, unless its content is the same.
+        An artifact of the same key is replaced (a forced run), unless its content is the same; without
+        `replace` it stays and is returned: another machine has been quicker.
         Raises OSError, such as no space left on the device, with nothing changed.
         """
         files = described(source)
@@ -292,11 +321,29 @@ class Store:
         whole = {**manifest, "content": content, "files": files}
         step, key = whole["step"], whole["key"]
         before = self.find(step, key)
-        if before is not None and before.manifest["content"] == content:
+        if before is not None and (not replace or before.manifest["content"] == content):
             shutil.rmtree(source)
             return before
-        durable.write_json(source / MANIFEST, whole)
-        self._rewriting.put(source, step, key, whole)
+        there = self._rewriting.put(source, step, key, whole, replace=replace)
+        self.backend.write(json.dumps([step, key]).encode(), "alike", base)
+        return Artifact(there)
+
+    def keep_as(self, artifact: Artifact, manifest: Mapping[str, Any], base: str) -> Artifact:
+        """Make an artifact also the one that `manifest` names: the same files under another key.
+
+        `manifest` has step, key and what else is known; content and files are the artifact's. One
+        that is there stays.
+        """
+        whole = {**manifest, **{name: artifact.manifest[name] for name in ("content", "files")}}
+        step, key = whole["step"], whole["key"]
+        with self.changing.exclusive():
+            found = self.find(step, key)
+            if found is not None:
+                return found
+            self.backend.remove("artifacts", step, key)  # what a kill left without a manifest
+            data = json.dumps(whole).encode()
+            place = ("artifacts", *artifact.name)
+            self.backend.copy(place, artifact.places.values(), data, "artifacts", step, key)
         self.backend.write(json.dumps([step, key]).encode(), "alike", base)
         return Artifact(whole)
 
@@ -374,7 +421,20 @@ class Store:
                 if name not in whole:
                     self.backend.remove("artifacts", *name)
                     cleared.append(self.path("artifacts", *name))
+            for path in self._strays():
+                self.backend.remove_file(*path)
+                cleared.append(self.path(*path))
             return cleared
+
+    def _strays(self) -> dict[tuple[str, ...], int]:
+        """Files in artifacts' folders that are none of theirs, and bytes."""
+        found: dict[tuple[str, ...], int] = {}
+        for name in self.backend.strays():
+            artifact = self.read(*name)
+            own = set() if artifact is None else {MANIFEST, *artifact.places.values()}
+            sizes = self.backend.sizes("artifacts", *name) if own else {}
+            found |= {("artifacts", *name, one): sizes[one] for one in sizes.keys() - own}
+        return found
 
     def left_over(self) -> dict[str, int]:
         """What `clear` and `clear_aside` would delete: path → bytes."""
@@ -385,7 +445,8 @@ class Store:
             if name not in whole and name not in staged:
                 found[self.path("artifacts", *name)] = self.backend.sizes("artifacts", *name)
         top_level = (self.path("going"), self.path("aside"))
-        return {
+        strays = {self.path(*path): size for path, size in self._strays().items()}
+        return strays | {
             path: sum(sizes.values())
             for path, sizes in found.items()
             if sizes or path not in top_level

@@ -19,7 +19,7 @@ from llm.store import Artifact, Reference, Store
 from tasks.engine.run import Done, Run
 from tasks.engine.sinks import sinks_beside
 from tasks.engine.step import Call
-from tasks.engine.verdict import Verdict, judge
+from tasks.engine.verdict import Verdict
 
 
 def fulfil(
@@ -32,7 +32,7 @@ def fulfil(
 
     ask: whether an expensive step whose code changed runs again.
     """
-    verdict = decide(run, call)
+    verdict = run.judged(call)
     if verdict.action == "ask":
         verdict = Verdict("run" if ask(call, verdict) else "kept", verdict.why, verdict.artifact)
     if verdict.action in ("cached", "kept"):
@@ -43,18 +43,6 @@ def fulfil(
     artifact, made = make(run.store, call, run.machine, report, forced=forced)
     seconds = time.monotonic() - started
     return _ended(run, call, "run" if made else "cached", seconds, artifact)
-
-
-def decide(run: Run, call: Call) -> Verdict:
-    """What is to be done about a call of a run."""
-    return judge(
-        run.store,
-        call,
-        run.recipe.policy,
-        forced=run.stage in run.options.force,
-        kept=run.stage in run.options.keep,
-        previous=lambda: run.previous(call),
-    )
 
 
 def take(run: Run, call: Call, verdict: Verdict, report: Reporter) -> Done:
@@ -119,7 +107,7 @@ def make(
                     "python": platform.python_version(),
                 },
             }
-            artifact = store.commit(out, manifest, call.base)
+            artifact = store.commit(out, manifest, call.base, replace=forced)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise BadInput(_no_space(store, call, error)) from error

@@ -39,7 +39,7 @@ def test_threads_that_need_the_same_artifact_fetch_it_once(
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(read, range(8))) == ["hello"] * 8
-    assert sorted(fetched) == ["b.txt", "pages/a.txt"]
+    assert sorted(name.partition("/")[2] for name in fetched) == ["b.txt", "pages/a.txt"]
 
 
 def test_what_a_step_was_handed_stays_although_the_cache_is_smaller(

@@ -13,7 +13,9 @@ from tests.llm.store.making import erase, files, put, text_of
 
 
 def spoil(store: Store, name: str, data: bytes) -> None:
-    path = store.path("artifacts", "extract", "k1", name)
+    artifact = store.read("extract", "k1")
+    place = name if artifact is None else artifact.places.get(name, name)
+    path = store.path("artifacts", "extract", "k1", place)
     files(store).pipe_file(path, data)
 
 

@@ -191,3 +191,23 @@ def _cut_after(patch: pytest.MonkeyPatch, store: Store, allowed: int) -> Callabl
     for name in REQUESTS:
         patch.setattr(files(store), name, counted(getattr(files(store), name)), raising=False)
     return lambda: done
+
+
+def test_keeping_an_artifact_under_another_key_killed_anywhere_is_whole_or_absent(
+    fresh: Callable[[], Store], tmp_path: Path
+) -> None:
+    store = fresh()
+    artifact = store.find("extract", "k1")
+    assert artifact is not None
+    manifest = {**artifact.manifest, "key": "k2"}
+    for _ in killed_everywhere(lambda: store.keep_as(artifact, manifest, "b2")):
+        again = Store(tmp_path / "store")
+        for key in ("k1", "k2"):
+            found = again.find("extract", key)
+            assert (found is None and key == "k2") or again.verify(found) == []
+        again.clear()
+        assert not (tmp_path / "store" / "going").exists() or not any(
+            (tmp_path / "store" / "going").iterdir()
+        )
+        assert again.verify(again.keep_as(artifact, manifest, "b2")) == []
+        fresh()

@@ -14,7 +14,7 @@ import pytest
 
 from llm import durable
 from llm.store import Reference, Store
-from tests.llm.store.making import erase, put
+from tests.llm.store.making import erase, put, text_of
 from tests.waiting import PATIENCE
 
 
@@ -200,3 +200,21 @@ def test_a_change_that_finds_nothing_or_fails_changes_nothing(store: Store, tmp_
     store.clear()
     assert not store.backend.folders("rewriting")
     assert store.rewrite(Reference("extract", "gone", ""), erase) is None
+
+
+def test_an_artifact_is_kept_under_another_key_too(store: Store, tmp_path: Path) -> None:
+    reference = put(store, tmp_path)
+    artifact = store.find("extract", "k1")
+    assert artifact is not None
+    manifest = {**artifact.manifest, "step": "read", "key": "k2", "content": "another", "files": {}}
+    kept = store.keep_as(artifact, manifest, "b2")
+    assert kept.reference == Reference("read", "k2", reference.content)
+    assert store.find("read", "k2") == kept and store.verify(kept) == []
+    assert store.alike("b2") == kept
+    assert store.keep_as(artifact, manifest, "b2") == kept, "a second time changes nothing"
+    store.rewrite(kept.reference, erase)
+    assert text_of(store, reference) == "hello", "an erasure in one leaves the other as it is"
+    store.remove(artifact)
+    after = store.find("read", "k2")
+    assert after is not None and store.verify(after) == []
+    assert text_of(store, after.reference) == "-"
