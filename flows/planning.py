@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 from llm.recipe import STAGES, load_machine, load_recipe
-from llm.runs import Outputs, outputs_from_json
-from llm.store import Reference
+from llm.runs import outputs_from_json
 from tasks.engine import ready
 from tasks.engine.home import Home
-from tasks.engine.plan import Estimate, NotYet, Planned, PlanRun
+from tasks.engine.plan import Estimate, NotYet, Planned, PlanRun, stand_ins
 from tasks.engine.record import night_of, select, take
 from tasks.engine.run import Options
-from tasks.engine.step import UNKNOWN
 from tasks.stages.wiring import WIRING
 
 
@@ -54,13 +52,6 @@ def make_plan(
             outputs[stage] = WIRING[stage](run, outputs)
         except NotYet:
             run.planned.append(Planned(stage, "the rest", "may run", ("it depends on the above",)))
-            outputs[stage] = _unknown(stage)
+            outputs[stage] = stand_ins(stage)
         planned += run.planned
     return planned
-
-
-def _unknown(stage: str) -> Outputs:
-    """Stand-ins for what a stage would put out."""
-    unknown = Reference(stage, UNKNOWN, UNKNOWN)
-    kinds = {"clean": ("documents", "decisions")}
-    return {kind: {"all": unknown} for kind in kinds.get(stage, ())}

@@ -16,9 +16,6 @@ from flows.environment import HOME
 from llm.step import BadInput
 from llm.words import counted
 
-MODELS = ("tokenizer", "pretrain", "finetune")
-"""Steps whose artifacts learned from text and cannot unlearn it."""
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
@@ -109,6 +106,8 @@ def _print_list(console: Console, entries: Sequence[Any]) -> None:
 
 def _print_seen(console: Console, entries: Sequence[Any]) -> None:
     """A line a model, and one for all that was measured with them."""
+    from tasks.stages.catalogue import holds
+
     seen: dict[tuple[str, str], dict[str, Any]] = {}
     covers: dict[tuple[str, str], list[str]] = {}
     for one in entries:
@@ -117,7 +116,7 @@ def _print_seen(console: Console, entries: Sequence[Any]) -> None:
             before = seen.get(name, made)
             seen[name] = {**made, "certain": made["certain"] or before["certain"]}
             covers.setdefault(name, []).append(one.entry)
-    models = [name for name in seen if name[0] in MODELS]
+    models = [name for name in seen if holds(name[0]) == "model"]
     table = Table(box=None, pad_edge=False)
     for column in ("model", "made", "in use as", "has seen"):
         table.add_column(column, overflow="fold")

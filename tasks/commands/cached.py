@@ -14,7 +14,7 @@ from llm import durable
 from llm.recipe import Recipe, load_machine
 from llm.step import Reporter
 from llm.store import Reference
-from tasks.engine.execute import decide, take
+from tasks.engine.execute import take
 from tasks.engine.home import Home
 from tasks.engine.run import Done, Options, Run, carry_out_stage
 from tasks.engine.step import Call
@@ -44,7 +44,7 @@ class CachedRun(Run, Reporter):
 
     def step(self, call: Call) -> Reference:
         """Take a call's artifact from the store. Raises NotCached."""
-        verdict = decide(self, call)
+        verdict = self.judged(call)
         if verdict.action not in ("cached", "kept"):
             raise NotCached(call.name)
         return take(self, call, verdict, self).reference

@@ -19,7 +19,7 @@ from tasks.commands.trials import Trials
 from tasks.engine.home import Home
 from tasks.engine.record import Result, night_of, take
 from tasks.engine.run import Options, Run, Stages
-from tasks.engine.verdict import differences, judge
+from tasks.engine.verdict import differences
 from tasks.stages.pretrain import call_of
 
 LADDER = "ladder"
@@ -221,13 +221,7 @@ def advise(home: Home, run_id: str, recipe: Recipe, seconds: float) -> Advice:
 
 def _made(run: Run, stages: Stages, rung: Rung) -> Climbed | None:
     """A rung that a climb would take from the store."""
-    verdict = judge(
-        run.store,
-        call_of(run, stages, rung.settings, rung.label),
-        run.recipe.policy,
-        forced=run.stage in run.options.force,
-    )
-    found = verdict.artifact
+    found = run.judged(call_of(run, stages, rung.settings, rung.label)).artifact
     return None if found is None else _read(run.store, rung, found.reference)
 
 

@@ -30,13 +30,12 @@ from llm.corpus.erasure.takedown import Takedowns, change_list, exclusions
 from llm.store import Artifact, Store
 from llm.store.work import WANTED_BY
 from tasks.commands.quotes import Quotes
-from tasks.commands.search import holds
+from tasks.commands.search import holds as quotes_in
 from tasks.commands.takedown import Found, find, list_path, note_seen, shards_with
 from tasks.commands.traces import blanked, clear_logs, clear_records, telling
 from tasks.engine.home import Home
-
-MODELS = ("tokenizer", "pretrain", "finetune")
-"""Steps whose artifacts learned from text and cannot unlearn it: told, not touched."""
+from tasks.engine.step import Holds
+from tasks.stages.catalogue import holds
 
 SQLITE_FILES = "*.sqlite"
 
@@ -92,9 +91,9 @@ def _purge(home: Home) -> Purged:
         store.remove(artifact)
     rewritten = []
     # Last of all what the others are found by, so that a purge that was killed finds them again.
-    order = {"examples": 1, "extract": 2, "crawl": 3}
-    for artifact in sorted(store.artifacts(), key=lambda one: order.get(one.reference.step, 0)):
-        if artifact.reference.step in MODELS:
+    order = {"rows": 1, "extracted": 2, "pages": 3}
+    for artifact in sorted(store.artifacts(), key=lambda one: order.get(_holds(one), 0)):
+        if _holds(artifact) == "model":  # told, not touched
             continue
         if _erase(store, artifact, covered, found, now, tells):
             rewritten.append(_name(artifact))
@@ -115,6 +114,10 @@ def _name(artifact: Artifact) -> str:
     return f"{artifact.reference.step}/{artifact.reference.key}"
 
 
+def _holds(artifact: Artifact) -> Holds:
+    return holds(artifact.reference.step)
+
+
 def _clear_folders(
     store: Store, covered: Exclusions, quotes: Quotes, tells: Callable[[bytes], bool]
 ) -> list[str]:
@@ -125,15 +128,15 @@ def _clear_folders(
     """
     cleared = []
     for folder in sorted((store.scratch / "work").glob("*/*")):
-        step = folder.parent.name
-        if step == "crawl":
+        held = holds(folder.parent.name)
+        if held == "pages":
             databases = sorted(folder.rglob(SQLITE_FILES))
             erased = sum(erase_entries(path, covered, tells) for path in databases)
             others = [path for path in _files(folder) if not _is_state(path)] if covered else []
             for path in others:
                 path.unlink()
             cleared += [str(folder)] if erased or others else []
-        elif step not in MODELS or any(holds(path, quotes) for path in _files(folder)):
+        elif held != "model" or any(quotes_in(path, quotes) for path in _files(folder)):
             shutil.rmtree(folder)
             cleared.append(str(folder))
     if not store.is_local and store.cache.clear():
@@ -152,19 +155,21 @@ def _files(folder: Path) -> list[Path]:
 
 def _is_to_go(store: Store, artifact: Artifact, covered: Exclusions, found: Found) -> bool:
     """Whether an artifact is to be made again: tokens of the documents, or a quotation of them."""
-    step = artifact.reference.step
-    if step in MODELS or step in ("crawl", "examples"):
+    held = _holds(artifact)
+    names = artifact.manifest["files"]
+    erasable = held == "rows" and any(name.endswith(".arrow") for name in names)
+    if erasable or held in ("model", "pages"):
         return False
     with store.borrowing():
         folder = store.local(artifact.reference)
-        if step == "tokenize":
+        if held == "tokens":
             return bool(shards_with(folder, found.ids))
-        if step == "plant" and _is_planted(folder / "truth.parquet", found.ids):
+        if held == "copies" and _is_planted(folder / "truth.parquet", found.ids):
             return True
         return any(
-            holds(folder / name, found.quotes)
+            quotes_in(folder / name, found.quotes)
             or (name.endswith(".jsonl") and has_lines(folder / name, covered))
-            for name in artifact.manifest["files"]
+            for name in names
             if not name.endswith(".parquet")
         )
 
@@ -184,7 +189,7 @@ def _erase(
     tells: Callable[[bytes], bool],
 ) -> bool:
     """Take the documents out of an artifact's files; True where there was something."""
-    step = artifact.reference.step
+    held = _holds(artifact)
     counts = {"documents": 0}
 
     def change(folder: Path, out: Path) -> Mapping[str, Any] | None:
@@ -193,9 +198,9 @@ def _erase(
             if name.endswith(".warc.gz"):
                 erased = erase_records(source, target, covered)
             elif name.endswith(".parquet"):
-                drop = step == "write"
+                drop = held == "documents"
                 erased = erase_rows(source, target, covered, found.ids, drop=drop, tells=tells)
-            elif step == "examples" and name.endswith(".arrow"):
+            elif held == "rows" and name.endswith(".arrow"):
                 erased = erase_examples(source, target, covered)
             else:
                 continue
@@ -205,7 +210,7 @@ def _erase(
         said = {"summary": plain} if plain != summary else {}
         if not counts["documents"]:
             return said or None
-        if step == "extract":
+        if held == "extracted":
             own = _ids_in(folder) & found.addresses.keys()
             before = folder / ERASED
             if before.is_file():
@@ -226,7 +231,7 @@ def _ids_in(folder: Path) -> set[bytes]:
 def _remains(store: Store, found: Found) -> Iterator[str]:
     """What still has it, as far as can be known from here."""
     for path in _files(store.scratch):
-        if holds(path, found.quotes):
+        if quotes_in(path, found.quotes):
             yield f"{path} still quotes it: the same text stands at an address not on the list"
     for url in sorted(found.copies):
         yield f"{url} has the same text, or nearly, and is not on the list"

@@ -24,6 +24,7 @@ from llm.training.nights import nights_of
 from tasks.commands.quotes import Quotes
 from tasks.commands.search import pieces
 from tasks.engine.home import Home
+from tasks.stages.catalogue import files_in, holds
 
 PIECES = 2
 """Stretches of each text that quotations are looked for by (count)."""
@@ -91,7 +92,7 @@ def find(store: Store, takedowns: Takedowns) -> Found:
                     continue
                 stretches = (piece for text in texts for piece in pieces(text, PIECES))
                 quotes.append(Quotes.of(stretches).rows)
-                source = {"crawl": "path", "examples": "data"}.get(artifact.reference.step, "")
+                source = files_in(artifact.reference.step)
                 named = artifact.manifest
                 own = named.get("paths", {}).get(source) or named["values"].get(source)
                 found.files |= {own} if own and not own.startswith("builtin:") else set()
@@ -107,7 +108,7 @@ def _may_name(artifact: Artifact, name: str) -> bool:
     """Whether a file has rows with addresses, or the ids that a purge left."""
     if name == ERASED:
         return True
-    if artifact.reference.step == "examples":
+    if holds(artifact.reference.step) == "rows":
         return name.endswith(".arrow")
     return name.endswith(".parquet") and name != "clusters.parquet"
 
@@ -166,7 +167,9 @@ def _same_cluster(path: Path, found: Found) -> set[bytes]:
 
 def _addresses(store: Store, ids: set[bytes]) -> Iterator[str]:
     wanted = pa.array(sorted(ids), DOC_ID)
-    for artifact in store.artifacts("extract") if ids else ():
+    for artifact in store.artifacts() if ids else ():
+        if holds(artifact.reference.step) != "extracted":
+            continue
         with store.borrowing():
             path = store.local(artifact.reference) / "documents.parquet"
             table = pq.read_table(path, columns=["doc_id", "url"])
@@ -205,12 +208,14 @@ class Seen:
         fed = [one for one in self.everything if self.has[one.name] & wanted]
         certain = self._made_from(fed)
         known = {
-            one.manifest["content"] for one in self.everything if one.reference.step == "tokenize"
+            one.manifest["content"]
+            for one in self.everything
+            if holds(one.reference.step) == "tokens"
         }
         unknown = [
             one
             for one in self.everything
-            if one.reference.step == "pretrain"
+            if holds(one.reference.step) == "model"
             and {each for night in nights_of(one.manifest["contents"]) for each in night} - known
         ]
         doubtful = {one.name: one for one in unknown} | self._made_from(unknown)
@@ -234,7 +239,7 @@ class Seen:
         for one in self.everything:
             for name, contents in one.manifest["contents"].items():
                 # A model has not read what its vocabulary was learned from.
-                if name != "tokenizer" and one.reference.step not in TEXT:
+                if name != "tokenizer" and holds(one.reference.step) not in TEXT:
                     for content in contents:
                         readers.setdefault(content, []).append(one)
         found: dict[Name, Artifact] = {}
@@ -247,24 +252,24 @@ class Seen:
         return found
 
 
-TEXT = ("write", "tokenize", "examples")
-"""Steps whose artifacts are text or tokens that something is made from."""
+TEXT = ("documents", "tokens", "rows")
+"""What is text or tokens that something is made from."""
 
 
 def _found_in(store: Store, artifact: Artifact, found: Found) -> set[bytes | str]:
     """Which of the documents (ids) and conversations (addresses) an artifact has."""
-    step = artifact.reference.step
-    if step not in TEXT or not (found.addresses or found.urls):
+    held = holds(artifact.reference.step)
+    if held not in TEXT or not (found.addresses or found.urls):
         return set()
     with store.borrowing():
         folder = store.local(artifact.reference)
-        if step == "examples":
+        if held == "rows":
             shards = [Shard.open(path) for path in sorted(folder.glob("*.arrow"))]
             urls = (
                 url for one in shards for batch in one.batches for url in batch["url"].to_pylist()
             )
             return {url for url in urls if url in found.urls}
-        if step == "tokenize":
+        if held == "tokens":
             columns = [
                 TokenShard.open(path).documents.column("doc_id")
                 for path in sorted(folder.glob("*.arrow"))

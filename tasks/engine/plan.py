@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from llm.runs import Outputs
 from llm.store import Reference
 from tasks.engine.run import Run
 from tasks.engine.step import UNKNOWN, Call
-from tasks.engine.verdict import Verdict, judge
+from tasks.engine.verdict import Verdict
 
 
 class NotYet(Exception):
@@ -50,14 +51,7 @@ class PlanRun(Run):
 
     def step(self, call: Call) -> Reference:
         """What would happen to a call; the reference is unknown where it would run."""
-        verdict = judge(
-            self.store,
-            call,
-            self.recipe.policy,
-            forced=self.stage in self.options.force,
-            kept=self.stage in self.options.keep,
-            previous=lambda: self.previous(call),
-        )
+        verdict = self.judged(call)
         self.planned.append(self._planned(call, verdict))
         if verdict.artifact is not None:
             return verdict.artifact.reference
@@ -90,6 +84,13 @@ class PlanRun(Run):
     ) -> bool:
         """As if it had moved: a plan moves nothing."""
         return True
+
+
+def stand_ins(stage: str) -> Outputs:
+    """What stands for a stage's outputs where nobody can tell yet what they are."""
+    unknown = Reference(stage, UNKNOWN, UNKNOWN)
+    kinds = {"clean": ("documents", "decisions")}
+    return {kind: {"all": unknown} for kind in kinds.get(stage, ())}
 
 
 Estimate = Callable[[PlanRun, Call], Mapping[str, Any] | None]

@@ -23,7 +23,6 @@ from llm.step import BadInput
 from llm.tokens.special import GROUPS
 from tasks.engine.run import Run
 from tasks.engine.step import Call
-from tasks.engine.verdict import judge
 
 _FIRST = 20  # lines of a file that are looked at
 
@@ -69,9 +68,7 @@ def check_crawl(run: Run, calls: Sequence[Call], missing: Sequence[str] = ()) ->
 
 
 def _is_pending(run: Run, call: Call) -> bool:
-    forced, kept = (run.stage in names for names in (run.options.force, run.options.keep))
-    verdict = judge(run.store, call, run.recipe.policy, forced=forced, kept=kept)
-    return verdict.artifact is None
+    return run.judged(call).artifact is None
 
 
 def _login(path: str, source: WebSource | WarcSource) -> Iterator[str]:

@@ -18,6 +18,7 @@ from llm.recipe import Recipe
 from llm.runs import Outputs, Runs, outputs_from_json, outputs_to_json
 from llm.store import Reference, Store
 from tasks.engine.step import Call, look_at_code_again
+from tasks.engine.verdict import Verdict, judge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,17 @@ class Run:
         """Carry out one call, or find its artifact."""
         raise AssertionError("a Run carries calls out in its own way")
 
+    def judged(self, call: Call) -> Verdict:
+        """What is to be done about a call of this run."""
+        return judge(
+            self.store,
+            call,
+            self.recipe.policy,
+            forced=self.stage in self.options.force,
+            kept=self.stage in self.options.keep,
+            previous=lambda: self.previous(call),
+        )
+
     def map(self, calls: Sequence[Call]) -> list[Reference]:
         """Carry out calls that do not depend on each other; results in the same order."""
         return [self.step(call) for call in calls]
@@ -108,6 +120,16 @@ class Run:
         for (step, _), counts in self._counts.items():
             found[step] = added(found.get(step, {}), counts)
         return found
+
+    def result(self, outputs: Outputs, seconds: float) -> dict[str, Any]:
+        """What the run record keeps of the stage, as plain JSON."""
+        return {
+            "outputs": outputs_to_json(outputs),
+            "steps": [done.to_json() for done in self.done],
+            "counts": self.totals(),
+            "ran": sum(done.action == "run" for done in self.done),
+            "seconds": seconds,
+        }
 
     def take(self, name: str, reference: Reference, summary: str) -> None:
         """Note that an artifact is taken as it is, without asking for it again."""
@@ -190,11 +212,5 @@ def carry_out_stage(run: Run, wiring: Wiring, run_id: str) -> None:
     before = {name: outputs_from_json(stage["outputs"]) for name, stage in record.stages.items()}
     started = time.monotonic()
     outputs = wiring(run, before)
-    record.stages[run.stage] = {
-        "outputs": outputs_to_json(outputs),
-        "steps": [done.to_json() for done in run.done],
-        "counts": run.totals(),
-        "ran": sum(done.action == "run" for done in run.done),
-        "seconds": round(time.monotonic() - started, 2),
-    }
+    record.stages[run.stage] = run.result(outputs, round(time.monotonic() - started, 2))
     run.runs.save(record)

@@ -5,7 +5,7 @@ import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llm.corpus.sources.names import short_names
 from llm.durable import file_digest
@@ -13,6 +13,14 @@ from llm.fingerprint import Fingerprint, digest_plain, fingerprint, plain
 from llm.located import paths_in
 from llm.step import StepFunction, digest_of
 from llm.store import Reference
+
+Holds = Literal["pages", "extracted", "documents", "copies", "tokens", "rows", "model", "figures"]
+"""What an artifact holds of the text that it was made from, which a purge asks.
+
+pages: as they were fetched. extracted: every document, kept or not. documents: those to train on.
+copies: edits of documents. tokens: token shards. rows: conversations and other examples. model: what
+was learned from text and cannot unlearn it. figures: what was measured or decided.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +32,11 @@ class Step:
     resumes_across_code: its unfinished work stays valid when the code changes (a crawl's frontier).
     own_processes: it starts and guards processes itself, so it is called from the main thread.
     learns: it trains, and the figures of its steps go to the machine's sinks.
+    form: of its files: raised when later steps read something else in them, so that artifacts of
+    another form are neither kept nor accepted.
+    formerly: names that it had before.
+    holds: what its artifacts hold. rewritten: they may be made again long after, from what they were
+    made of, which is therefore kept as long as they are. files_in: which value names the user's files.
     """
 
     name: str
@@ -32,6 +45,11 @@ class Step:
     resumes_across_code: bool = False
     own_processes: bool = False
     learns: bool = False
+    form: int = 1
+    formerly: tuple[str, ...] = ()
+    holds: Holds = "figures"
+    rewritten: bool = False
+    files_in: str = ""
 
     @property
     def module(self) -> str:
@@ -156,6 +174,8 @@ class Call:
         """What the manifest records of the call, so that a later one can say what changed."""
         return {
             "step": self.step.name,
+            "form": self.step.form,
+            "rewritten": self.step.rewritten,
             "label": self.label,
             "key": self.key,
             "base": self.base,

@@ -56,6 +56,11 @@ def judge(
         "its code changed",
     )
     seconds = older.manifest["seconds"]
+    form = older.manifest.get("form", 1)
+    if form != call.step.form:
+        return Verdict(
+            "run", (f"the form of its files changed ({form} → {call.step.form})", *changes)
+        )
     if kept or (policy.code_changed == "keep"):
         return Verdict("kept", changes, older)
     if policy.code_changed == "rerun" or seconds <= policy.expensive_seconds:

@@ -23,14 +23,14 @@ from tasks.stages.erasure import renew, taken_down, tombstones
 from tasks.stages.examine import contamination, hooked, passages
 from tasks.stages.nights import Night, Shard, nights, shards, source_of
 
-EXTRACT = Step("extract", "llm.corpus.extract:extract")
+EXTRACT = Step("extract", "llm.corpus.extract:extract", holds="extracted")
 SIGNALS = Step("signals", "llm.corpus.signals:measure")
 SIGN = Step("signatures", "llm.corpus.near.signatures:sign")
-PLANT = Step("plant", "llm.corpus.near.planted:plant")
+PLANT = Step("plant", "llm.corpus.near.planted:plant", holds="copies")
 DUPLICATES = Step("duplicates", "llm.corpus.dedup:find_duplicates")
-DECIDE = Step("decide", "llm.corpus.decide:decide")
+DECIDE = Step("decide", "llm.corpus.decide:decide", rewritten=True)
 REPEATS = Step("repeats", "llm.corpus.repeats:find_repeated")
-WRITE = Step("write", "llm.corpus.write:write")
+WRITE = Step("write", "llm.corpus.write:write", holds="documents", rewritten=True)
 
 OF_SHARDS = ("documents", "extracted", "signals", "signatures", "pages")
 OF_NIGHTS = ("decisions", "repeats")

@@ -10,8 +10,22 @@ from tasks.engine.step import Call, Step
 from tasks.stages.nights import earlier_crawls, night_before
 from tasks.stages.sources import source_call
 
-WEB = Step("crawl", "llm.corpus.sources.web:crawl", retries=3, resumes_across_code=True)
-BUILTIN = Step("crawl", "llm.corpus.sources.builtin:crawl", retries=3, resumes_across_code=True)
+WEB = Step(
+    "crawl",
+    "llm.corpus.sources.web:crawl",
+    retries=3,
+    resumes_across_code=True,
+    holds="pages",
+    files_in="path",
+)
+BUILTIN = Step(
+    "crawl",
+    "llm.corpus.sources.builtin:crawl",
+    retries=3,
+    resumes_across_code=True,
+    holds="pages",
+    files_in="path",
+)
 
 
 def crawl(run: Run, stages: Stages) -> Outputs:

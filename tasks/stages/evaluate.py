@@ -1,5 +1,6 @@
 """Evaluate: how good the models are, beside simple methods on the same bytes, in a report."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,17 @@ from llm.store import Reference
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Step
 
-REPORT = Step("report", "llm.evaluation.report.report:write")
+FORM = 2
+"""Of what suites and baselines measure, and of the report (see `Step.form`)."""
+
+TRAIN_BASELINE = Step(
+    "train-baseline",
+    "llm.training.baseline:train_baseline",
+    own_processes=True,
+    learns=True,
+    holds="model",
+)
+REPORT = Step("report", "llm.evaluation.report.report:write", form=FORM)
 
 
 def evaluate(run: Run, stages: Stages) -> Outputs:
@@ -50,7 +61,7 @@ def suite_call(
         tasks=tasks,
     )
     inputs = {"model": [reference], **_inputs(stages, wanted, tasks)}
-    step = Step(name, f"{registry.SUITES[name]}:measure")
+    step = Step(name, f"{registry.SUITES[name]}:measure", form=FORM)
     return Call(step, values, inputs, label or model)
 
 
@@ -81,7 +92,7 @@ def baselines(run: Run, stages: Stages) -> dict[str, Reference]:
     for name, one in chosen.items():
         if one.trains is None:
             continue
-        train = Step("train-baseline", one.trains, own_processes=True, learns=True)
+        train = dataclasses.replace(TRAIN_BASELINE, place=one.trains)
         section = getattr(run.recipe.evaluate, name)
         model = run.step(Call(train, section, _inputs(stages, one.inputs), name))
         found[name] = run.step(_baseline_call(run, stages, name, {"model": [model]}))
@@ -101,7 +112,9 @@ def _baseline_call(
         scoring=settings.perplexity if one.trains else None,
     )
     inputs = {**model, **_inputs(stages, one.inputs)}
-    return Call(Step("baseline", f"{registry.BASELINES[name]}:measure"), values, inputs, name)
+    place = f"{registry.BASELINES[name]}:measure"
+    step = Step("baseline", place, form=FORM, formerly=("baselines",))
+    return Call(step, values, inputs, name)
 
 
 def _report(run: Run, stages: Stages, measured: Mapping[str, Mapping[str, Reference]]) -> Reference:

@@ -1,5 +1,6 @@
 """Finetune: the base model and examples → a tuned model, one for each task."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +11,22 @@ from llm.training.finetune.settings import FinetuneSettings
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
 
-DERIVE = Step("examples", "llm.examples.questions:derive")
-READ = Step("examples", "llm.examples.files:read")
-FINETUNE = Step("finetune", "llm.training.finetune.step:finetune", own_processes=True, learns=True)
+DERIVE = Step(
+    "examples",
+    "llm.examples.questions:derive",
+    holds="rows",
+    files_in="data",
+    form=2,
+    formerly=("questions",),
+)
+READ = dataclasses.replace(DERIVE, place="llm.examples.files:read")
+FINETUNE = Step(
+    "finetune",
+    "llm.training.finetune.step:finetune",
+    own_processes=True,
+    learns=True,
+    holds="model",
+)
 
 
 def finetune(run: Run, stages: Stages) -> Outputs:

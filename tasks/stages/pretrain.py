@@ -12,7 +12,9 @@ from tasks.engine.step import Call, Outside, Step
 from tasks.stages.nights import by_night
 from tasks.stages.trunk import going_on, point
 
-PRETRAIN = Step("pretrain", "llm.training.pretrain:pretrain", own_processes=True, learns=True)
+PRETRAIN = Step(
+    "pretrain", "llm.training.pretrain:pretrain", own_processes=True, learns=True, holds="model"
+)
 
 
 def pretrain(run: Run, stages: Stages) -> Outputs:

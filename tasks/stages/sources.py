@@ -9,10 +9,10 @@ from llm.fingerprint import digest_values, fingerprint, library_version
 from llm.step import BadInput
 from tasks.engine.step import Call, Outside, Step
 
-FILES = Step("crawl", "llm.corpus.sources.files:read")
-WARC = Step("crawl", "llm.corpus.sources.warc:read", retries=3)
-HUB = Step("crawl", "llm.corpus.sources.hub:read", retries=3)
-HOOK = Step("crawl", "llm.corpus.sources.hook:read")
+FILES = Step("crawl", "llm.corpus.sources.files:read", holds="pages", files_in="path")
+WARC = Step("crawl", "llm.corpus.sources.warc:read", retries=3, holds="pages", files_in="path")
+HUB = Step("crawl", "llm.corpus.sources.hub:read", retries=3, holds="pages", files_in="path")
+HOOK = Step("crawl", "llm.corpus.sources.hook:read", holds="pages", files_in="path")
 
 
 def source_call(name: str, source: Source, snapshot: str) -> Call:

@@ -9,8 +9,8 @@ from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
 from tasks.engine.verdict import as_of_today
 
-TRAIN = Step("tokenizer", "llm.tokens.train:train")
-IMPORT = Step("tokenizer", "llm.tokens.imports:import_tokenizer")
+TRAIN = Step("tokenizer", "llm.tokens.train:train", holds="model")
+IMPORT = Step("tokenizer", "llm.tokens.imports:import_tokenizer", holds="model")
 
 
 def tokenizer(run: Run, stages: Stages) -> Outputs:

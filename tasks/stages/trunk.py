@@ -15,7 +15,7 @@ from llm.training.nights import nights_of
 from llm.training.pretrain_settings import HOW, PretrainSettings
 from tasks.engine.run import Run
 from tasks.engine.step import Call
-from tasks.engine.verdict import as_of_today, differences, judge
+from tasks.engine.verdict import as_of_today, differences
 
 TRIES = 3
 INHERITED = "inherited"
@@ -36,8 +36,7 @@ def going_on(run: Run, call: Call) -> Call:
         return dataclasses.replace(call, notes=(told,))
     if run.stage in run.options.force:  # from the start
         return _with_trunk(call, None, ())
-    kept = run.stage in run.options.keep
-    if judge(run.store, call, run.recipe.policy, kept=kept).artifact is not None:
+    if run.judged(call).artifact is not None:
         return call  # made already, if by older code
     found = [one for one in run.store.artifacts(call.step.name) if _serves(run, call, one)]
     best = max(found, key=lambda one: _reach(call, one), default=None)
