@@ -12,7 +12,7 @@ from rich.table import Table
 from flows.alike import alike
 from flows.cli.shared import split
 from flows.environment import HOME
-from llm.recipe_names import find_recipe
+from llm.recipe import find_recipe
 from llm.words import counted, duration, size
 
 if TYPE_CHECKING:

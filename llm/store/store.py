@@ -13,51 +13,31 @@ On a disk an artifact is committed by one rename; on an object store, which has 
 are uploaded first, each commit's to a folder of its own, and the manifest goes last, where none is.
 """
 
-import contextvars
 import json
 import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from llm import durable
 from llm.derived import Derived
 from llm.step import digest_of
-from llm.store.backend import Backend
-from llm.store.cache import Arrived, Cache
-from llm.store.disk import Disk
+from llm.store.cache import Cache
+from llm.store.damage import differing, missing
 from llm.store.lease import SECONDS, Leases, SharedLock
+from llm.store.leftovers import Leftovers
+from llm.store.lending import Lending
 from llm.store.locks import Lock
 from llm.store.manifest import described, parsed
 from llm.store.names import MANIFEST, Artifact, Name, Reference, Summary
+from llm.store.opening import backend_at
 from llm.store.rewriting import Rewriting
 from llm.store.work import work_folder
 
 log = logging.getLogger(__name__)
-
-_borrowed: contextvars.ContextVar[list[Name] | None] = contextvars.ContextVar(
-    "borrowed", default=None
-)
-
-
-def _backend(url: str) -> tuple[Backend, Path | None]:
-    """Where the files of a store at `url` are, and the folder of one on a disk."""
-    if "://" not in url and "::" not in url:
-        folder = Path(url).expanduser().absolute()
-        return Disk(folder), folder
-    import fsspec  # a tenth of a second, and a store on a disk needs none of it
-
-    from llm.store.objects import Objects
-
-    # A listing that is kept would deny what another machine has written since.
-    fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    protocols = fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)
-    if "file" in protocols:
-        return Disk(Path(root)), Path(root)
-    return Objects(fs, root), None
 
 
 class Store:
@@ -73,7 +53,7 @@ class Store:
         cache_bytes: int = 100_000_000_000,
         lease_seconds: float = SECONDS,
     ) -> None:
-        self.backend, disk = _backend(str(url))
+        self.backend, disk = backend_at(str(url))
         self.is_local = disk is not None
         # An artifact is committed by a rename, which needs its work folder on the same disk.
         scratch = disk or scratch
@@ -85,6 +65,7 @@ class Store:
         lock = Lock(self.scratch / "rewriting.lock")
         self.changing = SharedLock(lock, self.leases, "changing", "changes artifacts")
         self._rewriting = Rewriting(self.backend, self.changing, self._forget_copy)
+        self._lending, self._leftovers = Lending(self), Leftovers(self, self._rewriting)
 
     def path(self, *parts: str) -> str:
         """The path of something in the store, for people."""
@@ -114,34 +95,9 @@ class Store:
         One listing, no file is read: `verify` compares digests.
         """
         artifact = self.read(step, key)
-        if artifact is None or not self._missing(artifact):
+        if artifact is None or not missing(self.backend, artifact):
             return artifact
         return self._judge(step, key)
-
-    def _missing(self, artifact: Artifact) -> list[str]:
-        sizes = self.backend.sizes("artifacts", *artifact.name)
-        problems = []
-        places = artifact.places
-        for name, expected in artifact.manifest["files"].items():
-            size = sizes.get(places[name])
-            if size is None:
-                problems.append(f"{name} is missing")
-            elif size != expected["bytes"]:
-                problems.append(f"{name} has {size} bytes instead of {expected['bytes']}")
-        return problems
-
-    def _differing(self, artifact: Artifact) -> list[str]:
-        """What `_missing` tells, or else the files with other bytes than the manifest says."""
-        problems = self._missing(artifact)
-        places = artifact.places
-        for name, expected in artifact.manifest["files"].items() if not problems else ():
-            try:
-                found = self.backend.digest("artifacts", *artifact.name, places[name])
-                if found != expected["digest"]:
-                    problems.append(f"{name} does not match its digest")
-            except FileNotFoundError:
-                problems.append(f"{name} is missing")
-        return problems
 
     def _judge(self, step: str, key: str) -> Artifact | None:
         """Look again at an artifact that seems damaged, while nobody changes it.
@@ -152,7 +108,7 @@ class Store:
             self._rewriting.finish(step, key)
             try:
                 manifest = self._manifest(step, key)
-                problems = [] if manifest is None else self._missing(Artifact(manifest))
+                problems = [] if manifest is None else missing(self.backend, Artifact(manifest))
             except ValueError as error:
                 manifest, problems = None, [f"its manifest is unreadable ({error})"]
             if problems:
@@ -166,14 +122,14 @@ class Store:
         Read where the artifact lies, not in a local copy. What was removed or replaced meanwhile
         is not wrong. set_aside: take a damaged artifact out of use.
         """
-        if not self._differing(artifact):
+        if not differing(self.backend, artifact):
             return []
         with self.changing.exclusive():
             step, key = artifact.name
             self._rewriting.finish(step, key)
             try:
                 manifest = self._manifest(step, key)
-                problems = [] if manifest is None else self._differing(Artifact(manifest))
+                problems = [] if manifest is None else differing(self.backend, Artifact(manifest))
             except ValueError as error:
                 problems = [f"its manifest is unreadable ({error})"]
             if problems and set_aside:
@@ -227,17 +183,9 @@ class Store:
 
     # Folders to read from
 
-    @contextmanager
-    def borrowing(self) -> Iterator[None]:
+    def borrowing(self) -> AbstractContextManager[None]:
         """Within it, in this thread, whatever `local` hands over stays where it is."""
-        names: list[Name] = []
-        token = _borrowed.set(names)
-        try:
-            yield
-        finally:
-            _borrowed.reset(token)
-            for name in names:
-                self.cache.unpin(name)
+        return self._lending.borrowing()
 
     def local(self, reference: Reference) -> Path:
         """A local folder with the artifact's files: itself, or a verified copy.
@@ -245,40 +193,7 @@ class Store:
         Outside `borrowing` a copy may be dropped as soon as another needs its room. Raises
         FileNotFoundError when the artifact is gone, or damaged and set aside.
         """
-        step, key = reference.step, reference.key
-        gone = f"the artifact {step}/{key} is gone: run again to make it again"
-        if self.is_local:
-            folder = Path(self.path("artifacts", step, key))
-            if not (folder / MANIFEST).is_file() and self.read(step, key) is None:
-                raise FileNotFoundError(gone)
-            return folder
-        for last in (False, True):
-            artifact = self.read(step, key)
-            if artifact is None:
-                raise FileNotFoundError(gone)
-            names = _borrowed.get()
-            try:
-                copy = self.cache.get(artifact, self._fetcher(artifact), pin=names is not None)
-            except (Arrived, FileNotFoundError):
-                # Replaced on the way, damaged where it lies, or spoilt on the way.
-                if self.verify(artifact, set_aside=True):
-                    raise FileNotFoundError(
-                        f"the artifact {step}/{key} was damaged and is set aside: run again to "
-                        "make it again"
-                    ) from None
-                if last:
-                    raise
-                continue
-            if names is not None:
-                names.append((step, key))
-            return copy
-        raise AssertionError("the last try returns or raises")
-
-    def _fetcher(self, artifact: Artifact) -> Callable[[str, Path], None]:
-        places = artifact.places
-        return lambda name, target: self.backend.fetch(
-            target, "artifacts", *artifact.name, places[name]
-        )
+        return self._lending.local(reference)
 
     def _forget_copy(self, name: Name) -> None:
         if not self.is_local:
@@ -413,44 +328,11 @@ class Store:
         Not for while a run makes artifacts: on an object store those that are on their way have no
         manifest yet.
         """
-        with self.changing.exclusive():
-            self._rewriting.finish_all()
-            cleared = [self.path("going")] if self.backend.clear("going") else []
-            whole = self.backend.manifests()
-            for name in self.backend.folders("artifacts"):
-                if name not in whole:
-                    self.backend.remove("artifacts", *name)
-                    cleared.append(self.path("artifacts", *name))
-            for path in self._strays():
-                self.backend.remove_file(*path)
-                cleared.append(self.path(*path))
-            return cleared
-
-    def _strays(self) -> dict[tuple[str, ...], int]:
-        """Files in artifacts' folders that are none of theirs, and bytes."""
-        found: dict[tuple[str, ...], int] = {}
-        for name in self.backend.strays():
-            artifact = self.read(*name)
-            own = set() if artifact is None else {MANIFEST, *artifact.places.values()}
-            sizes = self.backend.sizes("artifacts", *name) if own else {}
-            found |= {("artifacts", *name, one): sizes[one] for one in sizes.keys() - own}
-        return found
+        return self._leftovers.clear()
 
     def left_over(self) -> dict[str, int]:
         """What `clear` and `clear_aside` would delete: path → bytes."""
-        found = {self.path(top): self.backend.sizes(top) for top in ("going", "aside")}
-        whole = self.backend.manifests()
-        staged = set(self.backend.folders("rewriting"))
-        for name in self.backend.folders("artifacts"):
-            if name not in whole and name not in staged:
-                found[self.path("artifacts", *name)] = self.backend.sizes("artifacts", *name)
-        top_level = (self.path("going"), self.path("aside"))
-        strays = {self.path(*path): size for path, size in self._strays().items()}
-        return strays | {
-            path: sum(sizes.values())
-            for path, sizes in found.items()
-            if sizes or path not in top_level
-        }
+        return self._leftovers.left_over()
 
     def clear_aside(self) -> list[str]:
         """Delete the damaged artifacts that were set aside; returns where they were."""
