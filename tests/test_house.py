@@ -23,6 +23,7 @@ BY_NAME = {
     "llm/parts.py": "parts that the values of a call choose: the call names them in its key",
     "tasks/engine/step.py": "a step by its name, so that planning imports no step",
     "flows/cli/app.py": "the groups of commands, each a file beside it",
+    "tasks/stages/catalogue.py": "the steps of all stages, each file beside it; none of them is run",
 }
 _IMPORTERS = {"import_module", "__import__", "exec", "run_path", "run_module"}
 
