@@ -94,7 +94,7 @@ def _explain(error: BaseException, debug: bool) -> int:
     # Ctrl-C is an Abort to typer; SIGTERM within a flow is Prefect's own exception.
     interruptions = (KeyboardInterrupt, typer.Abort)
     if isinstance(error, interruptions) or type(error).__name__ == "TerminationSignal":
-        console.print("interrupted: what is finished is kept; run again to go on")
+        console.print("interrupted: what is finished is kept; run again to continue")
         return INTERRUPTED
     if debug:
         traceback.print_exception(error)

@@ -151,7 +151,7 @@ def browse(
     from tasks.commands.corpus import corpus_of, find_run
 
     if kept and (dropped or reason):
-        raise BadInput("--kept goes with neither --dropped nor --reason")
+        raise BadInput("--kept cannot be combined with --dropped or --reason")
     console = Console()
     if diff is not None:
         if kept or dropped or reason or source:

@@ -126,7 +126,7 @@ def _close_crashed() -> None:
 def _name_unreadable(console: Console, unreadable: Mapping[Path, str]) -> None:
     for problem in unreadable.values():
         console.print(
-            f"passed over: {problem}. Restore it from a backup, or delete it: as long as it is there, "
+            f"skipped: {problem}. Restore it from a backup, or delete it: as long as it is there, "
             "gc removes nothing that it may refer to",
             highlight=False,
             markup=False,

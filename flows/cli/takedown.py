@@ -45,9 +45,9 @@ def takedown(
 
     entries = [address_entry(one) for one in url] + [domain_entry(one) for one in domain]
     if not (entries or purge or show):
-        raise BadInput("name what is to go with --url or --domain, or give --list or --purge")
+        raise BadInput("say what to take down with --url or --domain, or give --list or --purge")
     if undo and (purge or not entries):
-        raise BadInput("--undo goes with --url or --domain, and not with --purge")
+        raise BadInput("--undo needs --url or --domain, and cannot be combined with --purge")
     path = list_path(HOME)
 
     def change(known: Takedowns) -> Takedowns:

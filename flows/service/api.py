@@ -27,7 +27,7 @@ def prefect_api(
 
     meanwhile: what can be done while a server starts, which takes seconds: imports, validation.
     tell: is given a line for people when a server is lost and another takes its place.
-    Raises ServerError where the server does not answer any more.
+    Raises ServerError where the server no longer answers.
     Yields the address where the run can be watched; None for a server that ends with the run.
     """
     given = os.environ.get("PREFECT_API_URL")
@@ -139,8 +139,8 @@ def _lost_server_told(address: str) -> Iterator[None]:
         yield
     except httpx.TransportError as error:
         raise ServerError(
-            f"the Prefect server at {address} does not answer any more ({type(error).__name__}). "
-            "What is finished is kept: run again to go on"
+            f"the Prefect server at {address} no longer answers ({type(error).__name__}). "
+            "What is finished is kept: run again to continue"
         ) from error
 
 

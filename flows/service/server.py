@@ -53,7 +53,7 @@ def start_seconds() -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < float("inf"):
-        raise BadInput(f"{START_VARIABLE}={given}: give a number of seconds above 0")
+        raise BadInput(f"{START_VARIABLE}={given}: set it to a number of seconds above 0")
     return seconds
 
 

@@ -61,5 +61,5 @@ def check_name(name: str) -> None:
     """Raises ValueError for what is no `module:function`."""
     if not _NAME.fullmatch(written(name)):
         raise ValueError(
-            f"{written(name)!r} is no hook: write module:function, such as my_filters:is_good"
+            f"{written(name)!r} is not a hook: write module:function, such as my_filters:is_good"
         )

@@ -55,7 +55,7 @@ def _seed(field: str, seed: str) -> Iterator[Problem]:
     if not found and normalise(seed) is None:
         yield Problem(
             (field,),
-            f"{field}: {seed!r} is no web address: write it like https://example.org/docs/, with a host "
+            f"{field}: {seed!r} is not a web address: write it like https://example.org/docs/, with a host "
             "that name servers can know (labels of letters, digits and -, 63 at most)",
         )
 

@@ -43,7 +43,7 @@ def _files(field: str, path: str) -> Iterator[Problem]:
         yield Problem((field,), f"{field}: no file matches {where(path)}: correct the path")
     closed = next((one for one in there if not os.access(one, os.R_OK)), None)
     if closed is not None:
-        yield Problem((field,), f"{field}: {closed} may not be read: change its permissions")
+        yield Problem((field,), f"{field}: {closed} cannot be read: change its permissions")
 
 
 def _model_folder(field: str, text: str) -> Iterator[Problem]:
@@ -51,4 +51,6 @@ def _model_folder(field: str, text: str) -> Iterator[Problem]:
     if not path.is_dir():
         yield Problem((field,), f"{field}: there is no folder {where(text)}: correct the path")
     elif not (path / "config.json").is_file():
-        yield Problem((field,), f"{field}: {where(text)} is no model folder: it has no config.json")
+        yield Problem(
+            (field,), f"{field}: {where(text)} is not a model folder: it has no config.json"
+        )

@@ -37,7 +37,7 @@ def always(recipe: "Recipe") -> Iterator[Problem]:
     if pretrain.continual is not None and recipe.crawl.nights == "alone":
         yield Problem(
             ("pretrain.continual", "crawl.nights"),
-            "pretrain.continual goes on from the nights before, and crawl.nights is alone: crawl.nights "
+            "pretrain.continual continues from the nights before, and crawl.nights is alone: crawl.nights "
             "must be accumulate, or leave pretrain.continual out",
         )
     known = ", ".join(sorted(sources))
@@ -81,23 +81,21 @@ def _names(recipe: "Recipe") -> Iterator[Problem]:
         field = f"crawl.sources.{ALL_SOURCES}"
         yield Problem(
             (field,),
-            f"{field}: {ALL_SOURCES!r} is what tables call all sources together: choose another name",
+            f"{field}: {ALL_SOURCES!r} is the name that tables use for all sources together: choose another",
         )
     lower: dict[str, str] = {}
     for name in recipe.crawl.sources:
         if name.lower() in lower:
             yield Problem(
                 (f"crawl.sources.{name}", f"crawl.sources.{lower[name.lower()]}"),
-                f"crawl.sources: {lower[name.lower()]!r} and {name!r} differ in capitals only, and "
-                "some disks take them for one: rename one of them",
+                f"crawl.sources: {lower[name.lower()]!r} and {name!r} differ only in case, and "
+                "some disks treat them as one: rename one of them",
             )
         lower[name.lower()] = name
     for name in recipe.clean.hooks:
         field = f"clean.hooks.{name}"
         if name == DOC_ID:
-            yield Problem(
-                (field,), f"{field}: {DOC_ID!r} is a column of its own: choose another name"
-            )
+            yield Problem((field,), f"{field}: {DOC_ID!r} is a column already: choose another name")
         elif not _NAME.fullmatch(name):
             yield Problem(
                 (field,), f"clean.hooks: the name {name!r} may hold letters, digits, - and _ only"
@@ -106,7 +104,7 @@ def _names(recipe: "Recipe") -> Iterator[Problem]:
         if not name.strip() or not name.isprintable():
             yield Problem(
                 ("clean.decontaminate.sets",),
-                f"clean.decontaminate.sets: {name!r} is no name: use letters, digits, - and _",
+                f"clean.decontaminate.sets: {name!r} is not a name: use letters, digits, - and _",
             )
     for field, chosen in _lists(recipe):
         twice = next((item for item in chosen if list(chosen).count(item) > 1), None)

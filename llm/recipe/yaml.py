@@ -154,7 +154,7 @@ def read(text: str, start: Place) -> Node:
         said = " ".join(str(error).split())
         raise BadYAML(f"{start.file}: no valid YAML: {said}") from None
     except RecursionError:
-        raise BadYAML(f"{start.file}: nested more deeply than any recipe is") from None
+        raise BadYAML(f"{start.file}: nested too deeply for a recipe") from None
 
 
 class _Reader:
@@ -169,13 +169,13 @@ class _Reader:
         for event in self.events:
             if isinstance(event, DocumentStartEvent):
                 if found is not None:
-                    raise BadYAML(f"{self._place(event)}: a second document begins: give one alone")
+                    raise BadYAML(f"{self._place(event)}: a second document begins: write only one")
                 found = self._node(next(self.events), 0)
         return found if found is not None else Scalar("", True, self.start)
 
     def _node(self, event: Any, depth: int) -> Node:
         if depth > _DEEPEST:
-            raise BadYAML(f"{self._place(event)}: nested more deeply than any recipe is")
+            raise BadYAML(f"{self._place(event)}: nested too deeply for a recipe")
         if isinstance(event, AliasEvent):
             if event.anchor not in self.anchors:
                 raise BadYAML(f"{self._place(event)}: there is no anchor &{event.anchor} before it")
@@ -214,14 +214,14 @@ class _Reader:
                 continue
             if key.text in found.items:
                 raise BadYAML(
-                    f"{key.place}: {key.text} stands here a second time (first in line "
+                    f"{key.place}: {key.text} appears here a second time (first in line "
                     f"{found.keys[key.text].line})"
                 )
             found.items[key.text] = value
             found.keys[key.text] = key.place
         for one in merged:
             if not isinstance(one, Fields):
-                raise BadYAML(f"{one.place}: << takes a section in, and this is none")
+                raise BadYAML(f"{one.place}: << merges a section, and this is not one")
             for name, item in one.items.items():
                 if name not in found.items:
                     found.items[name], found.keys[name] = item, one.keys[name]

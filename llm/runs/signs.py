@@ -52,7 +52,7 @@ class Signs:
                 yield
         except Busy:
             raise BadInput(
-                "a run is going on and may be reading what is to go: wait for it, or stop it"
+                "a run is in progress and may be reading what would be removed: wait for it, or stop it"
             ) from None
 
     def is_alive(self, name: str) -> bool:

@@ -140,7 +140,7 @@ class Cache:
             if over:
                 log.warning(
                     "the local copies in use take %s bytes, more than the cache's %s: they stay "
-                    "until they are not in use any more",
+                    "until they are no longer in use",
                     f"{total:,}",
                     f"{self.limit:,}",
                 )

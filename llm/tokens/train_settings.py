@@ -57,9 +57,9 @@ class TokenizerSettings:
 
     def __post_init__(self) -> None:
         if self.pattern == "o200k" and self.imported is None:
-            raise ValueError("pattern o200k goes with imported ranks; learn with gpt4 or gpt2")
+            raise ValueError("pattern o200k is for imported ranks; train with gpt4 or gpt2")
         if self.lowercase and self.type != "wordpiece":
-            raise ValueError(f"lowercase goes with type wordpiece, not {self.type}")
+            raise ValueError(f"lowercase is for type wordpiece, not {self.type}")
         least = ALPHABET + len(reserved(self.reserve))
         if self.vocabulary < least:
             raise ValueError(

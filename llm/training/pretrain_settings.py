@@ -113,7 +113,7 @@ class PretrainSettings:
     )
     continual: ContinualSettings | None = setting(
         default=None,
-        description="Each night goes on from the trunk of the night before, which has not decayed, with what is new "
+        description="Each night continues from the trunk of the night before, which has not decayed, with what is new "
         "and replay of older text; its release is a decay from there, and the tokenizer stays. none: every night "
         "trains from scratch. `tokens` is for the first night.",
     )
@@ -136,7 +136,7 @@ class PretrainSettings:
             stable = decay_start(self.schedule, self.steps, self.batch_tokens)
             if self.schedule.type != "wsd" or not stable:
                 raise ValueError(
-                    "continual goes on from before the decay: it needs schedule.type wsd (it is "
+                    "continual continues from before the decay: it needs schedule.type wsd (it is "
                     f"{self.schedule.type}) and a decay_fraction that leaves steps before the decay "
                     f"(of {self.steps} it leaves {stable})"
                 )

@@ -108,7 +108,7 @@ def with_changes(
         if section == "hooks" and not limit:
             limits = [f"clean.hooks.{hook}.{end}" for hook in hooks for end in ("min", "max")]
             known = f"what whatif may change is {', '.join(limits)}" if hooks else "none did"
-            raise BadInput(f"--set {name}: only of a hook that ran are there figures; {known}")
+            raise BadInput(f"--set {name}: there are figures only for hooks that ran; {known}")
         if stage != "clean" or (section not in CHEAP and not limit):
             raise BadInput(
                 f"--set {name}: what that changes cannot be told without reading text; whatif "

@@ -128,7 +128,7 @@ def night_of(
     if snapshot is not None and before is not None and snapshot != before:
         raise BadInput(
             f"the newest crawl of {recipe.name} belongs to the snapshot {before}, not to {snapshot}: "
-            "leave --snapshot out, or run from the crawl on"
+            "leave --snapshot out, or run from the crawl"
         )
     return snapshot or before or day_of(recipe, scheduled)
 
@@ -142,7 +142,7 @@ def day_of(recipe: Recipe, scheduled: datetime.datetime | None = None) -> str:
 def select(from_stage: str | None, until: str | None, only: str | None) -> tuple[str, ...]:
     """Which stages a run covers, in order. Raises BadInput."""
     if only is not None and (from_stage or until):
-        raise BadInput("--only goes with neither --from nor --until")
+        raise BadInput("--only cannot be combined with --from or --until")
     check_stages([name for name in (from_stage, until, only) if name is not None])
     first = STAGES.index(only or from_stage or STAGES[0])
     last = STAGES.index(only or until or STAGES[-1])

@@ -199,7 +199,7 @@ class SinkReporter(Reporter):
         except Exception as error:  # whatever the library raises
             del self.sinks[name]
             self.report.warning(
-                f"{name} is told no more of this run ({type(error).__name__}: {error}); "
+                f"{name} gets no more figures of this run ({type(error).__name__}: {error}); "
                 "metrics.jsonl has everything"
             )
 

@@ -32,7 +32,7 @@ def going_on(run: Run, call: Call) -> Call:
     if not call.is_known:
         if newest is None or call.values.continual is None:
             return call
-        told = f"goes on from the {_named(newest)}, if what it read is as it was"
+        told = f"continues from the {_named(newest)}, if what it read is as it was"
         return dataclasses.replace(call, notes=(told,))
     if run.stage in run.options.force:  # from the start
         return _with_trunk(call, None, ())
@@ -171,7 +171,7 @@ def _with_trunk(call: Call, best: Artifact | None, said: Sequence[str]) -> Call:
     if best is None:
         again = ["trains from scratch"] if call.values.continual is not None else []
         return dataclasses.replace(call, notes=(*again, *said))
-    notes = (f"goes on from the {_named(best)}", *said)
+    notes = (f"continues from the {_named(best)}", *said)
     if not _is_inherited(call, best):
         return dataclasses.replace(call, hints={"trunk": [best.reference]}, notes=notes)
     told = f"which older code made ({', '.join(_code(call, best)) or 'further back'})"

@@ -95,7 +95,7 @@ class Transfer:
         hours = self.remote.values.max_hours
         if hours is not None and self.remote.clock() - self.begun > hours * 3600:
             raise ConnectionError(
-                f"{self.url} has taken {hours:g} hours for {position} bytes: try again, which goes on from "
+                f"{self.url} has taken {hours:g} hours for {position} bytes: try again, which continues from "
                 "there, or raise max_hours"
             )
 

@@ -31,7 +31,7 @@ class RemoteSettings:
     )
     max_hours: float | None = setting(
         default=24.0,
-        description="Time for one file, over all its connections (hours); the next try goes on from "
+        description="Time for one file, over all its connections (hours); the next try continues from "
         "there. none: no limit.",
         gt=0,
     )

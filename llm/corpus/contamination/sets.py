@@ -90,7 +90,7 @@ def _texts(row: Any, fields: Sequence[str], place: str) -> tuple[tuple[str, ...]
     if isinstance(row, str):
         return (row.strip(),), ()
     if not isinstance(row, Mapping):
-        raise BadInput(f"{place} is no object but {type(row).__name__}: correct the file")
+        raise BadInput(f"{place} is not an object but {type(row).__name__}: correct the file")
     if not fields:
         raise BadInput(
             f"{place} has the fields {', '.join(map(str, row))}: name those of its text in `fields`"

@@ -2,7 +2,7 @@
 
 An entry with `://` is an address; any other may be a domain, which covers its subdomains, whatever
 the scheme, and what has none. A page's address is covered in every spelling that names the page,
-over http, https and without a scheme alike; what is no web address is covered as it stands.
+over http, https and without a scheme alike; what is not a web address is covered as it stands.
 """
 
 import html
@@ -107,7 +107,7 @@ def web_address(url: str) -> str | None:
 
 
 def _address(url: str) -> str:
-    """An address without its scheme, in one spelling; what is no web address as it stands."""
+    """An address without its scheme, in one spelling; what is not a web address as it stands."""
     spelling = web_address(url)
     return url if spelling is None else spelling.partition("://")[2]
 

@@ -34,12 +34,12 @@ def parse(data: bytes | str) -> Any:
     try:
         return json.loads(data)
     except UnicodeDecodeError as error:
-        raise BadRow("bad_json", f"no UTF-8 ({error.reason}); save the file as UTF-8") from None
+        raise BadRow("bad_json", f"not UTF-8 ({error.reason}); save the file as UTF-8") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise BadRow("bad_json", f"no valid JSON: {error.msg}: {where}") from None
     except RecursionError:
-        raise BadRow("bad_json", "no JSON that can be read: nested too deeply") from None
+        raise BadRow("bad_json", "JSON that is nested too deeply") from None
     except ValueError:
         said = f"no JSON that can be read: a number of over {_DIGITS} digits"
         raise BadRow("bad_json", said) from None

@@ -82,7 +82,7 @@ def expand(pattern: str) -> list[Path]:
             )
     closed = [str(path) for path in found if not os.access(path, os.R_OK)]
     if closed:
-        raise BadInput(f"{closed[0]!r} may not be read: change its permissions, or leave it out")
+        raise BadInput(f"{closed[0]!r} cannot be read: change its permissions, or leave it out")
     return sorted(found)
 
 
@@ -208,7 +208,7 @@ def _row(row: Any, name: str, number: int, values: FilesSource) -> Row:
     """A row by the field names of the recipe."""
     place = f"{name}#{number}"
     if not isinstance(row, Mapping):
-        return Row(place, problem=f"no_text: the row is no object but {type(row).__name__}")
+        return Row(place, problem=f"no_text: the row is not an object but {type(row).__name__}")
     text = field_of(row, values.text)
     if not isinstance(text, str):
         said = f"is {type(text).__name__}" if text is not None else "is missing"

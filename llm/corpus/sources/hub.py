@@ -322,7 +322,7 @@ def _keep(
         store.fail(file_url(place), str(row))
         return
     if not isinstance(row, Mapping):
-        store.fail(file_url(place), f"no_text: the row is no object but {type(row).__name__}")
+        store.fail(file_url(place), f"no_text: the row is not an object but {type(row).__name__}")
         return
     texts = []
     for column in values.columns:

@@ -38,7 +38,7 @@ def read_list(stream: BinaryIO, name: str, base: str) -> Iterator[Entry]:
     try:
         for number, line in enumerate(lines(stream, name, _MAX_LINE), start=1):
             if line is None:
-                raise BadInput(f"{name}, line {number}: over {_MAX_LINE} bytes: this is no list")
+                raise BadInput(f"{name}, line {number}: over {_MAX_LINE} bytes: this is not a list")
             text = line.decode("utf-8", "replace").strip()
             if text:
                 yield _entry(text, f"{name}, line {number}", base)
@@ -62,7 +62,7 @@ def _entry(text: str, where: str, base: str) -> Entry:
     if said := secret_in(name):
         raise BadInput(f"{where}: the address holds {said}: {_LOGIN}")
     if offset < 0 or length <= 0:
-        raise BadInput(f"{where}: offset {offset} and length {length} are no range")
+        raise BadInput(f"{where}: offset {offset} and length {length} are not a range")
     return Entry(_join(base, name, where), name, offset, length)
 
 

@@ -61,7 +61,7 @@ def read(values: WarcSource, inputs: Inputs, context: Context) -> StepResult:
 
     Bad records, and archives that a server refuses, are counted in failures.parquet with file,
     offset and reason; records that never hold a page (`other_records`) by their kind. Raises BadInput when there is no good record, ConnectionError while an
-    archive cannot be reached: the next try goes on from there.
+    archive cannot be reached: the next try continues from there.
     """
     store = PieceStore(context.work / "warc.sqlite", context.machine.takedown)
     try:

@@ -129,7 +129,9 @@ def _with_www(names: Iterable[str]) -> set[str]:
 def _check_seeds(values: WebSource) -> None:
     for seed in values.seeds:
         if normalise(seed) is None:
-            raise BadInput(f"the seed {seed!r} is no web address; write it like https://host/path")
+            raise BadInput(
+                f"the seed {seed!r} is not a web address; write it like https://host/path"
+            )
 
 
 def _warn(frontier: Frontier, context: Context) -> None:

@@ -55,7 +55,7 @@ def read_dump(stream: BinaryIO, namespaces: Collection[int], max_bytes: int) -> 
             skipped,
         )
     if not dump.is_wiki:
-        raise NoDump("the file holds no dump of a wiki")
+        raise NoDump("the file is not a wiki dump")
 
 
 @dataclass
@@ -122,7 +122,7 @@ class _Dump:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if not self.is_wiki and name != "mediawiki":
-            raise NoDump(f"the XML is no dump of a wiki: it begins with <{name}>")
+            raise NoDump(f"the XML is not a wiki dump: it begins with <{name}>")
         self.is_wiki = True
         self.name = name
         self.words = []

@@ -110,13 +110,13 @@ def _model(path: str, changed: int) -> tuple[Any, ...]:
             order, found, numbers = int(file["order"]), file["keys"], file["counts"]
     except _UNREADABLE as error:
         raise BadInput(
-            f"{path} is no n-gram model ({error}): make one with llm.corpus.text.perplexity.train"
+            f"{path} is not an n-gram model ({error}): make one with llm.corpus.text.perplexity.train"
         ) from error
     if (
         found.dtype != np.uint64 or numbers.dtype != np.int64 or found.shape != numbers.shape
     ) or not (found.ndim == 1 and len(found) and 1 <= order <= LONGEST):
         raise BadInput(
-            f"{path} is no n-gram model (its arrays are not those of one): make one with "
+            f"{path} is not an n-gram model (its arrays are not those of one): make one with "
             "llm.corpus.text.perplexity.train"
         )
     size = 1 << (2 * len(found)).bit_length()

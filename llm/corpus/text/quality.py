@@ -39,4 +39,4 @@ def _model(path: str, changed: int) -> Any:
     try:
         return fasttext.load_model(path)
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path} is no fastText model ({error}): check the path") from error
+        raise BadInput(f"{path} is not a fastText model ({error}): check the path") from error

@@ -73,7 +73,7 @@ def host_name(text: str) -> str:
     found = None if set(text) & set("/?#@ ") else normalise(f"http://{text}/")
     if found is None:
         raise ValueError(
-            f"{text!r} is no host name: write it without scheme and path, like docs.example.org or "
+            f"{text!r} is not a host name: write it without scheme and path, like docs.example.org or "
             "localhost:8000"
         )
     return host(found).removesuffix(":443")

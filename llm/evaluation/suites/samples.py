@@ -30,7 +30,7 @@ class SampleSettings:
 
     prompts: tuple[str, ...] = setting(
         default=("Return ", "The ", "If "),
-        description="Beginnings that the base model goes on with.",
+        description="Beginnings for the base model to continue.",
     )
     questions: tuple[str, ...] = setting(
         default=(), description="Questions asked of each fine-tuned model."

@@ -31,7 +31,7 @@ def read_gpt2(vocabulary: Path, merges: Path) -> Tokenizer:
         tokenizer = Tokenizer(models.BPE(vocab=ids, merges=pairs))
     except Exception as error:  # the library raises nothing narrower
         raise BadInput(
-            f"{vocabulary} and {merges.name} are no GPT-2 vocabulary: {error}"
+            f"{vocabulary} and {merges.name} are not a GPT-2 vocabulary: {error}"
         ) from error
     cut_into_bytes(tokenizer, PATTERNS["gpt2"])
     if END_OF_TEXT in ids:

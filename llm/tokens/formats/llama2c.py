@@ -32,7 +32,7 @@ def read_llama2c(path: Path) -> Tokenizer:
         if len(pieces) < len(FIRST) + 256:
             raise ValueError(f"it has {len(pieces)} tokens, fewer than there are bytes")
     except (struct.error, ValueError) as error:
-        raise BadInput(f"{path} is no tokenizer of llama2.c: {error}") from error
+        raise BadInput(f"{path} is not a llama2.c tokenizer: {error}") from error
     return tokenizer_of(pieces, BPE, Rules())
 
 

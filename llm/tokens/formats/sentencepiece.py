@@ -63,7 +63,7 @@ def read_sentencepiece(path: Path) -> Tokenizer:
         trained = _fields(fields[2][-1]) if 2 in fields else {}
         rules = _rules(_fields(fields[3][-1]), trained) if 3 in fields else Rules()
     except (IndexError, ValueError, struct.error, TypeError) as error:
-        raise BadInput(f"{path} is no SentencePiece model: {error}") from error
+        raise BadInput(f"{path} is not a SentencePiece model: {error}") from error
     model = trained.get(3, [UNIGRAM])[-1]
     if not pieces or model not in (UNIGRAM, BPE):
         raise BadInput(

@@ -66,12 +66,12 @@ def read_tiktoken(path: Path, pattern: str | None) -> Tokenizer:
     name, own, special = PUBLISHED.get(_digest(ranks), ("", pattern, {}))
     if own is None:
         raise BadInput(
-            f"{path}: these {len(ranks):,} ranks are none that OpenAI published, and the file does not "
+            f"{path}: these {len(ranks):,} ranks are not among those that OpenAI published, and the file does not "
             f"say how text is cut: set tokenizer.pattern to one of {', '.join(PATTERNS)}"
         )
     if pattern is not None and PATTERNS[own] != PATTERNS[pattern]:
         raise BadInput(
-            f"{path} is {name}, which goes with tokenizer.pattern {own}, not {pattern}: leave the "
+            f"{path} is {name}, which belongs to tokenizer.pattern {own}, not {pattern}: leave the "
             "setting out"
         )
     shown = bytes_shown()

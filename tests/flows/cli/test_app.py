@@ -255,7 +255,7 @@ def test_a_killed_run_is_marked_crashed_and_ctrl_c_goes_on_from_its_checkpoint(
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=1800)
     assert process.returncode == 130, said
-    assert "run again to go on" in said
+    assert "run again to continue" in said
     assert "Traceback" not in said and "Crash detected" not in said
     assert home.runs.all()[0].outcome == "cancelled"
 

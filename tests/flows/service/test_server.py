@@ -62,7 +62,7 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(home: Home) -> None
 
 def test_a_lost_server_is_told_in_one_line() -> None:
     with (
-        pytest.raises(ServerError, match=r"4200 does not answer any more .ConnectError.*run again"),
+        pytest.raises(ServerError, match=r"4200 no longer answers .ConnectError.*run again"),
         _lost_server_told("http://127.0.0.1:4200"),
     ):
         raise httpx.ConnectError("All connection attempts failed")

@@ -292,11 +292,11 @@ def test_a_login_in_an_address_is_refused_and_not_told(
 @pytest.mark.parametrize(
     ("seed", "said"),
     [
-        ("example.org", "is no web address"),
-        ("https://exa mple.org/", "is no web address"),
-        ("https://-.example..org/", "is no web address"),
-        (f"https://{'a' * 64}.org/", "is no web address"),
-        ("ftp://example.org/", "is no web address"),
+        ("example.org", "is not a web address"),
+        ("https://exa mple.org/", "is not a web address"),
+        ("https://-.example..org/", "is not a web address"),
+        (f"https://{'a' * 64}.org/", "is not a web address"),
+        ("ftp://example.org/", "is not a web address"),
         ("builtin:python-doc", "there are builtin:python-docs and"),
     ],
 )

@@ -58,7 +58,7 @@ def test_every_value_knows_its_line() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: 2\na: 3\n", "mine.yaml, line 3: a stands here a second time (first in line 1)"),
+        ("a: 1\nb: 2\na: 3\n", "mine.yaml, line 3: a appears here a second time (first in line 1)"),
         ("a: [1\n", "mine.yaml, line 2: no valid YAML"),
         ("a: b: c\n", "mine.yaml, line 1: no valid YAML"),
         ("a: 1\n---\nb: 2\n", "line 2: a second document begins"),
@@ -66,7 +66,7 @@ def test_every_value_knows_its_line() -> None:
         ("a: &b [*b]\n", "line 1: there is no anchor &b"),
         ("a: !python/name 1\n", "line 1: the tag !python/name is not known"),
         ("? [a]\n: 1\n", "line 1: a name must be one word"),
-        ("a: " + "[" * 200 + "]" * 200, "nested more deeply"),
+        ("a: " + "[" * 200 + "]" * 200, "nested too deeply"),
         ("a: 1\n\tb: 2\n", "line 2: no valid YAML"),
     ],
 )

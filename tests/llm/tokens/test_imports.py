@@ -69,7 +69,7 @@ def model_of(tokenizer, name):
 @pytest.mark.real_data
 def test_ranks_with_the_pattern_of_another_encoding_are_refused(shared_data):
     path = shared_data / "tokenizer" / "tiktoken" / "r50k_base.tiktoken"
-    with pytest.raises(BadInput, match=r"r50k_base, which goes with tokenizer\.pattern gpt2, not"):
+    with pytest.raises(BadInput, match=r"r50k_base, which belongs to tokenizer\.pattern gpt2, not"):
         read(path, "gpt4")
 
 

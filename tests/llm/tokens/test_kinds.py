@@ -65,7 +65,7 @@ def test_wordpiece_learns_the_pieces_of_tokenizers_trainer(shared_data, lowercas
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("tokenizer.lowercase=true", "lowercase goes with type wordpiece, not bpe"),
+        ("tokenizer.lowercase=true", "lowercase is for type wordpiece, not bpe"),
         ("tokenizer={vocabulary: 262, reserve: [spans]}", "262 is less than the"),
         ("tokenizer.reserve=[chats]", "tokenizer.reserve"),
     ],

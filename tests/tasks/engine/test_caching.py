@@ -166,7 +166,7 @@ def test_from_until_and_only_bound_a_run(go: Go) -> None:
     # --only takes what came before from the newest run: the tokenizer of 420 tokens.
     ran, record, _ = go("tokenizer.vocabulary=400", only="tokenize")
     assert ran == {"tokenize docs-00000"}
-    with pytest.raises(BadInput, match="neither --from nor --until"):
+    with pytest.raises(BadInput, match="with --from or --until"):
         go(only="clean", until="clean")
     with pytest.raises(BadInput, match="comes after"):
         go(from_stage="tokenize", until="clean")

@@ -183,7 +183,7 @@ def test_a_night_with_nothing_new_trains_nothing(nights: Nights) -> None:
 def test_a_plan_tells_which_trunk_tonight_goes_on_from(nights: Nights) -> None:
     last = nights.model(nights.records[1])
     steps = last.manifest["counts"]["trunk_steps"]
-    named = f"goes on from the trunk of pretrain/{last.reference.key[:12]} at step {steps}"
+    named = f"continues from the trunk of pretrain/{last.reference.key[:12]} at step {steps}"
     assert nights.plan(3) == f"run; input tokens-0003: 0 → 1 artifact; {named}"
     assert named in nights.plan(3, "pretrain.checkpoint_every=50"), "how, not what"
     nights.write(30)
@@ -218,7 +218,7 @@ def test_a_changed_recipe_goes_back_as_far_as_it_must_and_says_why(
     first, second = (nights.model(record) for record in nights.records)
     said = nights.plan(3, override)
     assert f"not from the trunk of pretrain/{second.reference.key[:12]}" in said and why in said
-    onward = f"goes on from the trunk of pretrain/{first.reference.key[:12]} at step {begins};"
+    onward = f"continues from the trunk of pretrain/{first.reference.key[:12]} at step {begins};"
     assert (onward if begins else "trains from scratch;") in said
 
 

@@ -307,7 +307,7 @@ def test_text_and_tables_are_read(tmp_path: Path) -> None:
         ('{"a": "x"}\n', ("b",), "has no field 'b'; there are: a"),
         ('{"a": "x"}\n{"a"\n', ("a",), "line 2 cannot be read"),
         ("", ("a",), "has no item"),
-        ("[1]\n", ("a",), "is no object but list"),
+        ("[1]\n", ("a",), "is not an object but list"),
     ],
 )
 def test_a_bad_set_says_what_to_do(

@@ -248,7 +248,7 @@ def test_a_file_that_may_not_be_read_is_named(
     rows = pq.read_table(context.out / "failures.parquet").to_pylist()
     assert rows == [{"url": "file:///b.jsonl", "reason": "unreadable: Is a directory"}]
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(BadInput, match=r"a\.jsonl' may not be read: change its permissions"):
+    with pytest.raises(BadInput, match=r"a\.jsonl' cannot be read: change its permissions"):
         files.expand(str(tmp_path))
 
 

@@ -125,7 +125,7 @@ def test_a_damaged_dump_gives_the_pages_before_the_damage(
 
 def test_other_xml_is_refused_in_a_word(context: Context, tmp_path: Path) -> None:
     (tmp_path / "feed.xml").write_text("<rss><item>x</item></rss>")
-    with pytest.raises(BadInput, match="the XML is no dump of a wiki: it begins with <rss>"):
+    with pytest.raises(BadInput, match="the XML is not a wiki dump: it begins with <rss>"):
         read(context, tmp_path / "feed.xml")
     laughs = '<!DOCTYPE m [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><mediawiki>&b;</mediawiki>'
     with pytest.raises(NoDump, match="defines an entity"):

@@ -132,7 +132,7 @@ def test_what_is_no_model_is_named(tmp_path: Path, content: bytes | str | None) 
         path.write_bytes(content)
     elif content:
         np.savez(path, order=5, keys=np.zeros(3), counts=np.zeros(3))
-    with pytest.raises(BadInput, match=r"odd\.npz is no n-gram model"):
+    with pytest.raises(BadInput, match=r"odd\.npz is not an n-gram model"):
         perplexity.perplexities(["text"], str(path))
 
 

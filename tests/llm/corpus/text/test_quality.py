@@ -43,5 +43,5 @@ def test_a_label_the_model_does_not_know_is_named(
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "odd.bin"
     path.write_bytes(b"no model")
-    with pytest.raises(BadInput, match=r"odd\.bin is no fastText model"):
+    with pytest.raises(BadInput, match=r"odd\.bin is not a fastText model"):
         quality.probabilities(["text"], str(path), "__label__hq")
