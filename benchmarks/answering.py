@@ -5,7 +5,7 @@
 Checks the revision out into a temporary worktree, runs a small demo there and here, and then the
 same commands in turn on both, all cached. Processor seconds and wall time are of the command with
 all processes that it started; memory is the greatest sum of their resident sets, looked at 50 times
-a second. --shards: also plans and runs a recipe with so many shards, whose artifacts are made up
+a second. --shards: also plans and runs a recipe with this many shards, whose artifacts are made up
 (this revision only). The last line is JSON.
 """
 
@@ -97,7 +97,7 @@ def measure(tree: Path, home: Path, arguments: list[str]) -> dict[str, float]:
 
 
 def made_up(home: Path, shards: int) -> Path:
-    """A home in which a recipe with so many shards has its artifacts; returns the recipe.
+    """A home in which a recipe with this many shards has its artifacts; returns the recipe.
 
     The stages' own wiring asks for them; what they hold is made up, for only their manifests are
     looked at.

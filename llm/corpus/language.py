@@ -46,7 +46,7 @@ _RIGHT_OF = tuple(float(np.interp(10.0 * step, _SCORES, _RIGHT)) for step in ran
 _SURE_SCORE, _SURE_ENGLISH_SCORE = 400, 600
 _LEAST_SCORE = 0.4  # below, more answers are wrong than right
 _LEAST_PERCENT = 60
-# Two short pieces and one more for each so many characters name a text as the whole does, where CLD2
+# Two short pieces, and one more for each this many characters, name a text as the whole does, where CLD2
 # is as sure of them.
 _SHORT, _SHORT_PIECE, _EACH, _MOST = 130, 60, 300, 10
 _SURE_OF_PIECES = 0.93

@@ -31,7 +31,7 @@ class Comparison:
 
     difference: candidate - champion. bound: with the confidence asked for the candidate is better than
     that, worse by less than that, or in between: what the difference is below where lower is better,
-    and above where higher is. smallest_difference: what so many items can see. Both are None for too
+    and above where higher is. smallest_difference: what this many items can see. Both are None for too
     few items. items: how many were compared.
     """
 

@@ -28,7 +28,7 @@ LIBRARIES = ("pyarrow",)
 SPLITS = ("train", "validation")
 METADATA_KEY = b"penstock"
 
-# A batch is written when it has so many examples or characters: it is held whole.
+# A batch is written when it has this many examples or characters: it is held whole.
 BATCH_ROWS = 4096
 BATCH_CHARACTERS = 4_000_000
 

@@ -72,7 +72,7 @@ class Block(nn.Module):
         if source is None and cache is None and self._can_be_fused(x, mask):
             from llm.models.fused_block import fused_block, parts_of
 
-            # Anew each time: whoever changes a module or looks at one finds what he expects.
+            # Again each time: whoever changes a module or looks at one finds what they expect.
             if (parts := parts_of(self)) is not None:
                 return fused_block(x, parts, rotary)
         new = self.attention(self._before(x, self.attention_norm), mask, rotary, cache, start)

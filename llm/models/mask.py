@@ -31,7 +31,7 @@ def self_mask(
 ) -> Mask:
     """The mask of `length` queries that are the last of `seen` keys.
 
-    window: a query sees so many keys up to itself, itself included, and without `causal` as many on
+    window: how many keys a query sees, up to itself, itself included, and without `causal` as many on
     the other side. segments (B, S): tokens see only tokens of their own segment.
     Example, causal, window 2, segments 1 1 1 2 2, T = S = 5 (rows see columns):
     10000, 11000, 01100, 00010, 00011.

@@ -54,7 +54,7 @@ def delimiters(folder: Path, tokenizer: Tokenizer, vocabulary: int) -> Delimiter
     Raises BadInput where neither knows a beginning, or the id is not below `vocabulary`.
     """
     said: dict[str, list[int]] = {}
-    for name in ("config.json", "generation_config.json"):  # the second goes before the first
+    for name in ("config.json", "generation_config.json"):  # the second overrides the first
         path = folder / name
         fields = read_object(path) if path.is_file() else {}
         for field in ("bos_token_id", "eos_token_id"):

@@ -25,7 +25,7 @@ class RowCache:
         self.source_lengths: list[int] = []
 
     def add(self, lengths: Sequence[int], source_lengths: Sequence[int]) -> list[int]:
-        """New rows of so many positions, to be filled with `fill`: their slots."""
+        """New rows of these lengths, to be filled with `fill`: their slots."""
         first = len(self.lengths)
         self.lengths += lengths
         self.source_lengths += source_lengths

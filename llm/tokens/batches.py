@@ -138,7 +138,7 @@ class Batches:
         return _by_source(new, self._rows.learned[: len(new)])
 
     def _learned(self, rows: Sequence[int]) -> list[float]:
-        """Tokens that so many rows of each pool learn."""
+        """Tokens that this many rows of each pool learn."""
         each = zip(rows, self._rows.learned, self._rows.counts, strict=True)
         return [number * learned / max(1, count) for number, learned, count in each]
 

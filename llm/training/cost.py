@@ -111,7 +111,7 @@ def kept_checkpoints(values: PretrainSettings) -> list[int]:
 
 
 def _regular(values: PretrainSettings) -> list[int]:
-    """Steps with a checkpoint that the run can go back to: every so many, and the trunk's."""
+    """Steps with a checkpoint that the run can go back to: at a fixed interval, and the trunk's."""
     trunk = decay_start(values.schedule, values.steps, values.batch_tokens)
     every = values.checkpoint_every
     return sorted({*range(every, values.steps + 1, every), trunk} - {0})

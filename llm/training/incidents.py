@@ -24,7 +24,7 @@ from llm.durable import write_json
 
 INCIDENTS = "incidents.json"
 WINDOW = 100  # losses that the median is taken of
-FEWEST = 20  # below so many no leap can be told
+FEWEST = 20  # with fewer losses no leap can be told
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from llm.training.scaling import FEWEST, Observation, effective_tokens
 from llm.training.schedule import decay_start
 from llm.training.throughput import Throughput, fit_throughput
 
-START = 1 / 16  # of the recipe's parameters: the first rung has so many or more
+START = 1 / 16  # of the recipe's parameters: the first rung has this many or more
 FACTOR = 2.0  # from a size to the next, at least
 TOKENS_PER_PARAMETER = (2, 4, 8, 16, 32)  # the lengths of each size
 FEWEST_STEPS = 200  # of the shortest length: the first fall from chance follows no power law

@@ -19,7 +19,7 @@ from llm.training.scaling import (
 from llm.training.throughput import Throughput
 
 FAR = 10.0  # times beyond the rungs, in parameters or tokens
-# Muennighoff et al. (arXiv 2305.16264): up to so many epochs are almost as good as new text.
+# Muennighoff et al. (arXiv 2305.16264): up to this many epochs are almost as good as new text.
 EPOCHS_LIKE_NEW = 4.0
 
 

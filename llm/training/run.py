@@ -287,7 +287,7 @@ class Run:
         checkpoints.prune(root, self._kept(checkpoints.steps(root)))
 
     def _kept(self, steps: Sequence[int]) -> set[int]:
-        """The newest checkpoint, the last few of those to go back to, and every so many-th step."""
+        """The newest checkpoint, the last few of those to go back to, and one at each interval."""
         regular = [step for step in steps if self._is_regular(step)]
         every = self.plan.keep_every
         kept = {step for step in steps if every is not None and step % every == 0}

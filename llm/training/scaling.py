@@ -20,7 +20,7 @@ Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 FEWEST = 5  # runs for five constants
 EXPONENTS = (0.05, 1.2)  # what is searched; published fits lie between 0.2 and 0.8
 ROUNDS, POINTS = 5, 25  # of a grid that is refined round its best point
-# Muennighoff et al., Scaling Data-Constrained Language Models (arXiv 2305.16264): after so many
+# Muennighoff et al., Scaling Data-Constrained Language Models (arXiv 2305.16264): after this many
 # repetitions a token is worth 1/e of a new one.
 REPETITIONS_TO_E = 15.39
 

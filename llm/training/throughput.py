@@ -21,7 +21,7 @@ class Throughput:
     seconds_per_flop: float
 
     def seconds(self, flops_per_token: float) -> float:
-        """Seconds for a token of a model with so many FLOPs a token (forward and backward)."""
+        """Seconds for a token of a model, given its FLOPs for each (forward and backward)."""
         return self.overhead + self.seconds_per_flop * flops_per_token
 
 

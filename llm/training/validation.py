@@ -79,7 +79,7 @@ class Slice:
         self.nats, self.counts = shared.split(steps)
 
     def is_due(self, done: int, plan: Plan) -> bool:
-        """Whether to measure after `done` steps: every so many, and after the last."""
+        """Whether to measure after `done` steps: at a fixed interval, and after the last."""
         return done % self.every == 0 or done == plan.steps
 
     @torch.no_grad()

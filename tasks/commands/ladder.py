@@ -76,7 +76,7 @@ def climb(run: Run, stages: Stages, seconds: float, report: Reporter) -> Outputs
     in their manifests and decides when the next does not fit, so that a second climb with the same
     budget ends at the same rung and computes nothing, and one with a larger budget goes on there.
     """
-    run.anew = f"penstock {LADDER} --force"
+    run.force_with = f"penstock {LADDER} --force"
     _planned(run, stages, seconds, report)
     climbed: list[Climbed] = []
     made: dict[str, Reference] = {}

@@ -51,7 +51,7 @@ def take(run: Run, call: Call, verdict: Verdict, report: Reporter) -> Done:
     if verdict.action == "kept":
         report.warning(
             f"KEEPS its artifact although its code changed ({'; '.join(verdict.why)}). "
-            f"To make it again: {run.anew}"
+            f"To make it again: {run.force_with}"
         )
     return _ended(run, call, verdict.action, 0.0, verdict.artifact)
 

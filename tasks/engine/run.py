@@ -83,7 +83,9 @@ class Run:
         self.run_id = run_id
         self.noting = threading.Lock()
         look_at_code_again()
-        self.anew = f"penstock run --force {stage}"  # what the user types to have the stage forced
+        self.force_with = (
+            f"penstock run --force {stage}"  # what the user types to have the stage forced
+        )
         self.before = runs.newest(recipe.name, stage)
         self.night_before = runs.night_before(recipe.name, snapshot, stage)
 

@@ -16,7 +16,7 @@ LIBRARIES = ("fastwarc", "zstandard")
 
 ENDINGS = (".gz", ".zst", ".xz", ".bz2")
 
-# Beyond so many bytes, a file that became more than so many times larger is no text: the most
+# Beyond this many bytes, a file that became more than this many times larger is not text: the most
 # repetitive logs reach some hundred.
 FREE_BYTES = 1 << 30
 MAX_RATIO = 1000

@@ -31,7 +31,7 @@ _LONGEST = 64
 _LONGEST_HEADER = 1 << 20
 _LINE = 1 << 16
 
-# Records that claim what is not theirs are searched for others; so many bytes are read again.
+# Records that claim what is not theirs are searched for others; this many bytes are read again.
 _AGAIN_BYTES = 1 << 30
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from llm.corpus.archive.connections import Refused, Transfer
 from llm.durable import write_json
 
-# After so many bytes more it is noted how far a file is on the disk.
+# How often it is noted how far a file is on the disk (bytes).
 _NOTE_BYTES = 64_000_000
 
 
 class RemoteFile(io.RawIOBase):
-    """A file that is fetched as far as it is read, and kept, so that a killed read goes on from there.
+    """A file that is fetched as far as it is read, and kept, so that a killed read continues from there.
 
     What goes wrong midway looks like the file's end to whoever reads, and stands in `failure`.
     cut: whether the file went on beyond the limit.

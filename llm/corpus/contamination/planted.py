@@ -13,7 +13,7 @@ from llm.corpus.contamination.index import Index, judge, match
 from llm.corpus.contamination.sets import DecontaminateSettings
 from llm.corpus.text.words import word_hashes
 
-# Of each kind so many, into documents cut to so many characters.
+# How many of each kind, and the length that documents are cut to (characters).
 PLANTED, COPY_CHARACTERS = 25, 10_000
 KINDS = ("verbatim", "restyled", "edited", "short")
 NEAR_MISSES = ("shuffled", "excerpt")

@@ -36,7 +36,7 @@ class Judgement:
         """Why each document is dropped (N,) int: 0 kept, r + 1 by rule r first, -k - 1 for
         what else there is: AFTER_RULES[k].
 
-        forgiven: documents that fail only so many rules pass them.
+        forgiven: documents that fail at most this many rules pass.
         """
         failed = self.failed & (self.failed.sum(axis=1) > forgiven)[:, None]
         first = np.zeros(len(self.ids), np.int16)

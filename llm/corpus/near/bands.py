@@ -7,7 +7,7 @@ import math
 BANDS, ROWS = 16, 7
 
 
-# What is less alike needs more bands; past so many, fewer rows cost less than still more of them.
+# Less similar pairs need more bands; past this many, fewer rows cost less than more bands.
 _MANY_BANDS, MOST_BANDS = 64, 200
 
 
@@ -41,6 +41,6 @@ def banding(
 
 
 def _needed(similarity: float, rows: int) -> int:
-    """Bands of so many rows that all but _MISSED of such pairs meet in."""
+    """How many bands of `rows` rows all but _MISSED of such pairs meet in."""
     meets = max(similarity**rows, 1e-9)
     return 1 if meets == 1 else math.ceil(math.log(_MISSED) / math.log1p(-meets))

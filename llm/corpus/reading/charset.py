@@ -27,7 +27,7 @@ _LATIN = frozenset(
     )
     for number in numbers
 )
-# So many characters of UTF-8 and nothing else do not come about in other encodings.
+# This many characters of UTF-8 and nothing else do not occur in other encodings.
 _BEYOND_DOUBT = 6
 # Characters of UTF-8 for each stray byte, where a page that declares another encoding is in UTF-8.
 _STRAY = 20

@@ -17,7 +17,7 @@ from llm.corpus.rows.json_lines import BadRow
 LIBRARIES = ("pyarrow",)
 
 _BATCH = 500
-# A column chunk larger than this may not be so many times as large as the file says.
+# A column chunk larger than this may not be more than this many times as large as the file says.
 _FREE_BYTES = 1 << 26
 # Where each row may be as large as the whole column chunk.
 _SMALL_BATCH = 8

@@ -19,7 +19,7 @@ HOST = SITE.removeprefix("http://")
 # Every so manieth module has a page to print (nearly the same) and a mirrored one (the same).
 _PRINTED_EVERY = 29
 _MIRRORED_EVERY = 37
-# Indexes are split into pages of so many links.
+# Indexes are split into pages of this many links.
 _INDEX_LINKS = 200
 
 _ROBOTS = f"""User-agent: *

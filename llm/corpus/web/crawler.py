@@ -290,7 +290,7 @@ class Crawler:
         return self._targets(waiting.depth + 1, (*(links.urls if follow else ()), *named))
 
     def _targets(self, depth: int, found: Iterable[Address]) -> list[Address]:
-        """Of addresses so many links from a seed, those that the crawl is to ask for, each once."""
+        """Of addresses at this depth (links from a seed), those to ask for, each once."""
         targets: dict[str, Address] = {}
         endless: list[str] = []
         for address in found:

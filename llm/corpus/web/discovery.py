@@ -15,14 +15,14 @@ from llm.corpus.web.urls import Address, normalise, origin
 from llm.step import Reporter
 
 MAX_SITEMAPS = 1000
-# Sitemaps list so many times as many pages as are wanted, at most; many of them may give none.
+# Sitemaps may list this many times the pages that are wanted; many of them may lead to none.
 _MORE_THAN_WANTED = 10
 
 
 class Sitemaps:
     """Reads the sitemaps of the seeds' sites.
 
-    targets: of addresses so many links from a seed, those that the crawl may go to.
+    targets: of addresses at this depth (links from a seed), those that the crawl may go to.
     """
 
     def __init__(

@@ -109,7 +109,7 @@ class Frontier(PageStore):
     def next_level(self, max_per_pattern: int | None = None) -> int | None:
         """Fix the order of the first level that is not finished; None when everything is done.
 
-        In that order, so many addresses of a pattern are let in (see `traps`), none: all.
+        In that order, up to this many addresses of a pattern are let in (see `traps`), none: all.
         """
         query = "SELECT min(level) FROM urls WHERE state = 'waiting'"
         level: int | None = self.database.execute(query).fetchone()[0]

@@ -21,7 +21,7 @@ class Pace:
     The pause lies between the end of an answer and the next request, so that no jitter of the network
     can bring two requests nearer to each other than `delay_seconds` in the eyes of the host.
 
-    delay_seconds: the pause that was asked for. latency_factor: the pause is at least so many times
+    delay_seconds: the pause that was asked for. latency_factor: the pause is at least this many times
     as long as the host takes to answer. longest_seconds: no trouble makes it longer.
     """
 
@@ -61,7 +61,7 @@ class Pace:
         self.next_turn = max(self.next_turn, now + seconds)
 
     def answered(self, seconds: float, good: bool) -> None:
-        """An answer came in so many seconds. Only a good one lets the pace recover."""
+        """An answer came in `seconds`. Only a good one lets the pace recover."""
         if good:
             newest = _NEWEST if self.latency_seconds else 1.0
             self.latency_seconds += newest * (seconds - self.latency_seconds)

@@ -38,7 +38,7 @@ class Scope:
         return ""
 
     def too_deep(self, depth: int, url: str) -> bool:
-        """Whether so many links from a seed are more than wanted of the address's host."""
+        """Whether this depth (links from a seed) is more than is wanted of the address's host."""
         budget = self.budgets.get(host(url))
         most = self.values.max_depth
         if budget is not None and budget.max_depth is not None:

@@ -22,7 +22,7 @@ from llm.corpus.web.scope import Scope
 from llm.corpus.web.urls import host, normalise, origin
 from llm.step import Reporter
 
-# After so many addresses in a row without any answer, a host is left alone.
+# After this many addresses in a row without any answer, a host is left alone.
 MAX_SILENT = 5
 # Statuses by which a server speaks for all its pages when it says how long to stay away.
 _ASK_TO_WAIT = (429, 503)

@@ -1,7 +1,7 @@
 """Addresses without end: calendars, sessions, parameters in every combination.
 
 Addresses that differ only in numbers, or only in the values of their parameters, have one pattern; of
-each pattern so many are let in. An address that has no such part is its own pattern and always let in.
+each pattern a fixed number are let in. An address that has no such part is its own pattern and always let in.
 """
 
 import re
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 # An address that repeats a part of its path so often leads round in circles.
 _MAX_REPEATS = 4
 _MAX_PARTS = 40
-# So many parameters, or so many times the same, are no page of its own.
+# An address with this many parameters, or with one this many times, is not a page of its own.
 _MAX_PARAMETERS = 16
 _MAX_SAME_PARAMETER = 4
 

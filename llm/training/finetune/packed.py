@@ -36,7 +36,7 @@ LIBRARIES = ("numpy", "pyarrow")
 
 Bits = np.ndarray[Any, np.dtype[np.bool_]]
 
-# Encoded examples are written when there are so many tokens.
+# Encoded examples are written when they have this many tokens.
 _BATCH_TOKENS = 1 << 20
 
 
