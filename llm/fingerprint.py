@@ -54,15 +54,16 @@ class Fingerprint:
         return said
 
 
-def fingerprint(module: str, root: Path | None = None) -> Fingerprint:
+def fingerprint(module: str, *parts: str, root: Path | None = None) -> Fingerprint:
     """The fingerprint of the step that `module` (such as "llm.corpus.extract") defines.
 
-    Raises ValueError for a module that does not exist below `root`.
+    parts: modules that a call of it chooses besides. Raises ValueError for a module that does not
+    exist below `root`.
     """
     base = root or ROOT
     digests: dict[str, str] = {}
     libraries: dict[str, str] = {}
-    waiting = [module]
+    waiting = [module, *parts]
     while waiting:
         name = waiting.pop()
         if name in digests:

@@ -14,6 +14,7 @@ from typing import Any
 
 from llm import durable
 from llm.machine import Machine
+from llm.parts import only
 from llm.step import BadInput, Context, Reporter, WorkerLost
 from llm.store import Artifact, Reference, Store
 from tasks.engine.run import Done, Run
@@ -92,7 +93,7 @@ def make(
         telling = sinks_beside(context) if call.step.learns else nullcontext(context)
         started = time.monotonic()
         try:
-            with telling as told:
+            with telling as told, only(call.parts):
                 result = call.step.function(call.values, _folders(store, call), told)
             manifest = {
                 **call.describe(),

@@ -11,6 +11,7 @@ from llm.corpus.sources.names import short_names
 from llm.durable import file_digest
 from llm.fingerprint import Fingerprint, digest_plain, fingerprint, plain
 from llm.located import paths_in
+from llm.parts import modules
 from llm.step import StepFunction, digest_of
 from llm.store import Reference
 
@@ -99,8 +100,8 @@ def _cached_digest(path: Path, mtime: int, size: int) -> str:
 
 
 @functools.cache
-def _fingerprint(module: str) -> Fingerprint:
-    return fingerprint(module)
+def _fingerprint(module: str, *parts: str) -> Fingerprint:
+    return fingerprint(module, *parts)
 
 
 def look_at_code_again() -> None:
@@ -121,6 +122,7 @@ class Call:
     identity: what else names the result (the snapshot of a crawl).
     hints: inputs that save work and cannot change the result, so they are no part of the key.
     notes: what people are told besides why it runs.
+    parts: modules that the values choose (`llm.parts`), which are code of this call as the step's are.
     """
 
     step: Step
@@ -130,6 +132,7 @@ class Call:
     identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     hints: Mapping[str, Sequence[Reference]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -138,8 +141,8 @@ class Call:
 
     @functools.cached_property
     def fingerprint(self) -> Fingerprint:
-        """The step's code and libraries as they are now."""
-        return _fingerprint(self.step.module)
+        """The code and libraries of the step and of its parts as they are now."""
+        return _fingerprint(self.step.module, *modules(self.parts))
 
     @functools.cached_property
     def contents(self) -> dict[str, list[str]]:

@@ -55,7 +55,7 @@ def hook_identity(name: str) -> str:
 
     made_of = hooks.reach(name)
     try:
-        parts = [fingerprint(module, made_of.root) for module in made_of.modules]
+        parts = [fingerprint(module, root=made_of.root) for module in made_of.modules]
         parts += [fingerprint(module) for module in made_of.ours]
     except (ValueError, OSError) as error:
         raise BadInput(f"the hook {name}: {error}") from error

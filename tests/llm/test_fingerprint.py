@@ -37,25 +37,25 @@ def edit(tree: Path, name: str, old: str, new: str) -> None:
 
 
 def test_reaches_every_module_that_is_imported_wherever_the_import_stands(tree: Path) -> None:
-    found = fingerprint("llm.a", tree)
+    found = fingerprint("llm.a", root=tree)
     assert set(found.modules) == {"llm.a", "llm.b", "llm.c", "llm.settings"}
 
 
 def test_what_only_a_type_checker_imports_is_not_reached(tree: Path) -> None:
-    before = fingerprint("llm.a", tree)
+    before = fingerprint("llm.a", root=tree)
     edit(
         tree,
         "b.py",
         "def helper",
         "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from llm.d import VALUE\n\ndef helper",
     )
-    after = fingerprint("llm.a", tree)
+    after = fingerprint("llm.a", root=tree)
     assert set(after.modules) == set(before.modules)
     edit(tree, "b.py", "import VALUE\n", "import VALUE as OTHER\n")
-    assert fingerprint("llm.a", tree).digest == after.digest
+    assert fingerprint("llm.a", root=tree).digest == after.digest
     # What stands beside it for a run is reached.
     edit(tree, "b.py", "as OTHER\n", "as OTHER\nelse:\n    from llm import d\n")
-    assert "llm.d" in fingerprint("llm.a", tree).modules
+    assert "llm.d" in fingerprint("llm.a", root=tree).modules
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_what_only_a_type_checker_imports_is_not_reached(tree: Path) -> None:
 def test_comments_docstrings_descriptions_layout_and_unreached_modules_change_nothing(
     tree: Path, name: str, old: str, new: str
 ) -> None:
-    before = fingerprint("llm.a", tree).digest
+    before = fingerprint("llm.a", root=tree).digest
     edit(tree, name, old, new)
-    assert fingerprint("llm.a", tree).digest == before
+    assert fingerprint("llm.a", root=tree).digest == before
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_comments_docstrings_descriptions_layout_and_unreached_modules_change_no
 def test_code_defaults_and_package_data_change_it(
     tree: Path, name: str, old: str, new: str
 ) -> None:
-    before = fingerprint("llm.a", tree)
+    before = fingerprint("llm.a", root=tree)
     edit(tree, name, old, new)
-    after = fingerprint("llm.a", tree)
+    after = fingerprint("llm.a", root=tree)
     assert after.digest != before.digest
     assert after.changes({"modules": before.modules, "libraries": before.libraries})
 
@@ -98,9 +98,9 @@ def test_code_defaults_and_package_data_change_it(
 def test_a_library_that_a_module_names_counts_with_its_version(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = fingerprint("llm.a", tree)
+    before = fingerprint("llm.a", root=tree)
     monkeypatch.setattr(fp.metadata, "version", lambda name: "99.0")
-    after = fingerprint("llm.a", tree)
+    after = fingerprint("llm.a", root=tree)
     assert after.digest != before.digest
     assert after.changes({"modules": before.modules, "libraries": before.libraries}) == [
         f"numpy {before.libraries['numpy']} → 99.0"
@@ -124,14 +124,11 @@ def test_packages_are_empty_and_nothing_is_imported_by_name() -> None:
     """Re-exports would make every step reach everything; dynamic imports would hide what it reaches.
 
     Users' hooks are imported by name: what they reach is part of the identity by `hooks.reach`. So
-    is the machine that a context has where nobody says otherwise: it is no part of the identity. The
-    registry of evaluation is reached by no step.
+    are parts, and none but those that the call of a step chose. The registry of evaluation is reached
+    by no step.
     """
-    by_name = {
-        PACKAGE / "corpus" / "hooks.py",
-        PACKAGE / "step.py",
-        PACKAGE / "evaluation" / "registry.py",
-    }
+    names = ("corpus/hooks.py", "parts.py", "evaluation/registry.py")
+    by_name = {PACKAGE / name for name in names}
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text()
         # No step may reach the recipe, the store or the runs, so theirs hide nothing.
@@ -170,3 +167,13 @@ def test_fields_that_say_how_are_no_part_of_what_decides() -> None:
     assert plain(one) != plain(other)
     assert plain(Outer(size=4), deciding=True) != plain(one, deciding=True)
     assert set(not_deciding(one)) == {"name", "inner.rest"}
+
+
+def test_parts_that_a_call_chooses_are_code_of_it(tree: Path) -> None:
+    alone = fingerprint("llm.a", root=tree)
+    assert "llm.d" not in alone.modules
+    chosen = fingerprint("llm.a", "llm.d", root=tree)
+    assert set(chosen.modules) == {*alone.modules, "llm.d"}
+    edit(tree, "d.py", "2", "3")
+    assert fingerprint("llm.a", root=tree).digest == alone.digest
+    assert fingerprint("llm.a", "llm.d", root=tree).digest != chosen.digest

@@ -1,0 +1,16 @@
+"""What there is to choose from, by kind and name: a new part is a file and a line here.
+
+Read by recipes and by the calls of steps alone. No step's module imports this file, so that a line
+more changes no key.
+"""
+
+from collections.abc import Mapping
+
+PARTS: Mapping[str, Mapping[str, str]] = {
+    # How a model's blocks are put together (`pretrain.model.architecture`).
+    "architecture": {
+        "decoder": "llm.models.decoder:Decoder",
+        "encoder": "llm.models.encoder:Encoder",
+        "encoder_decoder": "llm.models.encoder_decoder:EncoderDecoder",
+    },
+}
