@@ -49,10 +49,15 @@ def load(kind: str, name: str) -> Any:
     return getattr(found, attribute) if attribute else found
 
 
+def current() -> Mapping[str, str] | None:
+    """The parts of the step that is running, to hand to its processes; None: no step is."""
+    return _chosen.get()
+
+
 @contextmanager
-def only(parts: Mapping[str, str]) -> Iterator[None]:
-    """Let nothing but these parts be loaded while the block lasts, in this thread."""
-    token = _chosen.set(dict(parts))
+def only(parts: Mapping[str, str] | None) -> Iterator[None]:
+    """Let nothing but these parts be loaded while the block lasts, in this thread; None: any."""
+    token = _chosen.set(None if parts is None else dict(parts))
     try:
         yield
     finally:

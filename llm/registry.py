@@ -13,4 +13,11 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "encoder": "llm.models.encoder:Encoder",
         "encoder_decoder": "llm.models.encoder_decoder:EncoderDecoder",
     },
+    # What a model is pretrained for (`pretrain.objective.type`).
+    "objective": {
+        "next_token": "llm.training.objectives.next_token:NextToken",
+        "masked": "llm.training.objectives.masked:MaskedTokens",
+        "masked_next_sentence": "llm.training.objectives.next_sentence:MaskedNextSentence",
+        "span_corruption": "llm.training.objectives.span_corruption:Spans",
+    },
 }

@@ -45,8 +45,11 @@ class Block(nn.Module):
     """Sublayers, each with a norm and beside a residual.
 
     pre-norm: x + sublayer(norm(x)); post-norm: norm(x + sublayer(x)), the order of the first
-    transformer (arXiv 1706.03762) and of BERT.
+    transformer (arXiv 1706.03762) and of BERT. is_block: how training finds what it compiles, or
+    shares out, on its own.
     """
+
+    is_block = True
 
     def __init__(self, config: ModelConfig, crossed: bool = False) -> None:
         super().__init__()

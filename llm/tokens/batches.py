@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 from llm.step import BadInput
 from llm.tokens.batches_settings import Packing
 from llm.tokens.order import Integers, dealt, in_epochs, seed_of
-from llm.tokens.rows import Batch, BestFitRows, ConcatRows, Rows, Stream
+from llm.tokens.rows import BestFitRows, ConcatRows, Rows, Stream, TokenRows
 from llm.tokens.shards import Shard
 
 BLOCK = 1 << 14  # places of the order that are worked out at once
@@ -117,7 +117,7 @@ class Batches:
             position += len(taken)
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
-    def batch(self, step: int, start: int = 0, stop: int | None = None) -> Batch:
+    def batch(self, step: int, start: int = 0, stop: int | None = None) -> TokenRows:
         """Rows start to stop of a step's batch (all by default)."""
         return self._rows.read(self.windows_of(step, start, stop))
 

@@ -27,7 +27,7 @@ from typing import Any
 from llm.step import BadInput
 from llm.tokens.batches import Batches, Packing
 from llm.tokens.order import Integers, seed_of
-from llm.tokens.rows import Batch
+from llm.tokens.rows import TokenRows
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Phases:
         number = self.number_of(step)
         return self.phase(number).windows_of(step - self._begins[number], start, stop)
 
-    def batch(self, step: int, start: int = 0, stop: int | None = None) -> Batch:
+    def batch(self, step: int, start: int = 0, stop: int | None = None) -> TokenRows:
         """Rows start to stop of a step's batch (all by default)."""
         number = self.number_of(step)
         return self.phase(number).batch(step - self._begins[number], start, stop)

@@ -37,7 +37,7 @@ IGNORE = -100
 FILLING = 0  # the token at padding: any will do, no position sees or learns it
 
 
-class Batch(NamedTuple):
+class TokenRows(NamedTuple):
     """Rows to train on, all (rows, T) int64; see the module's example. segments None: one each."""
 
     tokens: Integers
@@ -105,7 +105,7 @@ class Rows(Protocol):
     counts: list[int]
     learned: list[int]
 
-    def read(self, numbers: Integers) -> Batch:
+    def read(self, numbers: Integers) -> TokenRows:
         """The rows of these numbers, in this order."""
 
 
@@ -124,11 +124,11 @@ class ConcatRows:
         self._pools = np.array(pools)
         self._documents = stream.documents() if document_mask else None
 
-    def read(self, numbers: Integers) -> Batch:
+    def read(self, numbers: Integers) -> TokenRows:
         owners = np.searchsorted(self._firsts, numbers, side="right") - 1
         begins = self._pools[owners] + (numbers - self._firsts[owners]) * self.context_length
         windows = self.stream.runs(begins, self.context_length + 1)
-        return Batch(windows[:, :-1], windows[:, 1:], self._segments(begins))
+        return TokenRows(windows[:, :-1], windows[:, 1:], self._segments(begins))
 
     def _segments(self, begins: Integers) -> Integers | None:
         if self._documents is None:
@@ -167,7 +167,7 @@ class BestFitRows:
         self._begins, self._lengths, self._starts = begins[order], lengths[order], starts[order]
         self._firsts = np.searchsorted(rows[order], np.arange(sum(self.counts) + 1))
 
-    def read(self, numbers: Integers) -> Batch:
+    def read(self, numbers: Integers) -> TokenRows:
         shape = (len(numbers), self.context_length)
         tokens, targets = np.full(shape, FILLING), np.full(shape, IGNORE)
         segments = np.zeros(shape, dtype=np.int64)
@@ -180,7 +180,7 @@ class BestFitRows:
             piece, span = self.stream.opened(begin, length), slice(start, start + length)
             tokens[row, span], targets[row, span] = piece[:-1], piece[1:]
             segments[row, span] = member + 1
-        return Batch(tokens, targets, segments)
+        return TokenRows(tokens, targets, segments)
 
 
 def _ranges(lengths: Integers) -> tuple[Integers, Integers]:

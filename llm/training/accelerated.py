@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from llm.training.batch import Objective, Tensors
 from llm.training.checkpoints import Checkpoint
 from llm.training.optimizer import OptimizerSettings
 from llm.training.ranks import Group
@@ -32,6 +33,17 @@ class Optimizer(Protocol):
         """Update the parameters."""
 
 
+class Loss(nn.Module):
+    """An objective on a model as a forward pass, which is what PyTorch's ways watch."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: Tensors) -> Tensor:
+        return self.objective.loss(self.model, batch)
+
+
 class Accelerated(ABC):
     """Parameters, gradients and moments on a device of this rank's own, stepped in time with others.
 
@@ -42,7 +54,7 @@ class Accelerated(ABC):
     kind: str  # of parallelism, for the record
     layout: Layout
     model: nn.Module
-    loss: Callable[..., Tensor]  # as model.loss; makes gradients meet where that is its way
+    loss: Callable[[Tensors], Tensor]  # the objective's; makes gradients meet where that is its way
 
     def __init__(self, model: nn.Module, group: Group) -> None:
         self.group = group
@@ -60,22 +72,22 @@ class Accelerated(ABC):
             stopping, passes = bool(votes[0]), int(votes[1])
         return stopping, passes
 
-    def finish(self, nats: Tensor, targets: int) -> None:
-        """After the last backward pass: make the gradient that of the mean over all targets.
+    def finish(self, loss: Tensor, learned: float) -> None:
+        """After the last backward pass: make the gradient that of the mean over all that is learned.
 
-        nats: sum of this rank's losses, a float64 scalar on the device; targets: how many it is of.
-        Waits for the device once.
+        loss: summed on this rank, a float64 scalar on the device; learned: how much it is of. Waits
+        for the device once.
         """
-        totals = torch.stack([nats, nats.new_tensor(targets)])
+        totals = torch.stack([loss, loss.new_tensor(learned)])
         if self.group.size > 1:
             dist.all_reduce(totals)
-        count = totals[1].clamp(min=1)
+        count = torch.where(totals[1] > 0, totals[1], 1.0)
         self.multiply((self.group.size / count).float())
         figures = torch.stack([totals[0] / count, self.gradient_norm().double()])
         self._loss, self._norm = figures.tolist()
 
     def figures(self) -> tuple[float, float]:
-        """Mean nats per target of the step, and the Euclidean norm of their gradient."""
+        """Mean loss of the step, and the Euclidean norm of their gradient."""
         return self._loss, self._norm
 
     def scale_gradient(self, factor: float) -> None:

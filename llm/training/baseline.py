@@ -73,6 +73,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     """What every rank does; whether it came to the end."""
     from llm.models.baselines.folder import build, save
     from llm.training import devices, loop
+    from llm.training.objectives.next_token import NextToken
 
     budget = BudgetSettings(**job["budget"])
     config = ARCHITECTURES[job["architecture"]](**job["config"])
@@ -99,7 +100,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         parallelism=job["parallelism"],
         compiled=job["compiled"],
     )
-    done = loop.train(model.to(device), Windows(data), plan, group, work)
+    done = loop.train(model.to(device), Windows(data), NextToken(), plan, group, work)
     if done == plan.steps and group.rank == 0:
         save(model, work / MODEL)
     return done == plan.steps

@@ -5,9 +5,6 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from llm.models.block import Block
-from llm.models.language_model import LanguageModel
-
 
 def compile_model(model: nn.Module, by_block: bool = False) -> None:
     """From now on the model's passes are compiled, for each shape that comes.
@@ -16,28 +13,33 @@ def compile_model(model: nn.Module, by_block: bool = False) -> None:
     or its parameters may go, while others are worked on. The head and the loss are compiled apart.
     Models without blocks (baselines) stay as they are.
     """
-    if not isinstance(model, LanguageModel):
+    if not hasattr(model, "fused_loss"):
         return
     for module, name in _places(model, by_block):
         setattr(module, name, torch.compile(getattr(module, name), dynamic=False))
-    model.fused_loss = True
+    model.fused_loss = True  # type: ignore[assignment]
 
 
 def as_it_was(model: nn.Module) -> None:
     """Undo `compile_model`: rows of any shape may come now."""
-    if not isinstance(model, LanguageModel):
+    if not hasattr(model, "fused_loss"):
         return
     for by_block in (False, True):
         for module, name in _places(model, by_block):
             vars(module).pop(name, None)  # the class's own method is seen again
-    model.fused_loss = False
+    model.fused_loss = False  # type: ignore[assignment]
 
 
-def _places(model: LanguageModel, by_block: bool) -> Iterator[tuple[nn.Module, str]]:
+def is_block(module: nn.Module) -> bool:
+    """Whether a module of a model is one of its blocks, as `llm.models.block` has them."""
+    return getattr(module, "is_block", False)
+
+
+def _places(model: nn.Module, by_block: bool) -> Iterator[tuple[nn.Module, str]]:
     """What is compiled: modules, and the names of their methods."""
     if not by_block:
         yield model, "hidden_states"
         return
     for module in model.modules():
-        if isinstance(module, Block):
+        if is_block(module):
             yield module, "forward"

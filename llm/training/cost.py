@@ -7,7 +7,7 @@ a step in two logs. Time and the memory of activations depend on the machine: se
 from dataclasses import dataclass
 
 from llm.models.config import ModelConfig
-from llm.training.objectives.span_corruption import sizes
+from llm.training.objectives.settings import sizes
 from llm.training.peaks import peak_flops
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import decay_start

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer
-
 from llm.step import BadInput
 from llm.tokens.batches import Batches
 from llm.tokens.phases import Phase, Phases
-from llm.training.objectives.build import build as build_objective
-from llm.training.rows import BatchSource, Rows
+from llm.training.batch import Batch, BatchSource
+from llm.training.objectives.build import Pretraining
 
 if TYPE_CHECKING:
     from llm.training.pretrain_settings import PretrainSettings
@@ -37,20 +35,22 @@ class Windows:
     def __init__(self, data: Phases | Batches) -> None:
         self.data = data
 
-    def part(self, step: int, part: int, parts: int) -> Rows:
+    def part(self, step: int, part: int, parts: int) -> Batch:
         """Rows part/parts to (part + 1)/parts of the step's batch."""
         rows = self.data.sequences
-        return Rows(*self.data.batch(step, part * rows // parts, (part + 1) * rows // parts))
+        tokens, targets, segments = self.data.batch(
+            step, part * rows // parts, (part + 1) * rows // parts
+        )
+        return Batch.of(tokens=tokens, targets=targets, segments=segments)
 
     def seen(self, step: int) -> list[int]:
         """The numbers of the step's rows within its phase."""
         return self.data.windows_of(step).tolist()
 
 
-def rows_of(values: "PretrainSettings", data: Phases, tokenizer: Path) -> BatchSource:
-    """What the loop reads: the rows of `data`, as the objective makes them. Raises BadInput."""
-    known = Tokenizer.from_file(str(tokenizer))
-    return build_objective(values.objective, Windows(data), values.rows, values.seed, known)
+def rows_of(values: "PretrainSettings", data: Phases, objective: Pretraining) -> BatchSource:
+    """What the loop reads: the rows of `data`, as the objective makes them."""
+    return objective.batches(Windows(data), values.rows)
 
 
 def check_rows(rows: BatchSource, values: "PretrainSettings") -> None:
@@ -62,7 +62,7 @@ def check_rows(rows: BatchSource, values: "PretrainSettings") -> None:
 
 
 def validation_slice(
-    values: "PretrainSettings", job: dict[str, Any], group: "Group"
+    values: "PretrainSettings", job: dict[str, Any], objective: Pretraining, group: "Group"
 ) -> "Slice | None":
     """The rows on which the loss is measured; None, saying so, when there is not one."""
     from llm.training.validation import ROWS, Slice, ValidationWindows
@@ -77,7 +77,6 @@ def validation_slice(
                 file=sys.stderr,
             )
         return None
-    known = Tokenizer.from_file(job["tokenizer"])
-    rows = build_objective(values.objective, windows, ROWS, values.seed, known)
+    rows = objective.batches(windows, ROWS)
     size = windows.bytes if values.objective.type == "next_token" else None
     return Slice(rows, windows.steps, size, values.validate_every, group)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.durable import write_json
+from llm.parts import current
 from llm.step import BadInput, Context, Reporter, WorkerLost
 from llm.training.guard import AGAIN, NO_SPACE, SIGNALLED, STOPPED
 from llm.training.room import disk_full
@@ -90,6 +91,7 @@ def how(machine: "Machine", context_length: int) -> dict[str, Any]:
         "micro_batch": micro_batch(machine, context_length),
         "parallelism": machine.parallelism,
         "compiled": machine.compile,
+        "parts": current(),
     }
 
 

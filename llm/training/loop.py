@@ -8,18 +8,18 @@ Nothing random is kept from step to step: what a step reads and draws depends on
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from llm.tokens.rows import IGNORE
 from llm.training.accelerated import Accelerated
+from llm.training.batch import Batch, BatchSource, Objective, Tensors
 from llm.training.out_of_memory import is_out_of_memory
 from llm.training.passes import Passes
 from llm.training.plan import Plan
 from llm.training.ranks import Group
-from llm.training.rows import BatchSource, Rows, arguments
 from llm.training.run import Run
 from llm.training.validation import Slice
 
@@ -27,6 +27,7 @@ from llm.training.validation import Slice
 def train(
     model: nn.Module,
     batches: BatchSource,
+    objective: Objective,
     plan: Plan,
     group: Group,
     work: Path,
@@ -35,36 +36,27 @@ def train(
 ) -> int:
     """Train `model` in place; returns the steps done: plan.steps, or fewer when asked to stop.
 
-    model.loss(tokens, targets, ...) gives the nats summed over targets that are not IGNORE; it gets by
-    name what else the rows have.
-
     Goes on from the newest whole checkpoint in `work`, else from the checkpoint folder `start`.
     Writes metrics.jsonl, seen.jsonl, checkpoints/ and trunk/ into `work`; the last state is a
     checkpoint too. What goes wrong is mended as plan.spikes says and as memory allows, and noted in
     incidents.json. Raises RuntimeError when that does not help. validation: measured now and then.
     """
-    run = Run(model, plan, group, work)
+    run = Run(model, objective, plan, group, work)
     try:
-        return _steps(model, batches, run, start, validation)
+        return _steps(batches, run, start, validation)
     finally:
         run.close()
 
 
-def _steps(
-    model: nn.Module,
-    batches: BatchSource,
-    run: Run,
-    start: Path | None,
-    validation: Slice | None,
-) -> int:
+def _steps(batches: BatchSource, run: Run, start: Path | None, validation: Slice | None) -> int:
     plan, group = run.plan, run.group
     done = run.resume(start)
-    model = run.model.train()
+    run.model.train()
     passes = Passes(batches, run) if isinstance(run.state, Accelerated) else None
     while done < plan.steps:
         began = time.monotonic()
         reads = run.incidents.data_step(done)
-        going = passes.make(done, reads) if passes else make_parts(model, batches, run, done, reads)
+        going = passes.make(done, reads) if passes else make_parts(batches, run, done, reads)
         if not going:
             break  # the step is made again after the restart: half a gradient is worth nothing
         loss, norm = run.reduce(done)
@@ -74,7 +66,9 @@ def _steps(
         run.step(done, norm)
         done += 1
         seconds = time.monotonic() - began
-        found = validation.measure(model) if validation and validation.is_due(done, plan) else {}
+        found: dict[str, float] = {}
+        if validation and validation.is_due(done, plan):
+            found = validation.measure(run.model, run.loss)
         if group.rank == 0:
             run.note(done, loss, norm, (passes or batches).seen(reads), seconds, found)
             run.writer.check()  # a full disk ends training now, not at the next checkpoint
@@ -87,21 +81,19 @@ def _steps(
     return done
 
 
-def make_parts(model: nn.Module, batches: BatchSource, run: Run, done: int, reads: int) -> bool:
+def make_parts(batches: BatchSource, run: Run, done: int, reads: int) -> bool:
     """Gradients of this rank's parts, each into its buffer; False: a rank is asked to stop."""
     plan, group = run.plan, run.group
     for part in range(group.rank, plan.parts, group.size):
         rows = batches.part(reads, part, plan.parts)
-        nats, count = part_gradients(model, rows, run, part, plan.seed + done * plan.parts + part)
+        nats, count = part_gradients(rows, run, part, plan.seed + done * plan.parts + part)
         run.flat.losses[part], run.flat.counts[part] = nats, count
     run.flat.stops[group.rank] = float(group.stopping)
     group.barrier()
     return not run.flat.stops.any()
 
 
-def part_gradients(
-    model: nn.Module, rows: Rows, run: Run, part: int, seed: int
-) -> tuple[float, int]:
+def part_gradients(rows: Batch, run: Run, part: int, seed: int) -> tuple[float, float]:
     """`gradients` of one part into its buffer; out of memory, again with half the micro-batch.
 
     Raises RuntimeError when there is no memory for a single row.
@@ -115,33 +107,37 @@ def part_gradients(
             torch.manual_seed(seed)
         run.flat.collect(part)
         try:
-            return gradients(model, rows, run.micro_batch, run.device, run.group)
+            return gradients(run.loss, rows, run.micro_batch, run.device, run.group)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             reason = str(error)
-        run.halve(len(rows.tokens), reason)  # here: the error held on to what it had allocated
+        run.halve(len(rows), reason)  # here: the error held on to what it had allocated
 
 
 def gradients(
-    model: nn.Module, rows: Rows, micro_batch: int, device: torch.device, group: Group
-) -> tuple[float, int]:
-    """Backward passes over one part, a micro-batch at a time: summed nats, number of targets.
+    loss: Callable[[Tensors], Tensor],
+    rows: Batch,
+    micro_batch: int,
+    device: torch.device,
+    group: Group,
+) -> tuple[float, float]:
+    """Backward passes over one part, a micro-batch at a time: the summed loss, and of how much it is.
 
-    Gradients of the summed nats add up in the buffer that the parameters' `.grad` point to. Ends
-    early when this process is asked to stop.
+    Gradients of the sum add up in the buffer that the parameters' `.grad` point to. Ends early when
+    this process is asked to stop.
     """
-    nats = torch.zeros((), dtype=torch.float64, device=device)  # read once: a GPU need not wait
-    count = 0
-    for first in range(0, len(rows.tokens), micro_batch):
+    total = torch.zeros((), dtype=torch.float64, device=device)  # read once: a GPU need not wait
+    count = 0.0
+    for first in range(0, len(rows), micro_batch):
         if group.stopping:
             break
         span = slice(first, first + micro_batch)
-        counted = int((rows.targets[span] != IGNORE).sum())
-        if not counted:
+        learned = float(rows.learned[span].sum())
+        if not learned:
             continue
-        loss: Tensor = model.loss(**arguments(rows, span, device))  # type: ignore[operator]
-        loss.backward()
-        nats += loss.detach()
-        count += counted
-    return float(nats), count
+        found = loss(rows.tensors(span, device))
+        found.backward()
+        total += found.detach()
+        count += learned
+    return float(total), count

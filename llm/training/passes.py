@@ -4,43 +4,38 @@ Every rank makes as many passes as the one with most to do, for their collective
 rank that has fewer micro-batches repeats its last with a weight of zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from llm.tokens.rows import IGNORE
 from llm.training.accelerated import Accelerated
+from llm.training.batch import Batch, BatchSource, Tensors
 from llm.training.out_of_memory import is_out_of_memory
-from llm.training.rows import BatchSource, Rows
 from llm.training.run import Run
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part's rows in the processor's memory, (B, T) tensors by name; targets: (B,) counts."""
+    """One part's rows in the processor's memory, tensors by name; learned: how much of each, (B,)."""
 
     number: int
-    tensors: Mapping[str, Tensor]
-    targets: Sequence[int]
-    pair_weight: float | None
+    tensors: Tensors
+    learned: Sequence[float]
 
     @classmethod
-    def of(cls, number: int, rows: Rows, pinned: bool) -> "Part":
+    def of(cls, number: int, rows: Batch, pinned: bool) -> "Part":
         """From numpy arrays; pinned: in memory that a GPU copies from by itself."""
-        arrays = {"tokens": rows.tokens, "targets": rows.targets, **rows.extras(slice(None))}
-        tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+        tensors = rows.tensors(slice(None), torch.device("cpu"))
         if pinned:
             tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
-        counts = (rows.targets != IGNORE).sum(axis=1).tolist()
-        return cls(number, tensors, counts, None if rows.pairs is None else rows.pair_weight)
+        return cls(number, tensors, rows.learned.tolist())
 
     def cuts(self, micro_batch: int) -> list[slice]:
         """As few micro-batches as can be, of one size if they can: each size is compiled again."""
-        rows = len(self.targets)
+        rows = len(self.learned)
         size = -(-rows // -(-rows // micro_batch))
         return [slice(first, first + size) for first in range(0, rows, size)]
 
@@ -83,7 +78,7 @@ class Passes:
                     raise
                 reason = str(error)
             # Here: the error held on to what it had allocated.
-            run.halve_together(done, max(len(part.targets) for part in parts), reason)
+            run.halve_together(done, max(len(part.learned) for part in parts), reason)
 
     def seen(self, step: int) -> Any:
         """What the step that was made last reads, for seen.jsonl."""
@@ -119,8 +114,8 @@ def make_gradient(
     if stopping:
         return False
     state.clear()
-    nats = torch.zeros((), dtype=torch.float64, device=state.device)
-    targets, begun = 0, -1
+    total = torch.zeros((), dtype=torch.float64, device=state.device)
+    learned, begun = 0.0, -1
     for turn in range(passes):
         part, span = cuts[min(turn, len(cuts) - 1)]
         if part.number != begun:
@@ -130,17 +125,14 @@ def make_gradient(
                 name: tensor.to(state.device, non_blocking=True)
                 for name, tensor in part.tensors.items()
             }
-        counted = sum(part.targets[span]) if turn < len(cuts) else 0
-        if not counted and state.group.size == 1:
+        counts = sum(part.learned[span]) if turn < len(cuts) else 0.0
+        if not counts and state.group.size == 1:
             continue
-        extras: dict[str, Any] = {name: tensor[span] for name, tensor in rows.items()}
-        if part.pair_weight is not None:
-            extras["pair_weight"] = part.pair_weight
         with state.passing(last=turn == passes - 1):
-            loss = state.loss(extras.pop("tokens"), extras.pop("targets"), **extras)
-            (loss if counted else loss * 0.0).backward()
-        if counted:
-            nats += loss.detach()
-            targets += counted
-    state.finish(nats, targets)
+            loss = state.loss({name: tensor[span] for name, tensor in rows.items()})
+            (loss if counts else loss * 0.0).backward()
+        if counts:
+            total += loss.detach()
+            learned += counts
+    state.finish(total, learned)
     return True

@@ -22,6 +22,7 @@ from llm.training.cost import cost
 from llm.training.data import check_rows, read_data, rows_of, validation_slice
 from llm.training.incidents import Incidents
 from llm.training.nights import nights_of
+from llm.training.objectives.build import build as build_objective
 from llm.training.plan import Plan, identity_at
 from llm.training.pretrain_settings import HOW, PretrainSettings, settings_from
 from llm.training.room import check_room
@@ -105,7 +106,8 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
     data = read_data(values, course.data)
     first = data.phase(0)
     config = resolve(values, tokenizer, init)
-    check_rows(rows_of(values, data, tokenizer), values)
+    objective = build_objective(values.objective, values.seed, Tokenizer.from_file(str(tokenizer)))
+    check_rows(rows_of(values, data, objective), values)
     identity = identify(values, config, course.phases[0].shards, init)
     joined = continual.joined(course.data)
     start = trunk.adopt(
@@ -214,7 +216,10 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     elif group.rank == 0:  # the others get its weights by sharing them
         model.initialise(values.seed)
     data = read_data(values, [Phase.read(described) for described in job["phases"]])
-    rows = rows_of(values, data, Path(job["tokenizer"]))
+    objective = build_objective(
+        values.objective, values.seed, Tokenizer.from_file(job["tokenizer"])
+    )
+    rows = rows_of(values, data, objective)
     plan = Plan(
         steps=job["steps"],
         tokens_per_step=values.batch_tokens,
@@ -240,8 +245,8 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     )
     start = Path(job["start"]) if job["start"] else None
     model.z_loss = values.z_loss
-    measured = validation_slice(values, job, group) if values.validate_every else None
-    done = loop.train(model.to(device), rows, plan, group, work, start, measured)
+    measured = validation_slice(values, job, objective, group) if values.validate_every else None
+    done = loop.train(model.to(device), rows, objective, plan, group, work, start, measured)
     if done == plan.steps and group.rank == 0:
         save(model, work / MODEL, Path(job["tokenizer"]))
     return done == plan.steps

@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from llm.durable import write_json
+from llm.parts import only
 from llm.tensor_file import FULL
 from llm.training.barrier import Barrier, PeerLost, is_supported
 from llm.training.guard import AGAIN, AGENT, NO_SPACE, PEER_LOST, STOPPED, die_with_parent
@@ -177,7 +178,8 @@ def run(train: Callable[[dict[str, Any], Group, Path], bool], arguments: list[st
     job = json.loads(job_file.read_bytes())
     group = join(work, job["device"])
     try:
-        finished = train(job, group, work)
+        with only(job.get("parts")):
+            finished = train(job, group, work)
         group.barrier()
     except StartAgain as error:
         _say(str(error))

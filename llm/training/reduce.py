@@ -81,7 +81,7 @@ class Flat:
     """The flat buffers of one training run, and this rank's part in working on them.
 
     parameters, first_moment, second_moment: (size,) float32; gradients: (parts, size) float32;
-    losses, counts: (parts,) float64, nats and targets of the step; stops, micro: (ranks,) float64, who
+    losses, counts: (parts,) float64, the step's summed losses and of how much they are; stops, micro: (ranks,) float64, who
     is asked to stop, and rows of a forward pass.
     The model's parameters become views of `parameters`.
     """
@@ -153,7 +153,7 @@ class Flat:
         The parts' gradients are of summed nats, so this is the gradient of the mean over targets,
         however unevenly these lie. Chunks' sums of squares are noted for `norm`. Between barriers.
         """
-        scale = 1.0 / max(1.0, float(self.counts.sum()))
+        scale = 1.0 / (float(self.counts.sum()) or 1.0)
         for chunk in self.mine:
             span = slice(chunk * CHUNK, (chunk + 1) * CHUNK)
             total = self.gradients[0][span]
@@ -168,7 +168,7 @@ class Flat:
 
     def loss(self) -> float:
         """Mean nats per target of the step."""
-        return math.fsum(self.losses.tolist()) / max(1.0, float(self.counts.sum()))
+        return math.fsum(self.losses.tolist()) / (float(self.counts.sum()) or 1.0)
 
     def scale_gradient(self, factor: float) -> None:
         """Multiply this rank's share of the reduced gradient."""

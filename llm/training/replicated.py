@@ -6,15 +6,14 @@ of the CPU's: clipping, the optimizer and a checkpoint are a few large operation
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from llm.models.decoder import Decoder
-from llm.training.accelerated import Accelerated, Optimizer
+from llm.training.accelerated import Accelerated, Loss, Optimizer
+from llm.training.batch import Objective
 from llm.training.checkpoints import Checkpoint
 from llm.training.flat_optimizer import flat_optimizer
 from llm.training.optimizer import OptimizerSettings
@@ -22,24 +21,12 @@ from llm.training.ranks import Group
 from llm.training.reduce import Flat
 
 
-class Loss(nn.Module):
-    """A model's loss as a forward pass, which is what DistributedDataParallel watches."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, *arguments: Any, **extras: Any) -> Tensor:
-        loss: Tensor = self.model.loss(*arguments, **extras)  # type: ignore[operator]
-        return loss
-
-
 class Replicated(Accelerated):
     """The flat buffers of a model, whole on this rank's device."""
 
     kind = "ddp"
 
-    def __init__(self, model: nn.Module, group: Group) -> None:
+    def __init__(self, model: nn.Module, objective: Objective, group: Group) -> None:
         super().__init__(model, group)
         self.model = model
         self.flat = Flat(model, 1, Group())  # this rank's own, shared with none
@@ -47,16 +34,17 @@ class Replicated(Accelerated):
         self.layout = self.flat.layout
         self.flat.collect(0)
         self.parallel: DistributedDataParallel | None = None
-        self.loss = model.loss  # type: ignore[assignment]
+        self.loss = Loss(model, objective)
         if group.size > 1:
             for tensor in (self.flat.parameters, *model.buffers()):
                 dist.broadcast(tensor, 0)
+            architecture = getattr(getattr(model, "config", None), "architecture", None)
             self.parallel = DistributedDataParallel(
-                Loss(model),
+                self.loss,
                 broadcast_buffers=False,
                 init_sync=False,
                 # An encoder has heads that not every objective asks.
-                find_unused_parameters=not isinstance(model, Decoder),
+                find_unused_parameters=architecture != "decoder",
             )
             self.loss = self.parallel
 

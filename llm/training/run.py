@@ -1,7 +1,8 @@
 """The state of one training run on one rank, how it is kept, and how it is brought back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from llm.durable import write_json
 from llm.step import BadInput
 from llm.training import checkpoints
 from llm.training.accelerated import Accelerated, Optimizer
+from llm.training.batch import Objective, Tensors
 from llm.training.compiling import as_it_was
 from llm.training.environment import environment
 from llm.training.flat_optimizer import flat_optimizer
@@ -36,10 +38,13 @@ from llm.training.writer import Writer
 class Run:
     """The state of one run on one rank: parameters, optimizer, and what is written to disk.
 
-    model: what is called for training: the one given, or a copy of which each rank has a share.
+    model: what is trained: the one given, or a copy of which each rank has a share. loss: of rows, by
+    the objective.
     """
 
-    def __init__(self, model: nn.Module, plan: Plan, group: Group, work: Path) -> None:
+    def __init__(
+        self, model: nn.Module, objective: Objective, plan: Plan, group: Group, work: Path
+    ) -> None:
         self.plan, self.group, self.work = plan, group, work
         self.device = next(model.parameters()).device
         self.writer = Writer()
@@ -49,8 +54,11 @@ class Run:
         self.meter = Meter(self.device, plan.tokens_per_step, plan.flops_per_token, group.size)
         self.micro_batch = plan.micro_batch
         self.given = model
-        self.state = state_for(model, plan, group)
-        self.model = self.state.model if isinstance(self.state, Accelerated) else model
+        self.state = state_for(model, objective, plan, group)
+        self.model = model
+        self.loss: Callable[[Tensors], Tensor] = partial(objective.loss, model)
+        if isinstance(self.state, Accelerated):
+            self.model, self.loss = self.state.model, self.state.loss
         self.compute_type: torch.dtype = getattr(model, "compute_dtype", torch.float32)
         self.environment = environment(model, plan, self.state, group)
         self.optimizer: Optimizer

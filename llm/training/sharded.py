@@ -14,17 +14,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import (
-    MixedPrecisionPolicy,
-    fully_shard,
-    register_fsdp_forward_method,
-)
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from llm.models.block import Block
 from llm.step import BadInput
-from llm.training.accelerated import Accelerated, Optimizer
+from llm.training.accelerated import Accelerated, Loss, Optimizer
+from llm.training.batch import Objective
 from llm.training.checkpoints import Checkpoint
+from llm.training.compiling import is_block
 from llm.training.optimizer import OptimizerSettings
 from llm.training.ranks import Group
 from llm.training.reduce import Layout
@@ -40,7 +37,11 @@ class Sharded(Accelerated):
     kind = "fsdp"
 
     def __init__(
-        self, model: nn.Module, group: Group, prepare: Callable[[nn.Module], None]
+        self,
+        model: nn.Module,
+        objective: Objective,
+        group: Group,
+        prepare: Callable[[nn.Module], None],
     ) -> None:
         super().__init__(model, group)
         self.layout = Layout.of(model)
@@ -55,11 +56,10 @@ class Sharded(Accelerated):
         prepare(self.model)
         mesh = init_device_mesh(self.device.type, (group.size,))
         for module in self.model.modules():
-            if isinstance(module, Block):
+            if is_block(module):
                 fully_shard(module, mesh=mesh, mp_policy=_precision(self.model, self.device))
-        fully_shard(self.model, mesh=mesh)
-        register_fsdp_forward_method(self.model, "loss")
-        self.loss = self.model.loss  # type: ignore[assignment]
+        self.loss = Loss(self.model, objective)
+        fully_shard(self.loss, mesh=mesh)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.first = {name: torch.zeros_like(one) for name, one in self.parameters.items()}
         self.second = {name: torch.zeros_like(one) for name, one in self.parameters.items()}

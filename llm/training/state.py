@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from llm.training.accelerated import Accelerated
+from llm.training.batch import Objective
 from llm.training.compiling import compile_model
 from llm.training.plan import Plan
 from llm.training.ranks import Group
@@ -15,7 +16,9 @@ STATE_BYTES = 16  # a parameter, its gradient and two moments in float32
 SHARE = 3  # of a GPU's memory: activations, and the parameters as they are cast, take the rest
 
 
-def state_for(model: nn.Module, plan: Plan, group: Group) -> Flat | Accelerated:
+def state_for(
+    model: nn.Module, objective: Objective, plan: Plan, group: Group
+) -> Flat | Accelerated:
     """The state of a run of `model`, compiled if the plan says so.
 
     On the CPU flat buffers that all ranks share, unless the machine names another way. Raises
@@ -30,13 +33,13 @@ def state_for(model: nn.Module, plan: Plan, group: Group) -> Flat | Accelerated:
     if way == "fsdp":
         from llm.training.sharded import Sharded  # FSDP's imports take a second, the CPU needs none
 
-        return Sharded(model, group, prepare)
+        return Sharded(model, objective, group, prepare)
     if compiled:
         compile_model(model, by_block=group.size > 1 and way == "ddp")
     if way == "ddp":
         from llm.training.replicated import Replicated
 
-        return Replicated(model, group)
+        return Replicated(model, objective, group)
     return Flat(model, plan.parts, group)
 
 

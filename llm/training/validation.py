@@ -1,19 +1,18 @@
 """Loss on a fixed slice of the validation split, while training goes on and without changing it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from llm.tokens.rows import IGNORE
 from llm.tokens.shards import Shard
+from llm.training.batch import Batch, BatchSource, Integers, Tensors
 from llm.training.plan import Plan
 from llm.training.ranks import Group
-from llm.training.rows import BatchSource, Integers, Rows, arguments
 
 ROWS = 8  # of one forward pass
 
@@ -48,7 +47,7 @@ class ValidationWindows:
         """How many steps there are."""
         return -(-len(self.rows) // ROWS)
 
-    def part(self, step: int, part: int, parts: int) -> Rows:
+    def part(self, step: int, part: int, parts: int) -> Batch:
         """All rows of a step: it has one part. Behind the last step come the first ones again.
 
         They are shifted by a row then, so that no window comes to stand behind itself.
@@ -56,7 +55,7 @@ class ValidationWindows:
         assert (part, parts) == (0, 1)
         again, step = divmod(step, self.steps)
         rows = np.roll(self.rows[step * ROWS : (step + 1) * ROWS], again, axis=0).copy()
-        return Rows(rows[:, :-1], rows[:, 1:])
+        return Batch.of(tokens=rows[:, :-1], targets=rows[:, 1:])
 
     def seen(self, step: int) -> Any:
         """The number of the step."""
@@ -83,7 +82,7 @@ class Slice:
         return done % self.every == 0 or done == plan.steps
 
     @torch.no_grad()
-    def measure(self, model: nn.Module) -> dict[str, float]:
+    def measure(self, model: nn.Module, loss: Callable[[Tensors], Tensor]) -> dict[str, float]:
         """The figure for metrics.jsonl; all ranks take part, and the bits do not depend on how many."""
         device = next(model.parameters()).device
         model.eval()
@@ -92,13 +91,12 @@ class Slice:
         for turn in range(self.group.rank, -(-self.steps // ranks) * ranks, ranks):
             step = min(turn, self.steps - 1)
             rows = self.source.part(step, 0, 1)
-            loss = model.loss(**arguments(rows, slice(None), device))  # type: ignore[operator]
-            self.nats[step] = float(loss)
-            self.counts[step] = float((rows.targets != IGNORE).sum())
+            self.nats[step] = float(loss(rows.tensors(slice(None), device)))
+            self.counts[step] = float(rows.learned.sum())
         model.train()
         self.group.barrier()
         nats = math.fsum(self.nats.tolist())
-        found = {"validation_loss": nats / max(1.0, float(self.counts.sum()))}
+        found = {"validation_loss": nats / (float(self.counts.sum()) or 1.0)}
         if self.size:
             found["validation_bits_per_byte"] = nats / math.log(2) / self.size
         self.group.barrier()  # all have read the sums before any rank measures again

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from llm.parts import chosen
 from llm.runs import Outputs
 from llm.step import BadInput
 from llm.store import Reference
@@ -39,4 +40,9 @@ def call_of(run: Run, stages: Stages, settings: PretrainSettings, label: str = "
         if not folder.is_dir():
             raise BadInput(f"pretrain.init: there is no folder {folder}")
         inputs["init"] = [Outside.folder(folder)]
-    return going_on(run, Call(PRETRAIN, settings, inputs, label))
+    return going_on(run, Call(PRETRAIN, settings, inputs, label, parts=parts_of(settings)))
+
+
+def parts_of(settings: PretrainSettings) -> dict[str, str]:
+    """The modules that the settings choose."""
+    return chosen("objective", [settings.objective.type])

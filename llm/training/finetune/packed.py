@@ -30,7 +30,7 @@ from llm.tokens.order import in_epochs
 from llm.tokens.packing import best_fit
 from llm.tokens.rows import IGNORE
 from llm.tokens.shards import token_type
-from llm.training.rows import Integers, Rows
+from llm.training.batch import Batch, Integers
 
 LIBRARIES = ("numpy", "pyarrow")
 
@@ -124,7 +124,7 @@ class Packed:
         """How many rows there are."""
         return self._count
 
-    def read(self, numbers: Integers) -> Rows:
+    def read(self, numbers: Integers) -> Batch:
         """The rows of these numbers, in this order."""
         shape = (len(numbers), self.context_length)
         tokens, targets = np.full(shape, self.padding), np.full(shape, IGNORE)
@@ -138,7 +138,7 @@ class Packed:
                 tokens[row, span] = ids[:-1]
                 np.copyto(targets[row, span], ids[1:], where=learn[1:])
                 segments[row, span] = segment
-        return Rows(tokens, targets, segments)
+        return Batch.of(tokens=tokens, targets=targets, segments=segments)
 
 
 class Epochs:
@@ -147,7 +147,7 @@ class Epochs:
     def __init__(self, packed: Packed, rows_per_step: int, seed: int) -> None:
         self.packed, self.rows_per_step, self.seed = packed, rows_per_step, seed
 
-    def part(self, step: int, part: int, parts: int) -> Rows:
+    def part(self, step: int, part: int, parts: int) -> Batch:
         """Share part of parts of a step's rows."""
         first, last = (number * self.rows_per_step // parts for number in (part, part + 1))
         return self.packed.read(self.rows_of(step)[first:last])

@@ -163,6 +163,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     """What every rank does; whether it came to the end."""
     from llm.models.folder import load_decoder, save
     from llm.training import devices, loop
+    from llm.training.objectives.next_token import NextToken
 
     values = settings_from(job["values"])
     device = devices.choose(job["device"])
@@ -190,7 +191,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     rows = Epochs(train_rows, job["rows_per_step"], values.seed)
     if group.rank == 0:
         measure(model, held_out, values.validation_rows, work / MEASURED["before"])
-    done = loop.train(model, rows, plan, group, work)
+    done = loop.train(model, rows, NextToken(), plan, group, work)
     if done == plan.steps and group.rank == 0:
         measure(model, held_out, values.validation_rows, work / MEASURED["after"])
         save(model, work / MODEL, tokenizer, CHAT_TEMPLATE)

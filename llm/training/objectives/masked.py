@@ -1,22 +1,21 @@
-"""Masked tokens, and whether a sentence follows another (BERT, arXiv 1810.04805, section 3.1).
+"""Masked tokens (BERT, arXiv 1810.04805, section 3.1): what an encoder is trained on.
 
 A share of a row's tokens is learned: of those, 80 % are replaced by the mask, 10 % by a random word,
-10 % stay. For the second task a row is two half windows, the second one from elsewhere half of the
-time; T = 11:
-
-    tokens   [CLS] a b c d [SEP] x y z w [SEP]     before some are hidden
-    types      0   0 0 0 0   0   1 1 1 1   1
-    pair     1 when x follows d, 0 when it comes from elsewhere
+10 % stay.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from llm.tokens.rows import IGNORE
+from llm.tokens.special import CLASSIFY, MASK, SENTINELS, SEPARATOR, SPECIAL_TOKENS, special_ids
+from llm.training.batch import Batch, BatchSource, Integers
 from llm.training.objectives.chance import chance, rows_of_part
-from llm.training.rows import BatchSource, Integers, Rows
+from llm.training.objectives.next_token import NextToken
+from llm.training.objectives.settings import ObjectiveSettings
 
 MASKED, RANDOM = 0.8, 0.1  # of the learned tokens; the others stay as they are
 
@@ -28,6 +27,12 @@ class Hiding:
     rate: float
     mask: int
     words: Integers
+
+    @classmethod
+    def of(cls, settings: ObjectiveSettings, tokenizer: Tokenizer) -> Self:
+        """Raises ValueError where the tokenizer has no mask."""
+        mask = special_ids(tokenizer, (MASK,))[MASK]
+        return cls(rate=settings.rate, mask=mask, words=_words(tokenizer))
 
     def hide(self, tokens: Integers, random: np.random.Generator) -> tuple[Integers, Integers]:
         """tokens (T,) → with some hidden, and the targets (T,): those, IGNORE elsewhere.
@@ -47,76 +52,48 @@ class Hiding:
         return hidden, targets
 
 
+def _words(tokenizer: Tokenizer) -> Integers:
+    """The ids of tokens that text produces, ascending."""
+    special = {*SPECIAL_TOKENS, MASK, CLASSIFY, SEPARATOR, *SENTINELS}
+    found = [number for token, number in tokenizer.get_vocab().items() if token not in special]
+    return np.array(sorted(found), dtype=np.int64)
+
+
 class Masked:
     """Rows of `source` (a step has `rows` of them) with tokens hidden."""
 
     def __init__(self, source: BatchSource, rows: int, seed: int, hiding: Hiding) -> None:
         self.source, self.rows, self.seed, self.hiding = source, rows, seed, hiding
 
-    def part(self, step: int, part: int, parts: int) -> Rows:
+    def part(self, step: int, part: int, parts: int) -> Batch:
         """The part's rows, hidden; their segments stay."""
         whole = self.source.part(step, part, parts)
-        tokens, targets = whole.tokens.copy(), np.empty_like(whole.tokens)
+        tokens, targets = whole["tokens"].copy(), np.empty_like(whole["tokens"])
         for place, row in enumerate(rows_of_part(self.rows, part, parts, len(tokens))):
             tokens[place], targets[place] = self.hiding.hide(
                 tokens[place], chance(self.seed, step, row)
             )
-        if whole.segments is not None:
-            targets = np.where(whole.segments == 0, IGNORE, targets)  # padding is not learned
-        return Rows(tokens, targets, whole.segments)
+        segments = whole.arrays.get("segments")
+        if segments is not None:
+            targets = np.where(segments == 0, IGNORE, targets)  # padding is not learned
+        return Batch.of(tokens=tokens, targets=targets, segments=segments)
 
     def seen(self, step: int) -> Any:
         """What the source says."""
         return self.source.seen(step)
 
 
-class MaskedPairs:
-    """Rows of two half windows each, with tokens hidden.
+class MaskedTokens(NextToken):
+    """-ln p of each hidden token, given the row, as the model itself sums it."""
 
-    The second half from elsewhere is that of the next step's window at the same place. A pair
-    weighs as much as the tokens that are hidden in a row, so that the loss is the sum of both
-    tasks' means, as in the paper.
-    """
+    def __init__(self, hiding: Hiding, seed: int) -> None:
+        self.hiding, self.seed = hiding, seed
 
-    def __init__(
-        self,
-        source: BatchSource,
-        rows: int,
-        seed: int,
-        hiding: Hiding,
-        classify: int,
-        separator: int,
-    ) -> None:
-        self.source, self.rows, self.seed, self.hiding = source, rows, seed, hiding
-        self.classify, self.separator = classify, separator
+    @classmethod
+    def of(cls, settings: ObjectiveSettings, tokenizer: Tokenizer, seed: int) -> Self:
+        """Raises ValueError where the tokenizer has no mask."""
+        return cls(Hiding.of(settings, tokenizer), seed)
 
-    def part(self, step: int, part: int, parts: int) -> Rows:
-        """The part's rows. Raises ValueError when they are packed: halves need whole windows."""
-        here, there = (self.source.part(number, part, parts) for number in (step, step + 1))
-        if here.segments is not None:
-            raise ValueError(
-                "objective masked_next_sentence cuts windows in two, and these hold documents apart: "
-                "choose concat packing without a document mask, or objective.type masked"
-            )
-        length = here.tokens.shape[1]
-        half = (length - 3) // 2
-        rest = length - 3 - half
-        tokens, targets = np.empty_like(here.tokens), np.empty_like(here.tokens)
-        types = np.zeros_like(here.tokens)
-        types[:, half + 2 :] = 1
-        pairs = np.empty(len(tokens), dtype=np.int64)
-        for place, row in enumerate(rows_of_part(self.rows, part, parts, len(tokens))):
-            random = chance(self.seed, step, row)
-            pairs[place] = random.random() < 0.5
-            other = here if pairs[place] else there
-            first = here.tokens[place, :half]
-            second = other.tokens[place % len(other.tokens), half : half + rest]
-            separator = np.array([self.separator])
-            whole = np.concatenate(([self.classify], first, separator, second, separator))
-            tokens[place], targets[place] = self.hiding.hide(whole, random)
-        weight = self.hiding.rate * (length - 3)
-        return Rows(tokens, targets, types=types, pairs=pairs, pair_weight=weight)
-
-    def seen(self, step: int) -> Any:
-        """What the source says of the first halves."""
-        return self.source.seen(step)
+    def batches(self, source: BatchSource, rows: int) -> BatchSource:
+        """Windows with tokens hidden."""
+        return Masked(source, rows, self.seed, self.hiding)

@@ -44,3 +44,10 @@ def check_pairing(objective: ObjectiveSettings, architecture: str) -> None:
             f"{architecture}: set model.architecture to {wanted}, or objective.type to "
             f"{' or '.join(fitting)}"
         )
+
+
+def sizes(length: int, rate: float, mean_span: float) -> tuple[int, int]:
+    """How many of `length` tokens are hidden, and in how many spans; at least one, never all."""
+    hidden = min(max(round(length * rate), 1), length - 1)
+    spans = min(max(round(hidden / mean_span), 1), length - hidden)
+    return hidden, spans

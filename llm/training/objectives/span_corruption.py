@@ -12,19 +12,16 @@ Every window of a length has as many hidden tokens and spans, so rows need no pa
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from tokenizers import Tokenizer
 
+from llm.tokens.special import PADDING, SENTINELS, special_ids
+from llm.training.batch import Batch, BatchSource, Integers
 from llm.training.objectives.chance import chance, rows_of_part
-from llm.training.rows import BatchSource, Integers, Rows
-
-
-def sizes(length: int, rate: float, mean_span: float) -> tuple[int, int]:
-    """How many of `length` tokens are hidden, and in how many spans; at least one, never all."""
-    hidden = min(max(round(length * rate), 1), length - 1)
-    spans = min(max(round(hidden / mean_span), 1), length - hidden)
-    return hidden, spans
+from llm.training.objectives.next_token import NextToken
+from llm.training.objectives.settings import ObjectiveSettings, sizes
 
 
 def _cut(total: int, pieces: int, random: np.random.Generator) -> Integers:
@@ -50,22 +47,22 @@ class SpanCorruption:
         self.rate, self.mean_span = rate, mean_span
         self.sentinels, self.start = np.array(sentinels, dtype=np.int64), start
 
-    def part(self, step: int, part: int, parts: int) -> Rows:
+    def part(self, step: int, part: int, parts: int) -> Batch:
         """The part's rows. Raises ValueError when windows are packed or need more sentinels."""
         windows = self.source.part(step, part, parts)
-        if windows.segments is not None:
+        if "segments" in windows:
             raise ValueError(
                 "objective span_corruption reads whole windows, and these hold documents apart: "
                 "choose concat packing without a document mask"
             )
         made = [
-            self.corrupt(windows.tokens[place], chance(self.seed, step, row))
-            for place, row in enumerate(rows_of_part(self.rows, part, parts, len(windows.tokens)))
+            self.corrupt(windows["tokens"][place], chance(self.seed, step, row))
+            for place, row in enumerate(rows_of_part(self.rows, part, parts, len(windows)))
         ]
         sources, targets = (np.stack(values) for values in zip(*made, strict=True))
         tokens = np.empty_like(targets)
         tokens[:, 0], tokens[:, 1:] = self.start, targets[:, :-1]
-        return Rows(tokens, targets, sources=sources)
+        return Batch.of(tokens=tokens, targets=targets, sources=sources)
 
     def corrupt(self, window: Integers, random: np.random.Generator) -> tuple[Integers, Integers]:
         """window (T,) → sources (T - hidden + spans,), targets (hidden + spans + 1,)."""
@@ -91,3 +88,23 @@ class SpanCorruption:
     def seen(self, step: int) -> Any:
         """What the source says."""
         return self.source.seen(step)
+
+
+class Spans(NextToken):
+    """The tokens of hidden spans, given what was not hidden, as the model itself sums them."""
+
+    def __init__(
+        self, settings: ObjectiveSettings, sentinels: Sequence[int], start: int, seed: int
+    ) -> None:
+        self.settings, self.sentinels, self.start, self.seed = settings, sentinels, start, seed
+
+    @classmethod
+    def of(cls, settings: ObjectiveSettings, tokenizer: Tokenizer, seed: int) -> Self:
+        """Raises ValueError where the tokenizer has no sentinels."""
+        ids = special_ids(tokenizer, (PADDING, *SENTINELS))
+        return cls(settings, [ids[name] for name in SENTINELS], ids[PADDING], seed)
+
+    def batches(self, source: BatchSource, rows: int) -> BatchSource:
+        """Windows as pairs of sources and targets."""
+        rate, mean_span = self.settings.rate, self.settings.mean_span
+        return SpanCorruption(source, rows, self.seed, rate, mean_span, self.sentinels, self.start)

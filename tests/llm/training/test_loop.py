@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llm.training import checkpoints
+from llm.training.batch import Batch
 from llm.training.incidents import Incidents
 from llm.training.loop import gradients, train
+from llm.training.objectives.next_token import NextToken
 from llm.training.optimizer import OptimizerSettings
 from llm.training.plan import Plan, SpikeSettings
 from llm.training.ranks import Group
-from llm.training.rows import Rows
 from llm.training.run import Run
 
 
@@ -37,13 +38,13 @@ class Bigram(nn.Module):
 class Noise:
     """Random rows, half of whose targets are masked, unevenly; `bad_step` is poisoned."""
 
-    def part(self, step: int, part: int, parts: int) -> Rows:
+    def part(self, step: int, part: int, parts: int) -> Batch:
         random = np.random.default_rng(step)
         tokens = random.integers(0, 50, (12, 9))
         masked = random.random((12, 8)) < np.linspace(0, 1, 12)[:, None]
         targets = np.where(masked, -100, tokens[:, 1:])
         rows = slice(part * 12 // parts, (part + 1) * 12 // parts)
-        return Rows(tokens[rows, :-1], targets[rows])
+        return Batch.of(tokens=tokens[rows, :-1], targets=targets[rows])
 
     def seen(self, step: int) -> Any:
         return [step]
@@ -71,16 +72,16 @@ def test_the_gradient_is_that_of_the_mean_over_all_targets_at_once(
     """However unevenly masked targets lie in parts and micro-batches."""
     model, reference = Bigram(), Bigram()
     whole = Noise().part(0, 0, 1)
-    targets = torch.from_numpy(whole.targets)
-    loss = reference.loss(torch.from_numpy(whole.tokens), targets) / (targets != -100).sum()
+    targets = torch.from_numpy(whole["targets"])
+    loss = reference.loss(torch.from_numpy(whole["tokens"]), targets) / (targets != -100).sum()
     loss.backward()
     settings = plan(parts=parts, micro_batch=micro_batch)
-    run = Run(model, settings, Group(), tmp_path)
+    run = Run(model, NextToken(), settings, Group(), tmp_path)
     run.resume(None)
     for part in range(parts):
         run.flat.collect(part)
         rows = Noise().part(0, part, parts)
-        nats, count = gradients(model, rows, micro_batch, torch.device("cpu"), Group())
+        nats, count = gradients(run.loss, rows, micro_batch, torch.device("cpu"), Group())
         run.flat.losses[part], run.flat.counts[part] = nats, count
     run.flat.reduce()
     assert reference.table.grad is not None
@@ -92,14 +93,14 @@ def test_the_gradient_is_that_of_the_mean_over_all_targets_at_once(
 
 def test_five_steps_equal_a_plain_pytorch_loop(tmp_path: Path) -> None:
     model, reference = Bigram(), Bigram()
-    train(model, Noise(), plan(clip=0.2), Group(), tmp_path)
+    train(model, Noise(), NextToken(), plan(clip=0.2), Group(), tmp_path)
     optimizer = torch.optim.AdamW(
         reference.parameters(), lr=0.1, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1
     )
     for step in range(5):
         rows = Noise().part(step, 0, 1)
-        targets = torch.from_numpy(rows.targets)
-        loss = reference.loss(torch.from_numpy(rows.tokens), targets) / (targets != -100).sum()
+        targets = torch.from_numpy(rows["targets"])
+        loss = reference.loss(torch.from_numpy(rows["tokens"]), targets) / (targets != -100).sum()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(reference.parameters(), 0.2)
@@ -118,7 +119,7 @@ def test_a_loss_that_stays_no_number_names_step_rate_and_a_way_out(tmp_path: Pat
     with pytest.raises(
         RuntimeError, match=r"diverged at step 3 of 5.*rate 0.1.*Lower .*peak_lr.*skipped 3 times"
     ):
-        train(Poisoned(), Noise(), plan(), Group(), tmp_path)
+        train(Poisoned(), Noise(), NextToken(), plan(), Group(), tmp_path)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000002"]
 
@@ -128,11 +129,11 @@ class Marked(Noise):
 
     bad: tuple[int, ...] = ()
 
-    def part(self, step: int, part: int, parts: int) -> Rows:
+    def part(self, step: int, part: int, parts: int) -> Batch:
         rows = super().part(step, part, parts)
         if step in self.bad and part == 0:
-            rows.targets[:] = np.where(rows.targets == -100, -100, 49)
-            rows.tokens[:] = 49
+            rows["targets"][:] = np.where(rows["targets"] == -100, -100, 49)
+            rows["tokens"][:] = 49
         return rows
 
 
@@ -148,7 +149,7 @@ def test_bad_data_is_skipped_back_to_the_checkpoint_and_told(tmp_path: Path) -> 
     source = Marked()
     source.bad = (5,)
     model, reference = Allergic(), Allergic()
-    assert train(model, source, plan(steps=8), Group(), tmp_path) == 8
+    assert train(model, source, NextToken(), plan(steps=8), Group(), tmp_path) == 8
     seen = [json.loads(line)["windows"] for line in (tmp_path / "seen.jsonl").open()]
     assert seen == [[step] for step in (0, 1, 2, 3, 6, 7, 8, 9)]
     assert Incidents.read(tmp_path).counts() == {"skipped": [4, 5]}
@@ -156,10 +157,10 @@ def test_bad_data_is_skipped_back_to_the_checkpoint_and_told(tmp_path: Path) -> 
     assert started["step"] == 4 and "data of 2 steps is skipped (1 of at most 3" in str(started)
 
     class Without(Marked):
-        def part(self, step: int, part: int, parts: int) -> Rows:
+        def part(self, step: int, part: int, parts: int) -> Batch:
             return super().part(step + 2 * (step >= 4), part, parts)
 
-    train(reference, Without(), plan(steps=8), Group(), tmp_path / "reference")
+    train(reference, Without(), NextToken(), plan(steps=8), Group(), tmp_path / "reference")
     assert torch.equal(model.table, reference.table)
 
 
@@ -167,7 +168,7 @@ def test_a_run_that_goes_wrong_again_goes_one_checkpoint_further_back(tmp_path: 
     """5 and 6 are bad: back to 4, past 4 and 5; step 4 reads 6: back to 2, past 2, 3 and 6."""
     source = Marked()
     source.bad = (5, 6)
-    train(Allergic(), source, plan(steps=6), Group(), tmp_path)
+    train(Allergic(), source, NextToken(), plan(steps=6), Group(), tmp_path)
     seen = [json.loads(line)["windows"][0] for line in (tmp_path / "seen.jsonl").open()]
     assert seen == [0, 1, 7, 8, 9, 10]
     assert [skip.origin for skip in Incidents.read(tmp_path).skips] == [4, 2]
@@ -177,10 +178,10 @@ def test_a_resumed_run_keeps_to_what_was_skipped(tmp_path: Path) -> None:
     source = Marked()
     source.bad = (5,)
     model, again = Allergic(), Allergic()
-    train(model, source, plan(steps=8), Group(), tmp_path / "whole")
-    train(again, source, plan(steps=5), Group(), tmp_path / "halves")
+    train(model, source, NextToken(), plan(steps=8), Group(), tmp_path / "whole")
+    train(again, source, NextToken(), plan(steps=5), Group(), tmp_path / "halves")
     resumed = Allergic()
-    train(resumed, source, plan(steps=8), Group(), tmp_path / "halves")
+    train(resumed, source, NextToken(), plan(steps=8), Group(), tmp_path / "halves")
     assert torch.equal(resumed.table, model.table)
 
 
@@ -188,7 +189,9 @@ def test_without_skips_allowed_the_first_bad_loss_ends_the_run(tmp_path: Path) -
     source = Marked()
     source.bad = (3,)
     with pytest.raises(RuntimeError, match=r"diverged at step 4 of 5"):
-        train(Allergic(), source, plan(spikes=SpikeSettings(most=0)), Group(), tmp_path)
+        train(
+            Allergic(), source, NextToken(), plan(spikes=SpikeSettings(most=0)), Group(), tmp_path
+        )
 
 
 @pytest.mark.parametrize(
@@ -210,8 +213,8 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_batch(
             return super().loss(tokens, targets)
 
     small, plain = Small(), Bigram()
-    train(small, Noise(), plan(micro_batch=64), Group(), tmp_path / "small")
-    train(plain, Noise(), plan(micro_batch=2), Group(), tmp_path / "plain")
+    train(small, Noise(), NextToken(), plan(micro_batch=64), Group(), tmp_path / "small")
+    train(plain, Noise(), NextToken(), plan(micro_batch=2), Group(), tmp_path / "plain")
     assert torch.equal(small.table, plain.table)
     assert Incidents.read(tmp_path / "small").counts() == {"micro_batch": {"0": 2}}
 
@@ -220,7 +223,7 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_batch(
             raise error
 
     with pytest.raises(RuntimeError, match="out of memory for a single row"):
-        train(Tiny(), Noise(), plan(), Group(), tmp_path / "tiny")
+        train(Tiny(), Noise(), NextToken(), plan(), Group(), tmp_path / "tiny")
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory(tmp_path: Path) -> None:
@@ -229,11 +232,13 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(tmp_path: Path) -> None
             raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        train(Broken(), Noise(), plan(), Group(), tmp_path)
+        train(Broken(), Noise(), NextToken(), plan(), Group(), tmp_path)
 
 
 def test_the_last_checkpoints_and_every_so_many_are_kept(tmp_path: Path) -> None:
-    train(Bigram(), Noise(), plan(steps=9, keep_last=2, keep_every=4), Group(), tmp_path)
+    train(
+        Bigram(), Noise(), NextToken(), plan(steps=9, keep_last=2, keep_every=4), Group(), tmp_path
+    )
     assert checkpoints.steps(tmp_path / "checkpoints") == [4, 6, 8, 9]
 
 
@@ -245,13 +250,13 @@ def test_an_error_of_a_writing_thread_ends_the_run(
 
     monkeypatch.setattr(checkpoints, "save", refuse)
     with pytest.raises(OSError, match="no space"):
-        train(Bigram(), Noise(), plan(), Group(), tmp_path)
+        train(Bigram(), Noise(), NextToken(), plan(), Group(), tmp_path)
 
 
 def test_another_environment_is_told(tmp_path: Path) -> None:
     stopped = Group(stopping=False)
-    train(Bigram(), Noise(), plan(steps=2), stopped, tmp_path)
-    train(Bigram(), Noise(), plan(micro_batch=4), Group(), tmp_path)
+    train(Bigram(), Noise(), NextToken(), plan(steps=2), stopped, tmp_path)
+    train(Bigram(), Noise(), NextToken(), plan(micro_batch=4), Group(), tmp_path)
     assert "equivalent, not bitwise the same" in (tmp_path / "started.json").read_text()
 
 
@@ -264,14 +269,14 @@ def test_a_checkpoint_from_inside_a_decay_is_not_that_of_another(
     """Six steps, the decay from the third on, stopped after four; then perhaps another length."""
 
     class Stopped(Noise):
-        def part(self, step: int, part: int, parts: int) -> Rows:
+        def part(self, step: int, part: int, parts: int) -> Batch:
             group.stopping = step == 4
             return super().part(step, part, parts)
 
     group = Group()
     first = plan(steps=6, trunk_at=2, ending="6", checkpoint_every=100)
-    assert train(Bigram(), Stopped(), first, group, tmp_path) == 4
+    assert train(Bigram(), Stopped(), NextToken(), first, group, tmp_path) == 4
     shutil.rmtree(tmp_path / "checkpoints" / "step-000000002")  # that of the trunk fits all
     again = plan(steps=steps, trunk_at=trunk_at, ending=str(steps))
-    assert train(Bigram(), Noise(), again, Group(), tmp_path) == steps
+    assert train(Bigram(), Noise(), NextToken(), again, Group(), tmp_path) == steps
     assert json.loads((tmp_path / "started.json").read_text())["step"] == goes_on_from

@@ -191,8 +191,8 @@ def test_documents_kept_apart_train_and_padding_is_told(
     whole = Windows(read_data(values, [phase])).part(3, 0, 1)
     parts = [Windows(read_data(values, [phase])).part(3, part, 4) for part in range(4)]
     for name in ("tokens", "targets", "segments"):
-        dealt = np.concatenate([getattr(part, name) for part in parts])
-        assert np.array_equal(dealt, getattr(whole, name))
+        dealt = np.concatenate([part[name] for part in parts])
+        assert np.array_equal(dealt, whole[name])
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), 1001.0])

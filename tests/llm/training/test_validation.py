@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from llm.models.decoder import Decoder
 from llm.models.encoder import Encoder
 from llm.step import Inputs
 from llm.tokens.shards import ShardColumns, write_shard
-from llm.training.objectives.masked import Hiding, Masked, MaskedPairs
+from llm.training.objectives.masked import Hiding, Masked
+from llm.training.objectives.next_sentence import MaskedNextSentence, MaskedPairs
+from llm.training.objectives.next_token import NextToken
 from llm.training.objectives.span_corruption import SpanCorruption
 from llm.training.ranks import Group
 from llm.training.validation import ROWS, Slice, ValidationWindows
@@ -44,7 +47,9 @@ def test_bits_per_byte_is_that_of_torchs_cross_entropy(tmp_path: Path) -> None:
     assert len(windows.rows) == count and windows.bytes == pytest.approx(3 * count * 16)
     model = Decoder(tiny_settings().model.resolve(VOCABULARY))
     model.initialise(3)
-    found = Slice(windows, windows.steps, windows.bytes, 1, Group()).measure(model)
+    found = Slice(windows, windows.steps, windows.bytes, 1, Group()).measure(
+        model, partial(NextToken().loss, model)
+    )
     rows = torch.from_numpy(np.stack([ids[i * 16 : i * 16 + 17] for i in range(count)]))
     with torch.no_grad():
         logits = model(rows[:, :-1]).flatten(0, 1)
@@ -108,20 +113,22 @@ def test_the_loss_of_pairs_has_both_terms_as_in_training(tmp_path: Path) -> None
     )
     model = Encoder(settings.resolve(VOCABULARY))
     model.initialise(3)
-    found = Slice(source, windows.steps, None, 1, Group()).measure(model)["validation_loss"]
+    objective = MaskedNextSentence(source.hiding, 1, 2, 1)
+    measured = Slice(source, windows.steps, None, 1, Group())
+    found = measured.measure(model, partial(objective.loss, model))["validation_loss"]
     total, count = 0.0, 0
     with torch.no_grad():
         for step in range(2):
             rows = source.part(step, 0, 1)
             tokens, targets, types, pairs = (
                 torch.from_numpy(values)
-                for values in (rows.tokens, rows.targets, rows.types, rows.pairs)
+                for values in (rows[name] for name in ("tokens", "targets", "types", "pairs"))
             )
             logits = model.eval()(tokens, None, types).flatten(0, 1)
             total += F.cross_entropy(logits, targets.flatten(), reduction="sum").item()
             follows = model.follows(tokens, None, types)
             each = F.cross_entropy(follows, 1 - pairs, reduction="sum").item()
-            total += rows.pair_weight * each
+            total += objective.pair_weight(16) * each
             count += int((targets != -100).sum())
     assert found == pytest.approx(total / count, rel=1e-5)
 
@@ -134,13 +141,13 @@ def test_a_last_step_with_fewer_rows_is_read(tmp_path: Path, make: Any) -> None:
         source = Masked(windows, ROWS, 1, Hiding(rate=0.15, mask=0, words=np.arange(9, VOCABULARY)))
     else:
         source = SpanCorruption(windows, ROWS, 1, 0.15, 3.0, list(range(8)), 0)
-    assert [len(source.part(step, 0, 1).targets) for step in range(2)] == [8, 3]
+    assert [len(source.part(step, 0, 1)) for step in range(2)] == [8, 3]
 
 
 def test_no_window_stands_behind_itself_as_another(tmp_path: Path) -> None:
     """The second halves that are random come from other windows, behind the last ones too."""
     write_validation(tmp_path, [8 * 16 + 1])
     windows = ValidationWindows([tmp_path / "validation.arrow"], 10_000, 16)
-    here, there = (windows.part(step, 0, 1).tokens for step in (0, 1))
+    here, there = (windows.part(step, 0, 1)["tokens"] for step in (0, 1))
     assert sorted(map(tuple, here)) == sorted(map(tuple, there))
     assert not (here == there).all(axis=1).any()

@@ -14,9 +14,9 @@ from llm.step import BadInput
 from llm.tokens.chat import encode_messages
 from llm.tokens.packing import best_fit
 from llm.tokens.rows import IGNORE
+from llm.training.batch import Batch
 from llm.training.finetune.instruct import encode
 from llm.training.finetune.packed import Counts, Encoded, Epochs, Files, Packed, write
-from llm.training.rows import Rows
 from tests.examples import write_conversations
 from tests.llm.training.finetune.talks import CONTEXT, byte_tokenizer, conversation
 
@@ -31,7 +31,7 @@ def pack(
     return write(files, examples, length, vocabulary), Packed(files, length, PADDING)
 
 
-def all_rows(packed: Packed) -> Rows:
+def all_rows(packed: Packed) -> Batch:
     return packed.read(np.arange(len(packed)))
 
 
@@ -76,11 +76,11 @@ def test_rows_are_those_of_the_rule_applied_in_memory(
     examples = random_examples(700, vocabulary, 60)
     _, packed = pack(tmp_path, examples, CONTEXT, vocabulary)
     rows, wanted = all_rows(packed), in_memory(examples, CONTEXT)
-    for found, one in zip((rows.tokens, rows.targets, rows.segments), wanted, strict=True):
+    for found, one in zip((rows["tokens"], rows["targets"], rows["segments"]), wanted, strict=True):
         assert found.dtype == np.int64
         np.testing.assert_array_equal(found, one)
     some = packed.read(np.array([5, 2, 5]))
-    np.testing.assert_array_equal(some.tokens, rows.tokens[[5, 2, 5]])
+    np.testing.assert_array_equal(some["tokens"], rows["tokens"][[5, 2, 5]])
 
 
 @pytest.mark.parametrize(("vocabulary", "most"), [(50_000, 2.4), (128_000, 4.4)])
@@ -101,7 +101,9 @@ def test_every_conversation_is_packed_once_and_only_answers_are_learned(tmp_path
     assert (counts.examples, counts.too_long, counts.empty) == (40, 0, 0)
     rows = all_rows(packed)
     found, answers = [], []
-    for tokens, targets, segments in zip(rows.tokens, rows.targets, rows.segments, strict=True):
+    for tokens, targets, segments in zip(
+        rows["tokens"], rows["targets"], rows["segments"], strict=True
+    ):
         for segment in range(1, segments.max() + 1):
             span = segments == segment
             assert np.all(np.diff(np.flatnonzero(span)) == 1)  # one piece
@@ -111,7 +113,7 @@ def test_every_conversation_is_packed_once_and_only_answers_are_learned(tmp_path
         assert np.all(tokens[segments == 0] == PADDING)
     assert sorted(found) == sorted(list(example.ids[:-1]) for example in examples)
     assert sorted(answers) == sorted(f"{talk[1]['content']}<|im_end|>" for talk in TALKS)
-    assert counts.learned_tokens == (rows.targets != IGNORE).sum()
+    assert counts.learned_tokens == (rows["targets"] != IGNORE).sum()
 
 
 def test_packing_wastes_little(tmp_path: Path) -> None:
@@ -129,7 +131,9 @@ def test_conversations_in_a_row_do_not_see_each_other(tmp_path: Path) -> None:
     model = Decoder(ModelSettings(layers=2, d_model=32, heads=2, context_length=128).resolve(260))
     model.initialise(0)
     torch.nn.init.normal_(model.blocks[0].attention.output.weight, std=0.2)  # zero at first
-    together = model.loss(*map(torch.from_numpy, (rows.tokens, rows.targets, rows.segments)))
+    together = model.loss(
+        *map(torch.from_numpy, (rows["tokens"], rows["targets"], rows["segments"]))
+    )
     alone = sum(
         model.loss(
             torch.tensor([example.ids[:-1]]),
@@ -149,8 +153,8 @@ def test_an_epoch_reads_every_row_once_and_parts_share_a_step(tmp_path: Path) ->
     assert sorted(rows[37:74]) == list(range(37))
     assert rows[:37] != rows[37:74]
     shares = [source.part(2, part, 2) for part in range(2)]
-    together = np.concatenate([share.tokens for share in shares])
-    assert np.array_equal(together, all_rows(packed).tokens[source.seen(2)])
+    together = np.concatenate([share["tokens"] for share in shares])
+    assert np.array_equal(together, all_rows(packed)["tokens"][source.seen(2)])
 
 
 def test_a_long_conversation_loses_its_end_and_one_without_answer_is_left_out(
@@ -171,7 +175,7 @@ def test_a_long_conversation_loses_its_end_and_one_without_answer_is_left_out(
 def test_nothing_to_pack_is_no_row(tmp_path: Path) -> None:
     counts, packed = pack(tmp_path, [Encoded([1, 2], [True, False])], CONTEXT)
     assert (counts.examples, counts.empty, counts.rows, len(packed)) == (0, 1, 0, 0)
-    assert all_rows(packed).tokens.shape == (0, CONTEXT)
+    assert all_rows(packed)["tokens"].shape == (0, CONTEXT)
 
 
 def test_a_bad_message_is_named_by_file_and_line(tmp_path: Path) -> None:

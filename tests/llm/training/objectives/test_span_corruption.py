@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from llm.training.batch import Batch, Integers
 from llm.training.objectives.span_corruption import SpanCorruption, sizes
-from llm.training.rows import Integers, Rows
 
 SENTINELS = list(range(1000, 1064))
 START = 999
@@ -16,10 +16,10 @@ class Windows:
     def __init__(self, length: int) -> None:
         self.length = length
 
-    def part(self, step: int, part: int, parts: int) -> Rows:
+    def part(self, step: int, part: int, parts: int) -> Batch:
         tokens = np.random.default_rng(step).integers(0, 900, (8, self.length + 1))
         tokens = tokens[part * 8 // parts : (part + 1) * 8 // parts]
-        return Rows(tokens[:, :-1], tokens[:, 1:])
+        return Batch.of(tokens=tokens[:, :-1], targets=tokens[:, 1:])
 
     def seen(self, step: int) -> list[int]:
         return [step]
@@ -47,30 +47,29 @@ def restored(sources: Integers, targets: Integers) -> list[int]:
 def test_the_window_comes_back_and_the_decoder_reads_its_targets_shifted(length: int) -> None:
     for step in range(5):
         rows, plain = spans(length).part(step, 0, 1), Windows(length).part(step, 0, 1)
-        assert rows.sources is not None
-        for sources, targets, window in zip(rows.sources, rows.targets, plain.tokens, strict=True):
+        for sources, targets, window in zip(
+            rows["sources"], rows["targets"], plain["tokens"], strict=True
+        ):
             assert restored(sources, targets) == window.tolist()
             used = [token for token in targets if token in SENTINELS]
             assert used == SENTINELS[: len(used)]
-        assert (rows.tokens[:, 0] == START).all()
-        assert np.array_equal(rows.tokens[:, 1:], rows.targets[:, :-1])
+        assert (rows["tokens"][:, 0] == START).all()
+        assert np.array_equal(rows["tokens"][:, 1:], rows["targets"][:, :-1])
 
 
 def test_fifteen_percent_in_spans_of_three() -> None:
     """512 tokens: 77 hidden in 26 spans, 461 + 104 tokens, as the paper's settings give."""
     assert sizes(512, 0.15, 3.0) == (77, 26)
     rows = spans(512).part(0, 0, 1)
-    assert rows.sources is not None
-    assert rows.sources.shape == (8, 512 - 77 + 26) and rows.targets.shape == (8, 77 + 26 + 1)
+    assert rows["sources"].shape == (8, 512 - 77 + 26) and rows["targets"].shape == (8, 77 + 26 + 1)
 
 
 def test_hidden_places_are_spread_over_the_window_ends_included() -> None:
     counts = np.zeros(64)
     for step in range(200):
         rows = spans(64).part(step, 0, 1)
-        assert rows.sources is not None
-        plain = Windows(64).part(step, 0, 1).tokens
-        for sources, window in zip(rows.sources, plain, strict=True):
+        plain = Windows(64).part(step, 0, 1)["tokens"]
+        for sources, window in zip(rows["sources"], plain, strict=True):
             counts += ~np.isin(window, sources)
     assert counts.min() > 0.1 * 0.15 * 1600 and counts.max() < 2 * 0.15 * 1600
 
@@ -78,7 +77,7 @@ def test_hidden_places_are_spread_over_the_window_ends_included() -> None:
 def test_a_row_is_the_same_in_whatever_part_it_is_asked_for() -> None:
     whole = spans(64).part(3, 0, 1)
     pieces = [spans(64).part(3, part, 4) for part in range(4)]
-    assert np.array_equal(np.concatenate([piece.targets for piece in pieces]), whole.targets)
+    assert np.array_equal(np.concatenate([piece["targets"] for piece in pieces]), whole["targets"])
 
 
 def test_too_few_sentinels_are_told_with_a_mean_span_that_does() -> None:
