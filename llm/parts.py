@@ -16,10 +16,18 @@ from typing import Any
 _chosen: ContextVar[Mapping[str, str] | None] = ContextVar("chosen", default=None)
 
 
+def apart(module: str) -> Any:
+    """A module that is no part of a step's identity.
+
+    Either it decides how a step is carried out and not what comes out, or what it says becomes a
+    value of the call, which is in the key.
+    """
+    return importlib.import_module(module)
+
+
 def registry(kind: str) -> Mapping[str, str]:
     """The parts of a kind that there are, by name, in the order of preference."""
-    # Not by statement: what a step reaches by import is its identity, and a list of names is no part of it.
-    found: Mapping[str, str] = importlib.import_module("llm.registry").PARTS[kind]
+    found: Mapping[str, str] = apart("llm.registry").PARTS[kind]
     return found
 
 

@@ -13,6 +13,15 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "encoder": "llm.models.encoder:Encoder",
         "encoder_decoder": "llm.models.encoder_decoder:EncoderDecoder",
     },
+    # How a model folder is written, by the model_type of its config.json: the first that a model fits.
+    "layout": {
+        "qwen3": "llm.models.layouts.llama",
+        "llama": "llm.models.layouts.llama",
+        "mistral": "llm.models.layouts.llama",
+        "gpt2": "llm.models.layouts.gpt2",
+        "bert": "llm.models.layouts.bert",
+        "penstock": "llm.models.layouts.own",
+    },
     # What a model is pretrained for (`pretrain.objective.type`).
     "objective": {
         "next_token": "llm.training.objectives.next_token:NextToken",

@@ -6,12 +6,13 @@ decides how but not what is in the context. A step reads no clock, no environmen
 """
 
 import hashlib
-import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from llm.parts import apart
 
 if TYPE_CHECKING:
     from llm.machine import Machine
@@ -66,8 +67,7 @@ class Context:
 
 
 def _usual_machine() -> "Machine":
-    # Not by statement: what a step reaches by import is its identity, and this is no part of it.
-    machine: Machine = importlib.import_module("llm.machine").Machine()
+    machine: Machine = apart("llm.machine").Machine()
     return machine
 
 

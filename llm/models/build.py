@@ -1,20 +1,21 @@
 """The model that a configuration describes."""
 
+from typing import TYPE_CHECKING, cast
+
 import torch
 
 from llm.models.config import ModelConfig
-from llm.models.decoder import Decoder
-from llm.models.encoder import Encoder
-from llm.models.encoder_decoder import EncoderDecoder
+from llm.parts import load
 
-Model = Decoder | Encoder | EncoderDecoder
-ARCHITECTURES: dict[str, type[Decoder] | type[Encoder] | type[EncoderDecoder]] = {
-    "decoder": Decoder,
-    "encoder": Encoder,
-    "encoder_decoder": EncoderDecoder,
-}
+if TYPE_CHECKING:
+    from llm.models.decoder import Decoder
+    from llm.models.encoder import Encoder
+    from llm.models.encoder_decoder import EncoderDecoder
 
 
-def build(config: ModelConfig, compute_type: torch.dtype = torch.float32) -> Model:
+def build(
+    config: ModelConfig, compute_type: torch.dtype = torch.float32
+) -> "Decoder | Encoder | EncoderDecoder":
     """A model whose parameters are not set yet: `initialise` or load them."""
-    return ARCHITECTURES[config.architecture](config, compute_type)
+    made = load("architecture", config.architecture)(config, compute_type)
+    return cast("Decoder | Encoder | EncoderDecoder", made)

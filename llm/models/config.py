@@ -1,12 +1,10 @@
 """What a model is made of: the recipe's section, and the same with nothing left open."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from llm.models import counting
-from llm.models.layouts.fit import misfit
-from llm.models.presets import Preset, preset_values
+from llm.parts import apart
 from llm.settings import section, setting
 
 HEAD_DIM = 64  # what heads are made of when a recipe does not say: fast on CPUs and GPUs alike
@@ -51,7 +49,7 @@ class ModelConfig:
     token_types: int = 0
     next_sentence: bool = False
     head_transform: bool = False
-    export: Literal["hf", "own"] = "hf"
+    export: str | None = None  # the layout that it is written in; None: the first that it fits
 
     @property
     def windows(self) -> tuple[int | None, ...]:
@@ -93,8 +91,9 @@ class ModelSettings:
 
     # Fields that a preset decides have no default here and are filled in with it: once a section
     # is made, none of them is None any more.
-    preset: Preset = setting(
+    preset: str = setting(
         default="qwen3",
+        decides=False,  # what it fills in does
         description="Where the defaults of all other fields come from. Styles whose sizes are free: qwen3 "
         "(normalises queries and keys), llama (does not), gpt2, bert. With sizes: nanogpt-tiny, gpt2-small "
         "(124M), bert-base (110M), llama-60m, llama-350m, llama-1b.",
@@ -228,14 +227,17 @@ class ModelSettings:
         description="Encoder only: whether a dense layer, an activation and a norm stand before the head, as "
         "in BERT (true, false); none: the preset's.",
     )
-    export: Literal["hf", "own"] | None = setting(
+    export: str | None = setting(
         default=None,
         description="Layout of the model folder. hf: one that transformers reads, and what fits none is "
-        "refused; own: Penstock's; none: hf where it fits, else own.",
+        "refused; qwen3, llama, mistral, gpt2 or bert: that one; own: Penstock's; none: hf where it "
+        "fits, else own.",
     )
 
     def __post_init__(self) -> None:
-        for name, value in preset_values(self.preset).items():
+        # What these two say becomes a value of the section.
+        presets, choose = apart("llm.models.presets"), apart("llm.models.layouts.choose")
+        for name, value in presets.preset_values(self.preset).items():
             if getattr(self, name) is None:
                 dropped = name in ENCODER_ONLY and self.architecture != "encoder"
                 object.__setattr__(self, name, type(value)() if dropped else value)
@@ -251,12 +253,8 @@ class ModelSettings:
                 f"model: full_attention_every {self.full_attention_every} needs a window: without "
                 "one, every layer sees everything"
             )
-        field = misfit(self.resolve(vocabulary=1)) if self.export == "hf" else None
-        if field is not None:
-            raise ValueError(
-                f"model: export hf, but no layout of transformers has {field} "
-                f"{getattr(self, field)!r} together with the rest; change it, or leave export out"
-            )
+        layout = choose.chosen(self.resolve(vocabulary=1), self.export)
+        object.__setattr__(self, "export", layout)
 
     def _refuse_impossible_heads(self) -> None:
         heads = self.resolved_heads
@@ -294,8 +292,8 @@ class ModelSettings:
 
     def resolve(self, vocabulary: int) -> ModelConfig:
         """The full configuration for a tokenizer of `vocabulary` tokens."""
-        derived = {"preset", "heads", "kv_heads", "head_dim", "hidden", "export"}
-        config = ModelConfig(
+        derived = {"preset", "heads", "kv_heads", "head_dim", "hidden"}
+        return ModelConfig(
             **{name: value for name, value in vars(self).items() if name not in derived},
             vocabulary=vocabulary,
             heads=self.resolved_heads,
@@ -303,5 +301,3 @@ class ModelSettings:
             head_dim=self.resolved_head_dim,
             hidden=self.resolved_hidden,
         )
-        fits = self.export != "own" and misfit(config) is None
-        return dataclasses.replace(config, export="hf" if fits else "own")

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,16 +19,23 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from llm.durable import write_bytes, write_json
-from llm.models.build import Model, build
+from llm.models.build import build
 from llm.models.config import ModelConfig
-from llm.models.decoder import Decoder
-from llm.models.layouts import bert, gpt2, llama, own
 from llm.models.layouts.fields import named, part, read_object, words
-from llm.models.layouts.fit import layout_of, misfit
-from llm.models.layouts.table import Table, as_stored, fill, stored_name
+from llm.models.layouts.filling import as_stored, fill
+from llm.models.layouts.table import Table, stored_name
 from llm.models.roles import ids_of, roles_of
+from llm.parts import apart, registry
+from llm.parts import load as load_part
 from llm.step import BadInput
 from llm.tensor_file import write_tensors
+
+if TYPE_CHECKING:
+    from llm.models.decoder import Decoder
+    from llm.models.encoder import Encoder
+    from llm.models.encoder_decoder import EncoderDecoder
+
+    Model = Decoder | Encoder | EncoderDecoder
 
 # Models that are no larger are compared with their weights tensor by tensor alone.
 _FEW_PARAMETERS = 1 << 26
@@ -43,6 +50,12 @@ class Layout(Protocol):
     def canonical(self, name: str, config: ModelConfig) -> str | None:
         """The table's name of a tensor in a file; None for one that says nothing new."""
 
+    def misfits(self, layout: str, config: ModelConfig) -> list[str]:
+        """The fields that keep a model out of the layout of this name."""
+
+    def may_lack(self, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """How the names of parameters begin that a file with this config.json need not have."""
+
     def repeats(self, name: str) -> str | None:
         """The tensor that a tensor (both by the table's names) repeats where weights are tied."""
 
@@ -53,33 +66,27 @@ class Layout(Protocol):
         """What config.json describes. Raises BadInput naming what cannot be done."""
 
 
-LAYOUTS: dict[str, Layout] = {
-    "qwen3": llama,
-    "llama": llama,
-    "mistral": llama,
-    "gpt2": gpt2,
-    "bert": bert,
-    own.MODEL_TYPE: own,
-}
-
-
 def save(
-    model: Model, folder: Path, tokenizer_json: Path, chat_template: str | None = None
+    model: "Model", folder: Path, tokenizer_json: Path, chat_template: str | None = None
 ) -> None:
     """Write the model with its tokenizer and, for one that was taught to chat, its template.
 
     chat_template: Jinja, as transformers reads it. The same model gives the same bytes: weights are
-    float32 whatever the compute type, and nothing holds a date or a version. Raises ValueError for
-    a model that is to be in a layout of Hugging Face (config.export) and fits none.
+    float32 whatever the compute type, and nothing holds a date or a version. Raises ValueError for a
+    model that does not fit the layout it is to be in (config.export).
     """
-    layout = _layout_for(model.config)
+    config = model.config
+    if config.export is None:  # never so in a step, whose values say it
+        layout_name = apart("llm.models.layouts.choose").chosen(config, None)
+        config = dataclasses.replace(config, export=layout_name)
+    layout = _layout_for(config)
     folder.mkdir(parents=True, exist_ok=True)
     state = as_stored(model, _table(layout, model))
     write_tensors(folder / "model.safetensors", state, {"format": "pt"})
     write_bytes(folder / "tokenizer.json", tokenizer_json.read_bytes())
     tokenizer = Tokenizer.from_file(str(tokenizer_json))
     ids, stops = ids_of(tokenizer)
-    write_json(folder / "config.json", {**layout.config_json(model.config), **ids})
+    write_json(folder / "config.json", {**layout.config_json(config), **ids})
     write_json(folder / "generation_config.json", {**ids, "eos_token_id": stops})
     description: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -93,16 +100,14 @@ def save(
 
 
 def _layout_for(config: ModelConfig) -> Layout:
-    if config.export == "own":
-        return own
-    name = layout_of(config)
-    if name is None:
-        field = misfit(config)
+    found: Layout = load_part("layout", str(config.export))
+    wrong = found.misfits(str(config.export), config)
+    if wrong:
         raise ValueError(
-            f"no layout of transformers has {field} {getattr(config, str(field))!r} together with "
-            "the rest: export the model as own"
+            f"the layout {config.export} has no {wrong[0]} {getattr(config, wrong[0])!r}: export the "
+            "model as own"
         )
-    return LAYOUTS[name]
+    return found
 
 
 def _table(layout: Layout, model: nn.Module) -> Table:
@@ -111,7 +116,7 @@ def _table(layout: Layout, model: nn.Module) -> Table:
 
 def load(
     folder: Path, device: str | torch.device = "cpu", compute_dtype: torch.dtype = torch.float32
-) -> tuple[Decoder, Tokenizer]:
+) -> tuple["Decoder", Tokenizer]:
     """Read a decoder's folder: the decoder on `device`, and its tokenizer.
 
     Raises BadInput naming the file and the field or tensor that the decoder cannot do.
@@ -137,36 +142,35 @@ def load(
 
 def load_decoder(
     folder: Path, device: str | torch.device = "cpu", compute_dtype: torch.dtype = torch.float32
-) -> Decoder:
+) -> "Decoder":
     """Read the decoder of a model folder alone. Raises BadInput as `load` does."""
     model = load_model(folder, device, compute_dtype)
-    if not isinstance(model, Decoder):
+    if model.config.architecture != "decoder":
         raise BadInput(
             f"{folder} holds an {model.config.architecture}, and what goes on here needs a decoder"
         )
-    return model
+    return cast("Decoder", model)
 
 
 def load_model(
     folder: Path, device: str | torch.device = "cpu", compute_dtype: torch.dtype = torch.float32
-) -> Model:
+) -> "Model":
     """Read the model of a folder, of any architecture. Raises BadInput as `load` does."""
     config = read_config(folder)
     fields = read_object(folder / "config.json")
-    layout = LAYOUTS[fields["model_type"]]
+    layout: Layout = load_part("layout", fields["model_type"])
     _compare_sizes(folder, config)
     with torch.device("meta"):
         model = build(config, compute_dtype)
     model.to_empty(device="cpu")
     model.set_rotary()
-    bare = layout is bert and bert.is_bare(fields)
-    if bare:
+    free = layout.may_lack(fields)
+    if free:
         model.initialise(seed=0)
     table = _table(layout, model)
     known = ((layout.canonical(name, config), tensor) for name, tensor in _tensors(folder))
     missing = fill(model, table, ((name, one) for name, one in known if name is not None), folder)
-    if bare:
-        missing = {name for name in missing if not name.startswith(bert.HEADS)}
+    missing = {name for name in missing if not name.startswith(free)}
     lacking = sorted(stored_name(table, name) for name in missing)
     if lacking:
         raise BadInput(f"{folder}: the weights lack {', '.join(lacking[:3])}")
@@ -183,8 +187,10 @@ def read_config(folder: Path) -> ModelConfig:
     if not path.is_file():
         raise BadInput(f"{folder} is not a model folder: it has no config.json")
     fields = read_object(path)
-    layout = named(path, "model_type", fields.get("model_type"), LAYOUTS)
-    config = layout.read_config(path, fields)
+    name = fields.get("model_type")
+    named(path, "model_type", name, registry("layout"))
+    layout: Layout = load_part("layout", str(name))
+    config = dataclasses.replace(layout.read_config(path, fields), export=name)
     _refuse_impossible_heads(path, config)
     return _with_own_head(layout, folder, config)
 

@@ -3,21 +3,9 @@
 A recipe's own fields go before the preset's, so a preset is a start, not a cage.
 """
 
+import difflib
 from collections.abc import Mapping
-from typing import Any, Literal
-
-Preset = Literal[
-    "qwen3",
-    "llama",
-    "gpt2",
-    "bert",
-    "nanogpt-tiny",
-    "gpt2-small",
-    "bert-base",
-    "llama-60m",
-    "llama-350m",
-    "llama-1b",
-]
+from typing import Any
 
 # Sizes of a style without sizes of its own, and what every style has unless it says otherwise:
 # the modern block (pre-norm, RMSNorm, RoPE, SwiGLU, no biases).
@@ -98,5 +86,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def preset_values(preset: str) -> Mapping[str, Any]:
-    """Every field that a preset decides, with its value."""
+    """Every field that a preset decides, with its value. Raises ValueError for an unknown one."""
+    if preset not in PRESETS:
+        near = difflib.get_close_matches(preset, PRESETS, 1)
+        hint = f"did you mean {near[0]}?" if near else "choose one of them"
+        raise ValueError(f"model: preset {preset!r} is none of {', '.join(PRESETS)}: {hint}")
     return {**COMMON, **PRESETS[preset]}

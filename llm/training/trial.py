@@ -18,12 +18,12 @@ from tokenizers.models import WordLevel
 
 from llm.durable import empty_folder, file_digest, write_bytes, write_json
 from llm.machine import Machine
+from llm.parts import load
 from llm.step import Context
 from llm.tokens.shards import ShardColumns, token_type, write_shard
 from llm.training import launch, pretrain
 from llm.training.cost import FLOAT, checkpoint_steps, flat_elements
 from llm.training.memory import PeakMemory
-from llm.training.objectives.build import NEEDED
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 from llm.training.work import BUFFERS, CHECKPOINT_NOTE, CHECKPOINTS, JOB, LOG, METRICS, STARTED
@@ -189,7 +189,7 @@ def _write_seconds(path: Path, size: int) -> float:
 
 def _made_up(folder: Path, vocabulary: int, values: PretrainSettings) -> dict[str, list[Path]]:
     """A tokenizer of `vocabulary` words and a shard of documents of random ones, as inputs."""
-    special = NEEDED[values.objective.type]
+    special = load("objective", values.objective.type).marks
     words = [*special, *(f"w{number}" for number in range(vocabulary - len(special)))]
     tokenizer, tokens = folder / "tokenizer", folder / "tokens"
     tokenizer.mkdir()

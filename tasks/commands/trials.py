@@ -12,11 +12,13 @@ from pathlib import Path
 from llm.durable import write_json
 from llm.fingerprint import digest_values, fingerprint, plain
 from llm.machine import Machine
+from llm.parts import modules
 from llm.store import Store
 from llm.training import launch, trial
 from llm.training.pretrain_settings import PretrainSettings
 from llm.training.trial import Trial
 from llm.words import counted
+from tasks.stages.pretrain import parts_of
 
 GPUS = Path("/proc/driver/nvidia/gpus")  # what the driver tells, without importing torch
 
@@ -66,7 +68,7 @@ class Trials:
                 "device": gpu_name() if on_gpu else "cpu",
                 "host": socket.gethostname(),
                 "cores": len(os.sched_getaffinity(0)),
-                "code": fingerprint(trial.__name__).digest,
+                "code": fingerprint(trial.__name__, *modules(parts_of(values))).digest,
             }
         )
 

@@ -7,10 +7,12 @@ from typing import Any
 from llm.evaluation import registry
 from llm.evaluation.report.settings import ReportValues
 from llm.evaluation.suite import BASE, Measure, MeasureBaseline
+from llm.parts import chosen as chosen_parts
 from llm.runs import Outputs
 from llm.store import Reference
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Step
+from tasks.stages.models import model_parts
 
 FORM = 2
 """Of what suites and baselines measure, and of the report (see `Step.form`)."""
@@ -44,11 +46,11 @@ def models(stages: Stages) -> dict[str, Reference]:
 
 
 def suite_call(
-    run: Run, stages: Stages, name: str, model: str, reference: Reference, label: str = ""
+    run: Run, stages: Stages, name: str, model: str, reference: Reference
 ) -> Call | None:
     """The call that measures a model by a suite; None where the suite does not measure it.
 
-    model: what the recipe calls it; reference: its artifact, which may be an older one of that name.
+    model: what the recipe calls it; reference: its artifact.
     """
     suite = registry.suite(name)
     wanted = suite.inputs_of(model)
@@ -62,7 +64,8 @@ def suite_call(
     )
     inputs = {"model": [reference], **_inputs(stages, wanted, tasks)}
     step = Step(name, f"{registry.SUITES[name]}:measure", form=FORM)
-    return Call(step, values, inputs, label or model)
+    parts = model_parts(run.recipe.pretrain.model)
+    return Call(step, values, inputs, model, parts=parts)
 
 
 def _tasks(stages: Stages, model: str) -> tuple[str, ...]:
@@ -94,7 +97,8 @@ def baselines(run: Run, stages: Stages) -> dict[str, Reference]:
             continue
         train = dataclasses.replace(TRAIN_BASELINE, place=one.trains)
         section = getattr(run.recipe.evaluate, name)
-        model = run.step(Call(train, section, _inputs(stages, one.inputs), name))
+        parts = chosen_parts("optimizer", [section.training.optimizer.type])
+        model = run.step(Call(train, section, _inputs(stages, one.inputs), name, parts=parts))
         found[name] = run.step(_baseline_call(run, stages, name, {"model": [model]}))
     return {name: found[name] for name in chosen}
 
@@ -137,7 +141,8 @@ def _report(run: Run, stages: Stages, measured: Mapping[str, Mapping[str, Refere
         **dict(_named(measured)),
         **{f"baselines.{name}": [one] for name, one in simple.items()},
     }
-    return run.step(Call(REPORT, values, inputs))
+    parts = model_parts(run.recipe.pretrain.model)
+    return run.step(Call(REPORT, values, inputs, parts=parts))
 
 
 def _named(

@@ -10,6 +10,7 @@ from llm.step import digest_of
 from llm.training.finetune.settings import FinetuneSettings
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
+from tasks.stages.models import model_parts
 
 DERIVE = Step(
     "examples",
@@ -32,12 +33,13 @@ FINETUNE = Step(
 def finetune(run: Run, stages: Stages) -> Outputs:
     """For each task of the recipe: its data, then the training."""
     base = list(stages["pretrain"]["model"].values())
+    parts = model_parts(run.recipe.pretrain.model)
     outputs: Outputs = {"model": {}, "data": {}}
     for task in run.recipe.finetune:
         data = run.step(_data(run, task))
         outputs["data"][task.name] = data
         outputs["model"][task.name] = run.step(
-            Call(FINETUNE, task, {"model": base, "data": [data]}, task.name)
+            Call(FINETUNE, task, {"model": base, "data": [data]}, task.name, parts=parts)
         )
     return outputs
 

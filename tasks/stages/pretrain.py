@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from llm.parts import chosen
+from llm.models.layouts.fields import read_object
+from llm.parts import chosen, registry
 from llm.runs import Outputs
 from llm.step import BadInput
 from llm.store import Reference
@@ -10,9 +11,11 @@ from llm.training.nights import inputs_of
 from llm.training.pretrain_settings import PretrainSettings
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
+from tasks.stages.models import model_parts
 from tasks.stages.nights import by_night
 from tasks.stages.trunk import going_on, point
 
+CONFIG = "config.json"
 PRETRAIN = Step(
     "pretrain", "llm.training.pretrain:pretrain", own_processes=True, learns=True, holds="model"
 )
@@ -44,5 +47,10 @@ def call_of(run: Run, stages: Stages, settings: PretrainSettings, label: str = "
 
 
 def parts_of(settings: PretrainSettings) -> dict[str, str]:
-    """The modules that the settings choose."""
-    return chosen("objective", [settings.objective.type])
+    """The modules that the settings choose: objective, architecture and layout, and what reads init."""
+    parts = {**chosen("objective", [settings.objective.type]), **model_parts(settings.model)}
+    config = Path(settings.init or "") / CONFIG
+    if settings.init is not None and config.is_file():
+        layout = read_object(config).get("model_type")
+        parts |= chosen("layout", [layout]) if layout in registry("layout") else {}
+    return parts

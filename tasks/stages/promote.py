@@ -1,5 +1,6 @@
 """Promote: the champion pointer moves to tonight's model, if it is better on the same documents."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from llm.store import Reference
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Step
 from tasks.stages.evaluate import models, suite_call
+from tasks.stages.models import parts_of_made
 
 DECIDE = Step("promote", "llm.evaluation.promotion:decide")
 TRIES = 10
@@ -70,9 +72,10 @@ def _decide(run: Run, stages: Stages, champion: Reference | None) -> Reference:
         )
     inputs = {"candidate": [measured[metric.model]]}
     if champion is not None:
-        call = suite_call(run, stages, metric.suite, metric.model, champion, "champion")
+        call = suite_call(run, stages, metric.suite, metric.model, champion)
         assert call is not None, "the suite has measured tonight's model of that name"
-        inputs["champion"] = [run.step(call)]
+        parts = parts_of_made(run, champion)  # it may be of another architecture
+        inputs["champion"] = [run.step(dataclasses.replace(call, label="champion", parts=parts))]
     return run.step(Call(DECIDE, run.recipe.promote, inputs))
 
 

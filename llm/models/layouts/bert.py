@@ -7,6 +7,14 @@ from typing import Any
 
 from llm.models.config import ModelConfig
 from llm.models.layouts.fields import head_width, named, number, refuse_others, sizes, words
+from llm.models.layouts.fit import (
+    NO_CAPS,
+    NO_WINDOW,
+    PLAIN_FEED_FORWARD,
+    Allowed,
+    outside,
+    uneven_heads,
+)
 from llm.models.layouts.table import Stored, Table
 
 BOTH, MASKED, BARE = "BertForPreTraining", "BertForMaskedLM", "BertModel"
@@ -57,6 +65,30 @@ REPEATED = {
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
 POSITION_IDS = "bert.embeddings.position_ids"  # no weight; transformers does not read it either
+ALLOWED: Allowed = {
+    "architecture": ("encoder",),
+    "norm": ("layernorm",),
+    "norm_position": ("post",),
+    "positions": ("learned",),
+    "feed_forward": PLAIN_FEED_FORWARD,
+    "bias": (True,),
+    "qk_norm": (False,),
+    "tie_embeddings": (True,),
+    "head_transform": (True,),
+    **NO_WINDOW,
+    **NO_CAPS,
+}
+
+
+def misfits(layout: str, config: ModelConfig) -> list[str]:
+    """The fields that keep a model out of the layout."""
+    without_types = ["token_types"] if config.token_types < 1 else []
+    return [*outside(config, ALLOWED), *uneven_heads(config), *without_types]
+
+
+def may_lack(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """How the names of parameters begin that a file need not have: the heads of the bare model."""
+    return HEADS if is_bare(fields) else ()
 
 
 def table(config: ModelConfig, names: list[str]) -> Table:

@@ -14,6 +14,14 @@ from llm.models.layouts.fields import (
     sizes,
     whole,
 )
+from llm.models.layouts.fit import (
+    NO_CAPS,
+    NO_WINDOW,
+    PLAIN_FEED_FORWARD,
+    Allowed,
+    outside,
+    uneven_heads,
+)
 from llm.models.layouts.table import Stored, Table
 
 WHOLE_MODEL = {
@@ -44,6 +52,26 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
     "add_cross_attention": (False,),
     "quantization_config": (),
 }
+ALLOWED: Allowed = {
+    "architecture": ("decoder",),
+    "norm": ("layernorm",),
+    "norm_position": ("pre",),
+    "positions": ("learned",),
+    "feed_forward": PLAIN_FEED_FORWARD,
+    "qk_norm": (False,),
+    **NO_WINDOW,
+    **NO_CAPS,
+}
+
+
+def misfits(layout: str, config: ModelConfig) -> list[str]:
+    """The fields that keep a model out of the layout."""
+    return [*outside(config, ALLOWED), *uneven_heads(config)]
+
+
+def may_lack(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """How the names of parameters begin that a file need not have: none."""
+    return ()
 
 
 def table(config: ModelConfig, names: list[str]) -> Table:

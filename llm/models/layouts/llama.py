@@ -7,7 +7,7 @@ from typing import Any
 
 from llm.models.config import ModelConfig
 from llm.models.layouts.fields import flag, number, part, refuse_others, sizes, whole, words
-from llm.models.layouts.fit import layout_of
+from llm.models.layouts.fit import NO_CAPS, NO_WINDOW, Allowed, outside
 from llm.models.layouts.table import Stored, Table
 from llm.step import BadInput
 
@@ -50,6 +50,34 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
     "quantization_config": (),
 }
 FULL, SLIDING = "full_attention", "sliding_attention"
+IN_COMMON: Allowed = {
+    "architecture": ("decoder",),
+    "norm": ("rmsnorm",),
+    "norm_position": ("pre",),
+    "positions": ("rope",),
+    "feed_forward": ("swiglu",),
+    **NO_CAPS,
+}
+ALLOWED: Mapping[str, Allowed] = {
+    "qwen3": {**IN_COMMON, "qk_norm": (True,), "bias": (False,)},
+    "llama": {**IN_COMMON, "qk_norm": (False,), **NO_WINDOW},
+    "mistral": {
+        **IN_COMMON,
+        "qk_norm": (False,),
+        "bias": (False,),
+        "full_attention_every": (None,),
+    },
+}
+
+
+def misfits(layout: str, config: ModelConfig) -> list[str]:
+    """The fields that keep a model out of one of the layouts."""
+    return outside(config, ALLOWED[layout])
+
+
+def may_lack(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """How the names of parameters begin that a file need not have: none."""
+    return ()
 
 
 def table(config: ModelConfig, names: list[str]) -> Table:
@@ -78,8 +106,7 @@ def repeats(name: str) -> str | None:
 
 def config_json(config: ModelConfig) -> dict[str, Any]:
     """The config.json with which transformers builds the same decoder."""
-    layout = layout_of(config)
-    assert layout in ARCHITECTURES
+    layout = str(config.export)
     fields = {
         "architectures": [ARCHITECTURES[layout]],
         "model_type": layout,
@@ -135,6 +162,7 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
         bias=_bias(path, fields),
         window=window,
         full_attention_every=every,
+        export=layout,
     )
 
 

@@ -15,6 +15,16 @@ MODEL_TYPE = "penstock"
 WRITTEN_BESIDE = ("model_type", "bos_token_id", "eos_token_id", "pad_token_id", "vocab_size")
 
 
+def misfits(layout: str, config: ModelConfig) -> list[str]:
+    """The fields that keep a model out of the layout: none, it has them all."""
+    return []
+
+
+def may_lack(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """How the names of parameters begin that a file need not have: none."""
+    return ()
+
+
 def table(config: ModelConfig, names: list[str]) -> Table:
     """Every tensor holds the parameter of its name."""
     return {name: Stored((name,)) for name in names}
@@ -43,8 +53,10 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
     if unknown:
         raise BadInput(f"{path}: {unknown[0]} is no field of a model; remove it")
     hints = get_type_hints(ModelConfig)
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"export": MODEL_TYPE}
     for name, field in known.items():
+        if name in given:
+            continue
         kinds = get_args(hints[name]) if get_origin(hints[name]) is types.UnionType else ()
         if type(None) in kinds and fields.get(name) is None:
             given[name] = None

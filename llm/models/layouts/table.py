@@ -1,17 +1,11 @@
-"""How a layout's tensors and a model's parameters stand to each other, and reading one into the other.
+"""How a layout's tensors and a model's parameters stand to each other.
 
 A layout is a table: the name of each tensor in the file, and which of our parameters it holds. Most
 hold one as it is; GPT-2's hold queries, keys and values in one, transposed, with biases in any case.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-import torch
-from torch import Tensor, nn
-
-from llm.step import BadInput
 
 
 @dataclass(frozen=True)
@@ -28,57 +22,6 @@ class Stored:
 
 
 Table = Mapping[str, Stored]
-
-
-def as_stored(model: nn.Module, table: Table) -> dict[str, Tensor]:
-    """The tensors of a file, by name: float32, on the CPU, copies."""
-    parameters = dict(model.named_parameters())
-    tensors = {}
-    for name, stored in table.items():
-        if stored.zeros:
-            tensors[name] = torch.zeros(stored.zeros)
-            continue
-        parts = [parameters[own].detach().float().cpu() for own in stored.parameters]
-        whole = torch.cat(parts) if len(parts) > 1 else parts[0]
-        tensors[name] = (whole.T if stored.transposed else whole).clone(
-            memory_format=torch.contiguous_format
-        )
-    return tensors
-
-
-@torch.no_grad()
-def fill(
-    model: nn.Module, table: Table, tensors: Iterable[tuple[str, Tensor]], folder: Path
-) -> set[str]:
-    """Copy tensors into the model's parameters; the names of the parameters that none was for.
-
-    Raises BadInput for a tensor that the table does not have, or that has another shape.
-    """
-    parameters = dict(model.named_parameters())
-    missing = set(parameters)
-    for name, tensor in tensors:
-        if name not in table:
-            raise BadInput(f"{folder}: tensor {name} has no place in the model of config.json")
-        stored = table[name]
-        if stored.zeros:
-            if tensor.count_nonzero():
-                raise BadInput(
-                    f"{folder}: tensor {name} is not zero, but config.json has no biases"
-                )
-            continue
-        targets = [parameters[own] for own in stored.parameters]
-        shape = (sum(len(target) for target in targets), *targets[0].shape[1:])
-        if stored.transposed:
-            shape = shape[::-1]
-        if tuple(tensor.shape) != shape:
-            raise BadInput(
-                f"{folder}: tensor {name} is {tuple(tensor.shape)}, config.json makes it {shape}"
-            )
-        parts = (tensor.T if stored.transposed else tensor).split([len(one) for one in targets])
-        for target, part in zip(targets, parts, strict=True):
-            target.copy_(part)
-        missing -= set(stored.parameters)
-    return missing
 
 
 def stored_name(table: Table, parameter: str) -> str:

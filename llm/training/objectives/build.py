@@ -1,6 +1,6 @@
 """From the recipe's objective to the object that makes its batches and its loss."""
 
-from typing import Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 from tokenizers import Tokenizer
 
@@ -12,6 +12,8 @@ from llm.training.objectives.settings import ObjectiveSettings
 
 class Pretraining(Objective, Protocol):
     """An objective that makes its own batches from plain windows of text."""
+
+    marks: ClassVar[tuple[str, ...]]
 
     def batches(self, source: BatchSource, rows: int) -> BatchSource:
         """Batches from those of `source`, whose steps have `rows` rows for the next token.

@@ -5,7 +5,7 @@ A share of a row's tokens is learned: of those, 80 % are replaced by the mask, 1
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -85,6 +85,8 @@ class Masked:
 
 class MaskedTokens(NextToken):
     """-ln p of each hidden token, given the row, as the model itself sums it."""
+
+    marks: ClassVar[tuple[str, ...]] = (MASK,)
 
     def __init__(self, hiding: Hiding, seed: int) -> None:
         self.hiding, self.seed = hiding, seed

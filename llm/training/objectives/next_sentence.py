@@ -7,13 +7,13 @@ A row is two half windows, the second one from elsewhere half of the time; T = 1
     pair     1 when x follows d, 0 when it comes from elsewhere
 """
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from llm.tokens.special import CLASSIFY, SEPARATOR, special_ids
+from llm.tokens.special import CLASSIFY, MASK, SEPARATOR, special_ids
 from llm.training.batch import Batch, BatchSource, Tensors
 from llm.training.objectives.chance import chance, rows_of_part
 from llm.training.objectives.masked import Hiding
@@ -79,13 +79,15 @@ class MaskedNextSentence:
     both tasks' means, as in the paper.
     """
 
+    marks: ClassVar[tuple[str, ...]] = (MASK, CLASSIFY, SEPARATOR)
+
     def __init__(self, hiding: Hiding, classify: int, separator: int, seed: int) -> None:
         self.hiding, self.classify, self.separator, self.seed = hiding, classify, separator, seed
 
     @classmethod
     def of(cls, settings: ObjectiveSettings, tokenizer: Tokenizer, seed: int) -> Self:
         """Raises ValueError where the tokenizer has no mask or no marks."""
-        ids = special_ids(tokenizer, (CLASSIFY, SEPARATOR))
+        ids = special_ids(tokenizer, cls.marks)
         return cls(Hiding.of(settings, tokenizer), ids[CLASSIFY], ids[SEPARATOR], seed)
 
     def batches(self, source: BatchSource, rows: int) -> BatchSource:

@@ -1,6 +1,6 @@
 """The next token (Radford et al. 2018): what a decoder is trained on, and what fine-tuning asks of answers."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -10,7 +10,12 @@ from llm.training.objectives.settings import ObjectiveSettings
 
 
 class NextToken:
-    """-ln p of each target, given the tokens before it, as the model itself sums it."""
+    """-ln p of each target, given the tokens before it, as the model itself sums it.
+
+    marks: special tokens that a tokenizer must have.
+    """
+
+    marks: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def of(cls, settings: ObjectiveSettings, tokenizer: Tokenizer, seed: int) -> Self:

@@ -12,7 +12,7 @@ Every window of a length has as many hidden tokens and spans, so rows need no pa
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -93,6 +93,8 @@ class SpanCorruption:
 class Spans(NextToken):
     """The tokens of hidden spans, given what was not hidden, as the model itself sums them."""
 
+    marks: ClassVar[tuple[str, ...]] = (PADDING, *SENTINELS)
+
     def __init__(
         self, settings: ObjectiveSettings, sentinels: Sequence[int], start: int, seed: int
     ) -> None:
@@ -101,7 +103,7 @@ class Spans(NextToken):
     @classmethod
     def of(cls, settings: ObjectiveSettings, tokenizer: Tokenizer, seed: int) -> Self:
         """Raises ValueError where the tokenizer has no sentinels."""
-        ids = special_ids(tokenizer, (PADDING, *SENTINELS))
+        ids = special_ids(tokenizer, cls.marks)
         return cls(settings, [ids[name] for name in SENTINELS], ids[PADDING], seed)
 
     def batches(self, source: BatchSource, rows: int) -> BatchSource:

@@ -17,7 +17,7 @@ from transformers import (
 from llm.models.build import build
 from llm.models.config import ModelConfig, ModelSettings
 from llm.models.decoder import Decoder
-from llm.models.layouts.fit import layout_of, misfit
+from llm.models.layouts.choose import layout_of, misfit
 from llm.models.presets import PRESETS
 
 
@@ -77,6 +77,7 @@ def test_the_default_is_qwen3s_architecture_as_it_ever_was() -> None:
         norm_epsilon=1e-6,
         tie_embeddings=True,
         qk_norm=True,
+        export="qwen3",
     )
 
 
@@ -236,8 +237,8 @@ def test_what_fits_a_layout_of_transformers_is_exported_in_it(
     values: dict[str, Any], layout: str
 ) -> None:
     config = ModelSettings(**values).resolve(vocabulary=100)
-    assert (layout_of(config), misfit(config), config.export) == (layout, None, "hf")
-    assert ModelSettings(**values, export="own").resolve(vocabulary=100).export == "own"
+    assert (layout_of(config), misfit(config), config.export) == (layout, None, layout)
+    assert ModelSettings(**values, export="own").resolve(vocabulary=100).export == "penstock"
 
 
 @pytest.mark.parametrize(
@@ -248,7 +249,7 @@ def test_what_fits_a_layout_of_transformers_is_exported_in_it(
         ({"logit_soft_cap": 30.0}, "logit_soft_cap"),
         ({"feed_forward": "relu2"}, "feed_forward"),
         ({"bias": True}, "bias"),
-        ({"preset": "llama", "window": 8, "full_attention_every": 2}, "full_attention_every"),
+        ({"preset": "llama", "window": 8, "full_attention_every": 2}, "qk_norm"),
         ({"preset": "gpt2", "kv_heads": 1}, "kv_heads"),
         ({"preset": "gpt2", "head_dim": 16, "heads": 2}, "head_dim"),
         ({"preset": "gpt2", "positions": "rope"}, "positions"),
@@ -260,9 +261,22 @@ def test_what_fits_none_is_our_own_and_the_field_is_named_when_it_must_fit(
     values: dict[str, Any], field: str
 ) -> None:
     config = ModelSettings(**values).resolve(vocabulary=100)
-    assert (layout_of(config), misfit(config), config.export) == (None, field, "own")
+    assert (layout_of(config), misfit(config), config.export) == (None, field, "penstock")
     with pytest.raises(ValueError, match=f"export hf, but no layout of transformers has {field} "):
         ModelSettings(**values, export="hf")
+
+
+def test_a_layout_can_be_asked_for_by_name() -> None:
+    assert ModelSettings(export="qwen3").export == "qwen3"
+    with pytest.raises(ValueError, match="export gpt2, but that layout has no norm 'rmsnorm'"):
+        ModelSettings(export="gpt2")
+    with pytest.raises(ValueError, match="export 'qwen' is none of hf, own, qwen3, llama"):
+        ModelSettings(export="qwen")
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="preset 'gpt2-smal' is none of .*did you mean gpt2"):
+        ModelSettings(preset="gpt2-smal")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,28 @@
+"""Which modules a call needs to make or to read a model: its architecture and its layout."""
+
+from collections.abc import Sequence
+
+from llm.models.config import ModelSettings
+from llm.parts import chosen, registry
+from llm.store import Reference
+from tasks.engine.run import Run
+from tasks.engine.verdict import as_of_today
+
+
+def model_parts(model: ModelSettings) -> dict[str, str]:
+    """The parts of a model of a recipe, as pretraining makes it and all that follows reads it."""
+    return _parts([model.architecture], [str(model.export)])
+
+
+def parts_of_made(run: Run, model: Reference) -> dict[str, str]:
+    """The parts of a model that an earlier run made: every one there is where its record is too old."""
+    artifact = run.store.read(model.step, model.key)
+    recorded = artifact.manifest["values"].get("model") if artifact is not None else None
+    settings = as_of_today(ModelSettings, recorded) if isinstance(recorded, dict) else None
+    if settings is None:
+        return _parts(tuple(registry("architecture")), tuple(registry("layout")))
+    return model_parts(settings)
+
+
+def _parts(architectures: Sequence[str], layouts: Sequence[str]) -> dict[str, str]:
+    return {**chosen("architecture", architectures), **chosen("layout", layouts)}
