@@ -16,7 +16,7 @@ from typing import Any
 _chosen: ContextVar[Mapping[str, str] | None] = ContextVar("chosen", default=None)
 
 
-def apart(module: str) -> Any:
+def unkeyed(module: str) -> Any:
     """A module that is no part of a step's identity.
 
     Either it decides how a step is carried out and not what comes out, or what it says becomes a
@@ -27,7 +27,7 @@ def apart(module: str) -> Any:
 
 def registry(kind: str) -> Mapping[str, str]:
     """The parts of a kind that there are, by name, in the order of preference."""
-    found: Mapping[str, str] = apart("llm.registry").PARTS[kind]
+    found: Mapping[str, str] = unkeyed("llm.registry").PARTS[kind]
     return found
 
 

@@ -13,6 +13,11 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "encoder": "llm.models.encoder:Encoder",
         "encoder_decoder": "llm.models.encoder_decoder:EncoderDecoder",
     },
+    # What steps the parameters (`optimizer.type`).
+    "optimizer": {
+        "adamw": "llm.training.adamw:FlatAdamW",
+        "muon": "llm.training.muon:FlatMuon",
+    },
     # How a model folder is written, by the model_type of its config.json: the first that a model fits.
     "layout": {
         "qwen3": "llm.models.layouts.llama",

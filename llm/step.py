@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from llm.parts import apart
+from llm.parts import unkeyed
 
 if TYPE_CHECKING:
     from llm.machine import Machine
@@ -52,6 +52,25 @@ class PrintReporter(Reporter):
         print(f"warning: {message}", file=sys.stderr)
 
 
+class Launch(Protocol):
+    """What a step asks of `llm.training.launch`."""
+
+    def how(self, machine: "Machine", context_length: int) -> dict[str, Any]:
+        """The fields of a job that say how, not what, it trains."""
+
+    def train(
+        self,
+        module: str,
+        job: Mapping[str, Any],
+        context: "Context",
+        *,
+        parts: int,
+        steps: int,
+        most_bytes: int = 0,
+    ) -> None:
+        """Train in processes of its own, until the job is done."""
+
+
 @dataclass(frozen=True)
 class Context:
     """Where a step works and whom it tells.
@@ -65,9 +84,15 @@ class Context:
     report: Reporter = field(default_factory=Reporter)
     machine: "Machine" = field(default_factory=lambda: _usual_machine())
 
+    @property
+    def launch(self) -> "Launch":
+        """What trains in processes of its own: it decides how, not what."""
+        launch: Launch = unkeyed("llm.training.launch")
+        return launch
+
 
 def _usual_machine() -> "Machine":
-    machine: Machine = apart("llm.machine").Machine()
+    machine: Machine = unkeyed("llm.machine").Machine()
     return machine
 
 

@@ -18,12 +18,22 @@ FIRST_LINES = 20
 # Who may import a module by a name that is no statement, and why.
 BY_NAME = {
     "llm/corpus/hooks.py": "users' code: what it reaches is part of the key by `hooks.reach`",
-    "llm/step.py": "the machine of a context that was given none: no part of any key",
     "llm/evaluation/registry.py": "suites by their names, for the recipe and the wiring: no step reaches it",
     "llm/parts.py": "parts that the values of a call choose: the call names them in its key",
     "tasks/engine/step.py": "a step by its name, so that planning imports no step",
     "flows/cli/app.py": "the groups of commands, each a file beside it",
     "tasks/stages/catalogue.py": "the steps of all stages, each file beside it; none of them is run",
+}
+# What `llm.parts.unkeyed` may name: modules that are no part of a step's identity, and why.
+UNKEYED = {
+    "llm.machine": "how this machine is used",
+    "llm.registry": "names of parts: the call names those that it chose",
+    "llm.models.presets": "what a named size fills in is in the values",
+    "llm.models.layouts.choose": "the layout that fits is in the values",
+    "llm.training.launch": "how ranks are started and watched",
+    "llm.training.cost": "whether the disk has room",
+    "llm.training.meter": "what is told of a step",
+    "llm.training.environment": "what is told of the machine",
 }
 _IMPORTERS = {"import_module", "__import__", "exec", "run_path", "run_module"}
 
@@ -153,6 +163,17 @@ def test_circles_are_found() -> None:
 def test_no_module_reaches_itself_by_import() -> None:
     """Also not by imports inside functions: a circle is one subject in two files, or two in one."""
     assert circles(graph()) == []
+
+
+def test_what_stands_apart_from_every_key_is_named_here() -> None:
+    found = {
+        argument.value if isinstance(argument, ast.Constant) else ast.unparse(argument)
+        for path in sources(*PACKAGES)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "unkeyed"
+        for argument in node.args
+    }
+    assert found == set(UNKEYED)
 
 
 def test_modules_are_imported_by_statement_but_in_named_places() -> None:

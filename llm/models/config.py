@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm.models import counting
-from llm.parts import apart
+from llm.parts import unkeyed
 from llm.settings import section, setting
 
 HEAD_DIM = 64  # what heads are made of when a recipe does not say: fast on CPUs and GPUs alike
@@ -236,7 +236,7 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         # What these two say becomes a value of the section.
-        presets, choose = apart("llm.models.presets"), apart("llm.models.layouts.choose")
+        presets, choose = unkeyed("llm.models.presets"), unkeyed("llm.models.layouts.choose")
         for name, value in presets.preset_values(self.preset).items():
             if getattr(self, name) is None:
                 dropped = name in ENCODER_ONLY and self.architecture != "encoder"

@@ -25,8 +25,8 @@ from llm.models.layouts.fields import named, part, read_object, words
 from llm.models.layouts.filling import as_stored, fill
 from llm.models.layouts.table import Table, stored_name
 from llm.models.roles import ids_of, roles_of
-from llm.parts import apart, registry
 from llm.parts import load as load_part
+from llm.parts import registry, unkeyed
 from llm.step import BadInput
 from llm.tensor_file import write_tensors
 
@@ -77,7 +77,7 @@ def save(
     """
     config = model.config
     if config.export is None:  # never so in a step, whose values say it
-        layout_name = apart("llm.models.layouts.choose").chosen(config, None)
+        layout_name = unkeyed("llm.models.layouts.choose").chosen(config, None)
         config = dataclasses.replace(config, export=layout_name)
     layout = _layout_for(config)
     folder.mkdir(parents=True, exist_ok=True)

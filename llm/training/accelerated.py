@@ -11,7 +11,6 @@ Times ranks, divided by all targets of the step, that is the gradient of the mea
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -19,18 +18,9 @@ from torch import Tensor, nn
 
 from llm.training.batch import Objective, Tensors
 from llm.training.checkpoints import Checkpoint
-from llm.training.optimizer import OptimizerSettings
+from llm.training.optimizer import Optimizer, OptimizerSettings
 from llm.training.ranks import Group
 from llm.training.reduce import Layout
-
-
-class Optimizer(Protocol):
-    """Steps parameters from the gradients of a state."""
-
-    crosses_shares: bool
-
-    def step(self, learning_rate: float) -> None:
-        """Update the parameters."""
 
 
 class Loss(nn.Module):

@@ -16,13 +16,19 @@ from llm.training.reduce import CHUNK, Flat
 class FlatAdamW:
     """AdamW on this rank's chunks; `done` is how many steps the moments have behind them.
 
-    without: names of parameters that another optimizer steps.
+    kind: of matrix products, of which it makes none. without: names of parameters that another
+    optimizer steps.
     """
 
     crosses_shares = False  # a step reads nothing of another rank's share
 
     def __init__(
-        self, settings: OptimizerSettings, flat: Flat, done: int, without: Collection[str] = ()
+        self,
+        settings: OptimizerSettings,
+        flat: Flat,
+        done: int,
+        kind: torch.dtype = torch.float32,
+        without: Collection[str] = (),
     ) -> None:
         self.settings, self.flat, self.done = settings, flat, done
         decayed, size = flat.layout.decayed, flat.layout.size

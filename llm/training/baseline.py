@@ -15,7 +15,6 @@ from llm.models.baselines.config import ARCHITECTURES, LSTMConfig
 from llm.step import Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Batches
 from llm.tokens.special import id_count
-from llm.training import launch
 from llm.training.baseline_settings import PARTS, BudgetSettings, CNNBaseline, LSTMBaseline
 from llm.training.data import Windows
 from llm.training.optimizer import OptimizerSettings
@@ -37,11 +36,11 @@ def train_baseline(
 ) -> StepResult:
     """Train on `inputs["tokens"]` (tokenize artifacts) with `inputs["tokenizer"]`'s vocabulary.
 
-    Writes model/ and metrics.jsonl. Raises BadInput, launch.TrainingError.
+    Writes model/ and metrics.jsonl. Raises BadInput, TrainingError.
     """
     budget = values.training
     job = prepare(values, inputs, context)
-    launch.run(__name__, job, context, launch.processes_for(context.machine, PARTS), budget.steps)
+    context.launch.train(__name__, job, context, parts=PARTS, steps=budget.steps)
     hand_over(context.work, context.out, (MODEL, METRICS))
     tokens = budget.steps * budget.batch_tokens
     loss = last_line(context.out / METRICS)["loss"]
@@ -65,7 +64,7 @@ def prepare(values: LSTMBaseline | CNNBaseline, inputs: Inputs, context: Context
         "budget": dataclasses.asdict(budget),
         "shards": [str(path.resolve()) for path in shards],
         "identity": digest_of([repr(values), repr(config), *map(file_digest, shards)]),
-        **launch.how(context.machine, budget.context_length),
+        **context.launch.how(context.machine, budget.context_length),
     }
 
 

@@ -19,7 +19,7 @@ from llm.durable import write_json
 from llm.parts import current
 from llm.step import BadInput, Context, Reporter, WorkerLost
 from llm.training.guard import AGAIN, NO_SPACE, SIGNALLED, STOPPED
-from llm.training.room import disk_full
+from llm.training.room import check_room, disk_full
 from llm.training.work import FAILURE, JOB, LOG, METRICS, STARTED
 
 if TYPE_CHECKING:
@@ -95,11 +95,30 @@ def how(machine: "Machine", context_length: int) -> dict[str, Any]:
     }
 
 
+def train(
+    module: str,
+    job: Mapping[str, Any],
+    context: Context,
+    *,
+    parts: int,
+    steps: int,
+    most_bytes: int = 0,
+) -> None:
+    """`run` on as many processes as the machine has for `parts` partial gradients.
+
+    most_bytes: the most that lies in the work folder at once, where that is much. Raises BadInput where the disk has no
+    room for it.
+    """
+    check_room(context.work, most_bytes)
+    run(module, job, context, processes_for(context.machine, parts), steps)
+
+
 def run(module: str, job: Mapping[str, Any], context: Context, processes: int, steps: int) -> None:
     """Train: `module`'s `main` on `processes` ranks, each given a file with `job` as JSON.
 
-    Returns when all ended well. Ranks that ask for it are started again, from the last checkpoint. Raises BadInput or TrainingError. On any exception here (such as a
-    cancellation) the ranks are asked to stop, write a checkpoint, and are gone before it goes on.
+    Returns when all ended well. Ranks that ask for it are started again, from the last checkpoint.
+    Raises BadInput or TrainingError. On any exception here (such as a cancellation) the ranks are
+    asked to stop, write a checkpoint, and are gone before it goes on.
     """
     work, report = context.work, context.report
     work.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """What a recipe says of the optimizer (adamw.py and muon.py have the optimizers, and import torch)."""
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from llm.settings import section, setting
 
@@ -37,3 +37,15 @@ class OptimizerSettings:
                 f"optimizer: betas {list(self.betas)} must be two numbers from 0 up to below 1, "
                 "such as [0.9, 0.95]"
             )
+
+
+class Optimizer(Protocol):
+    """Steps parameters from the finished gradient of a run's state.
+
+    crosses_shares: whether a step reads what lies in another rank's share.
+    """
+
+    crosses_shares: bool
+
+    def step(self, learning_rate: float) -> None:
+        """Update the parameters."""

@@ -14,18 +14,17 @@ from tokenizers import Tokenizer
 
 from llm.durable import file_digest
 from llm.models.config import ModelConfig
+from llm.parts import unkeyed
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.phases import Phase
 from llm.tokens.special import id_count
-from llm.training import continual, launch, trunk
-from llm.training.cost import cost
+from llm.training import continual, trunk
 from llm.training.data import check_rows, read_data, rows_of, validation_slice
 from llm.training.incidents import Incidents
 from llm.training.nights import nights_of
 from llm.training.objectives.build import build as build_objective
 from llm.training.plan import Plan, identity_at
 from llm.training.pretrain_settings import HOW, PretrainSettings, settings_from
-from llm.training.room import check_room
 from llm.training.schedule import learning_rate
 from llm.training.vocabulary import fitting_vocabulary
 from llm.training.work import (
@@ -54,12 +53,17 @@ def pretrain(values: PretrainSettings, inputs: Inputs, context: Context) -> Step
     it shares all that decides the steps before its decay, training goes on from there, to the bits
     that a run from scratch would give. inputs["inherited"]: the same of older code, which decides the
     result with the rest. Writes model/, trunk/, metrics.jsonl, seen.jsonl and phases.jsonl, which tells
-    what the numbers in seen.jsonl count. Raises BadInput, launch.TrainingError.
+    what the numbers in seen.jsonl count. Raises BadInput, TrainingError.
     """
     job = prepare(values, inputs, context)
-    check_room(context.work, _most_bytes(values, job))
-    processes = launch.processes_for(context.machine, values.data_parallel)
-    launch.run(__name__, job, context, processes, job["steps"])
+    context.launch.train(
+        __name__,
+        job,
+        context,
+        parts=values.data_parallel,
+        steps=job["steps"],
+        most_bytes=_most_bytes(values, job),
+    )
     hand_over(context.work, context.out, (MODEL, TRUNK, METRICS, SEEN))
     continual.write_history(job["history"], context.out / PHASES)
     tokens = job["steps"] * values.batch_tokens
@@ -92,7 +96,9 @@ def _most_bytes(values: PretrainSettings, job: dict[str, Any]) -> int:
     """The most that the run has on the disk at once."""
     whole = dataclasses.replace(values, tokens=job["steps"] * values.batch_tokens)
     tokenizer = Path(job["tokenizer"]).stat().st_size
-    return cost(whole, ModelConfig(**job["config"]), tokenizer, job["corpus_tokens"]).work_bytes
+    cost = unkeyed("llm.training.cost")  # of what is written, it decides nothing
+    found = cost.cost(whole, ModelConfig(**job["config"]), tokenizer, job["corpus_tokens"])
+    return int(found.work_bytes)
 
 
 def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[str, Any]:
@@ -147,7 +153,7 @@ def prepare(values: PretrainSettings, inputs: Inputs, context: Context) -> dict[
         "identity": identity,
         "joined": joined,
         "ending": trunk.ending(values.schedule, course.trunk_at, course.steps),
-        **launch.how(context.machine, length),
+        **context.launch.how(context.machine, length),
     }
 
 

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from llm.models.gradient_places import add_in_place
+from llm.parts import load
+from llm.training.optimizer import Optimizer, OptimizerSettings
 from llm.training.ranks import Group
 
 CHUNK = 1 << 15  # elements: a multiple of every vector width, so no chunk has a scalar tail
@@ -126,6 +128,11 @@ class Flat:
     def release(self) -> None:
         """The model's gradients are autograd's again."""
         add_in_place(self._parameters.values(), wanted=False)
+
+    def optimizer(self, settings: OptimizerSettings, done: int, kind: torch.dtype) -> Optimizer:
+        """What steps the parameters, with `done` steps behind it. kind: of Muon's matrix products."""
+        made: Optimizer = load("optimizer", settings.type)(settings, self, done, kind)
+        return made
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""

@@ -12,11 +12,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from llm.training.accelerated import Accelerated, Loss, Optimizer
+from llm.training.accelerated import Accelerated, Loss
 from llm.training.batch import Objective
 from llm.training.checkpoints import Checkpoint
-from llm.training.flat_optimizer import flat_optimizer
-from llm.training.optimizer import OptimizerSettings
+from llm.training.optimizer import Optimizer, OptimizerSettings
 from llm.training.ranks import Group
 from llm.training.reduce import Flat
 
@@ -68,7 +67,7 @@ class Replicated(Accelerated):
         return torch.linalg.vector_norm(self.flat.gradients[0])
 
     def optimizer(self, settings: OptimizerSettings, done: int, kind: torch.dtype) -> Optimizer:
-        return flat_optimizer(settings, self.flat, done, kind)
+        return self.flat.optimizer(settings, done, kind)
 
     def snapshot(self) -> Mapping[str, Tensor]:
         if self.group.rank:

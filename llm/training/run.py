@@ -4,21 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from llm.durable import write_json
+from llm.parts import unkeyed
 from llm.step import BadInput
 from llm.training import checkpoints
-from llm.training.accelerated import Accelerated, Optimizer
+from llm.training.accelerated import Accelerated
 from llm.training.batch import Objective, Tensors
 from llm.training.compiling import as_it_was
-from llm.training.environment import environment
-from llm.training.flat_optimizer import flat_optimizer
 from llm.training.incidents import Incidents, Watch
-from llm.training.meter import Meter
+from llm.training.optimizer import Optimizer
 from llm.training.plan import Plan
 from llm.training.ranks import Group, StartAgain
 from llm.training.reduce import Flat
@@ -33,6 +32,9 @@ from llm.training.work import (
     sync_file,
 )
 from llm.training.writer import Writer
+
+if TYPE_CHECKING:
+    from llm.training.meter import Meter
 
 
 class Run:
@@ -51,7 +53,11 @@ class Run:
         self.metrics, self.seen = Log(work / METRICS), Log(work / SEEN)
         self.incidents = Incidents()
         self.watch = Watch(plan.spikes.factor)
-        self.meter = Meter(self.device, plan.tokens_per_step, plan.flops_per_token, group.size)
+        # What is told of a run decides nothing of it.
+        meter, told = unkeyed("llm.training.meter"), unkeyed("llm.training.environment")
+        self.meter: Meter = meter.Meter(
+            self.device, plan.tokens_per_step, plan.flops_per_token, group.size
+        )
         self.micro_batch = plan.micro_batch
         self.given = model
         self.state = state_for(model, objective, plan, group)
@@ -60,7 +66,7 @@ class Run:
         if isinstance(self.state, Accelerated):
             self.model, self.loss = self.state.model, self.state.loss
         self.compute_type: torch.dtype = getattr(model, "compute_dtype", torch.float32)
-        self.environment = environment(model, plan, self.state, group)
+        self.environment: dict[str, Any] = told.environment(model, plan, self.state, group)
         self.optimizer: Optimizer
         self.saved = 0  # the step of the newest checkpoint
 
@@ -74,7 +80,7 @@ class Run:
         self.incidents = Incidents.read(self.work)
         self.micro_batch = min([self.plan.micro_batch, *self.incidents.halved.values()])
         self.watch.restart(self.work / METRICS)
-        self.optimizer = self._optimizer(self.saved)
+        self.optimizer = self.state.optimizer(self.plan.optimizer, self.saved, self.compute_type)
         if found:
             self._restore(found)
         trunk = self.work / TRUNK
@@ -92,12 +98,6 @@ class Run:
         """The buffers that all ranks of a run on the CPU share."""
         assert isinstance(self.state, Flat)
         return self.state
-
-    def _optimizer(self, done: int) -> Optimizer:
-        settings = self.plan.optimizer
-        if isinstance(self.state, Accelerated):
-            return self.state.optimizer(settings, done, self.compute_type)
-        return flat_optimizer(settings, self.state, done, self.compute_type)
 
     def _restore(self, found: checkpoints.Checkpoint) -> None:
         if isinstance(self.state, Accelerated):

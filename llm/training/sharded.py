@@ -18,11 +18,11 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from llm.step import BadInput
-from llm.training.accelerated import Accelerated, Loss, Optimizer
+from llm.training.accelerated import Accelerated, Loss
 from llm.training.batch import Objective
 from llm.training.checkpoints import Checkpoint
 from llm.training.compiling import is_block
-from llm.training.optimizer import OptimizerSettings
+from llm.training.optimizer import Optimizer, OptimizerSettings
 from llm.training.ranks import Group
 from llm.training.reduce import Layout
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm.examples.settings import ExampleSettings
+from llm.parts import chosen
 from llm.runs import Outputs
 from llm.step import digest_of
 from llm.training.finetune.settings import FinetuneSettings
@@ -38,8 +39,9 @@ def finetune(run: Run, stages: Stages) -> Outputs:
     for task in run.recipe.finetune:
         data = run.step(_data(run, task))
         outputs["data"][task.name] = data
+        how = {**parts, **chosen("optimizer", [task.optimizer.type])}
         outputs["model"][task.name] = run.step(
-            Call(FINETUNE, task, {"model": base, "data": [data]}, task.name, parts=parts)
+            Call(FINETUNE, task, {"model": base, "data": [data]}, task.name, parts=how)
         )
     return outputs
 

@@ -47,10 +47,14 @@ def call_of(run: Run, stages: Stages, settings: PretrainSettings, label: str = "
 
 
 def parts_of(settings: PretrainSettings) -> dict[str, str]:
-    """The modules that the settings choose: objective, architecture and layout, and what reads init."""
-    parts = {**chosen("objective", [settings.objective.type]), **model_parts(settings.model)}
+    """The modules that the settings choose: of the model, how it is trained, and what reads init."""
+    parts = {
+        **model_parts(settings.model),
+        **chosen("objective", [settings.objective.type]),
+        **chosen("optimizer", [settings.optimizer.type]),
+    }
     config = Path(settings.init or "") / CONFIG
     if settings.init is not None and config.is_file():
-        layout = read_object(config).get("model_type")
-        parts |= chosen("layout", [layout]) if layout in registry("layout") else {}
+        layout = str(read_object(config).get("model_type"))
+        parts |= chosen("layout", {layout} & set(registry("layout")))
     return parts

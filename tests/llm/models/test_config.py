@@ -275,7 +275,7 @@ def test_a_layout_can_be_asked_for_by_name() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match="preset 'gpt2-smal' is none of .*did you mean gpt2"):
+    with pytest.raises(ValueError, match=r"preset 'gpt2-smal' is none of .*did you mean gpt2"):
         ModelSettings(preset="gpt2-smal")
 
 
