@@ -18,16 +18,14 @@ from llm.durable import file_digest, write_json
 from llm.examples.shards import SPLITS, Shard
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.chat import CHAT_TEMPLATE
-from llm.tokens.rows import IGNORE
 from llm.tokens.special import PADDING, id_count, special_ids
-from llm.training import launch
 from llm.training.finetune.instruct import encode
 from llm.training.finetune.packed import Epochs, Files, Packed, write
 from llm.training.finetune.settings import FinetuneSettings
 from llm.training.incidents import Incidents
 from llm.training.optimizer import OptimizerSettings
 from llm.training.plan import Plan
-from llm.training.room import check_room, most_bytes_of
+from llm.training.room import most_bytes_of
 from llm.training.work import METRICS, MODEL, SEEN, folder_digest, hand_over
 from llm.words import counted
 
@@ -42,7 +40,7 @@ MEASURED = {"before": "validation-before.json", "after": "validation-after.json"
 def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> StepResult:
     """Tune the model in `inputs["model"]` on train.arrow and validation.arrow of `inputs["data"]`.
 
-    Writes model/, metrics.jsonl and seen.jsonl. Raises BadInput, launch.TrainingError.
+    Writes model/, metrics.jsonl and seen.jsonl. Raises BadInput, TrainingError.
     """
     [base], [data] = inputs["model"], inputs["data"]
     folder = base / MODEL
@@ -60,12 +58,17 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
         "steps": steps,
         "rows_per_step": rows_per_step,
         "identity": digest_of([repr(_deciding(values)), *weights, *rows]),
-        **launch.how(context.machine, context_length),
+        **context.launch.how(context.machine, context_length),
     }
     weights_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    check_room(context.work, most_bytes_of(weights_bytes, Plan.keep_last))
-    processes = launch.processes_for(context.machine, values.data_parallel)
-    launch.run(__name__, job, context, processes, steps)
+    context.launch.train(
+        __name__,
+        job,
+        context,
+        parts=values.data_parallel,
+        steps=steps,
+        most_bytes=most_bytes_of(weights_bytes, Plan.keep_last),
+    )
     hand_over(context.work, context.out, (MODEL, METRICS, SEEN))
     losses = {when: _measured(context.work, when) for when in MEASURED}
     return StepResult(
@@ -200,18 +203,13 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
 
 def measure(model: "Decoder", held_out: Packed, rows: int, path: Path) -> None:
     """Write the mean nats per answer token of the first `rows` held-out rows; null for none."""
-    import torch
-
     nats, answers = 0.0, 0
     device = model.embedding.device
     for row in range(min(rows, len(held_out))):
         found = held_out.read(np.array([row]))
-        tokens, targets, segments = (
-            torch.from_numpy(one).to(device)
-            for one in (found.tokens, found.targets, found.segments)
-        )
-        nats += float(model.token_losses(tokens, targets, segments).double().sum())
-        answers += int((targets != IGNORE).sum())
+        tensors = found.tensors(slice(None), device)
+        nats += float(model.token_losses(**tensors).double().sum())
+        answers += int(found.learned.sum())
     write_json(path, {"loss": nats / answers if answers else None, "answer_tokens": answers})
 
 
