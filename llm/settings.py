@@ -5,8 +5,16 @@ metadata when `llm.recipe` validates a YAML file.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar, dataclass_transform
+from collections.abc import Callable, Mapping
+from typing import (
+    Any,
+    Literal,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 T = TypeVar("T")
 
@@ -58,3 +66,28 @@ def section(cls: type[T]) -> type[T]:
     cls.__pydantic_config__ = config  # type: ignore[attr-defined]
     make: Callable[[type[T]], type[T]] = dataclasses.dataclass(frozen=True, kw_only=True)
     return make(cls)
+
+
+def restored(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A section as it was before `dataclasses.asdict` and JSON, with the sections in it."""
+    hints = get_type_hints(kind)
+    return kind(**{name: _restored(hints[name], value) for name, value in values.items()})
+
+
+def _restored(hint: Any, value: Any) -> Any:
+    kinds = [one for one in get_args(hint) if one is not type(None)] or [hint]
+    if isinstance(value, Mapping):
+        found = next((one for one in kinds if dataclasses.is_dataclass(one)), None)
+        return value if found is None else restored(found, value)
+    is_tuple = tuple in (get_origin(hint), *map(get_origin, kinds))
+    return tuple(value) if is_tuple and isinstance(value, list) else value
+
+
+def deciding(value: Any) -> dict[str, Any]:
+    """A section's fields by name, sections in it too, without those that decide nothing."""
+    return {
+        field.name: deciding(inner) if dataclasses.is_dataclass(inner) else inner
+        for field in dataclasses.fields(value)
+        if field.metadata.get("decides", True)
+        for inner in [getattr(value, field.name)]
+    }

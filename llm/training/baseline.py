@@ -12,13 +12,12 @@ from tokenizers import Tokenizer
 
 from llm.durable import file_digest
 from llm.models.baselines.config import ARCHITECTURES, LSTMConfig
+from llm.settings import restored
 from llm.step import Context, Inputs, StepResult, digest_of
 from llm.tokens.batches import Batches
 from llm.tokens.special import id_count
-from llm.training.baseline_settings import PARTS, BudgetSettings, CNNBaseline, LSTMBaseline
+from llm.training.baseline_settings import BudgetSettings, CNNBaseline, LSTMBaseline
 from llm.training.data import Windows
-from llm.training.optimizer import OptimizerSettings
-from llm.training.schedule import ScheduleSettings, learning_rate
 from llm.training.work import METRICS, MODEL, folder_digest, hand_over, last_line
 from llm.words import counted
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from llm.training.ranks import Group
 
 LIBRARIES = ("torch", "numpy", "numba", "safetensors")
-
-WARMUP_FRACTION = 0.05
-DECAY_FRACTION = 0.5
 
 
 def train_baseline(
@@ -40,7 +36,7 @@ def train_baseline(
     """
     budget = values.training
     job = prepare(values, inputs, context)
-    context.launch.train(__name__, job, context, parts=PARTS, steps=budget.steps)
+    context.launch.train(__name__, job, context, parts=budget.data_parallel, steps=budget.steps)
     hand_over(context.work, context.out, (MODEL, METRICS))
     tokens = budget.steps * budget.batch_tokens
     loss = last_line(context.out / METRICS)["loss"]
@@ -74,7 +70,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     from llm.training import devices, loop
     from llm.training.objectives.next_token import NextToken
 
-    budget = BudgetSettings(**job["budget"])
+    budget = restored(BudgetSettings, job["budget"])
     config = ARCHITECTURES[job["architecture"]](**job["config"])
     device = devices.choose(job["device"])
     model = build(config, devices.compute_type(budget.precision, device))
@@ -82,23 +78,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         model.initialise(budget.seed)
     shards = [Path(path) for path in job["shards"]]
     data = Batches(shards, budget.context_length, budget.batch_rows, budget.seed)
-    schedule = ScheduleSettings(
-        peak_lr=budget.peak_lr,
-        warmup_tokens=round(WARMUP_FRACTION * budget.tokens),
-        decay_fraction=DECAY_FRACTION,
-    )
-    plan = loop.Plan(
-        steps=budget.steps,
-        tokens_per_step=budget.batch_tokens,
-        parts=PARTS,
-        learning_rate=lambda step: learning_rate(schedule, step, budget.steps, budget.batch_tokens),
-        optimizer=OptimizerSettings(weight_decay=budget.weight_decay),
-        seed=budget.seed,
-        identity=job["identity"],
-        micro_batch=job["micro_batch"],
-        parallelism=job["parallelism"],
-        compiled=job["compiled"],
-    )
+    plan = budget.plan(job, steps=budget.steps, tokens_per_step=budget.batch_tokens)
     done = loop.train(model.to(device), Windows(data), NextToken(), plan, group, work)
     if done == plan.steps and group.rank == 0:
         save(model, work / MODEL)

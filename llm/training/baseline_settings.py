@@ -1,15 +1,13 @@
 """How the baselines that are trained are trained."""
 
-from typing import Literal
-
 from llm.models.baselines.config import CNNSettings, LSTMSettings
 from llm.settings import section, setting
-
-PARTS = 2  # partial gradients of a step
+from llm.training.optimisation import Optimisation
+from llm.training.schedule import ScheduleSettings
 
 
 @section
-class BudgetSettings:
+class BudgetSettings(Optimisation):
     """How much a baseline is trained. Modest by default: minutes on two cores."""
 
     tokens: int = setting(
@@ -20,25 +18,22 @@ class BudgetSettings:
     context_length: int = setting(
         default=256, description="Row that is trained on at once (tokens).", ge=2
     )
-    batch_rows: int = setting(
-        default=16, description="Rows of one optimizer step (count).", ge=PARTS
-    )
-    peak_lr: float = setting(default=0.004, description="Highest learning rate (no unit).", gt=0)
-    weight_decay: float = setting(
-        default=0.1, description="Decoupled decay of matrices, times the learning rate.", ge=0
-    )
-    precision: Literal["auto", "bf16", "fp32"] = setting(
-        default="auto",
-        description="Type of activations; auto: bf16 where the hardware multiplies it, else fp32.",
-    )
-    seed: int = setting(
-        default=1, description="Seed of the first weights and of the order of rows.", ge=0
+    schedule: ScheduleSettings = setting(
+        default=lambda: ScheduleSettings(peak_lr=0.004, warmup_tokens=100_000, decay_fraction=0.5),
+        description="The learning rate by step.",
     )
 
+    def __post_init__(self) -> None:
+        if self.batch_tokens % self.context_length or self.batch_rows < self.data_parallel:
+            raise ValueError(
+                f"batch_tokens {self.batch_tokens} must be a multiple of context_length "
+                f"{self.context_length}, and at least data_parallel {self.data_parallel} times that"
+            )
+
     @property
-    def batch_tokens(self) -> int:
-        """Tokens of one step."""
-        return self.batch_rows * self.context_length
+    def batch_rows(self) -> int:
+        """Rows of one step."""
+        return self.batch_tokens // self.context_length
 
     @property
     def steps(self) -> int:

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from llm.durable import file_digest
 from llm.models.config import ModelConfig
 from llm.parts import unkeyed
+from llm.settings import deciding, restored
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.tokens.phases import Phase
 from llm.tokens.special import id_count
@@ -23,9 +24,8 @@ from llm.training.data import check_rows, read_data, rows_of, validation_slice
 from llm.training.incidents import Incidents
 from llm.training.nights import nights_of
 from llm.training.objectives.build import build as build_objective
-from llm.training.plan import Plan, identity_at
-from llm.training.pretrain_settings import HOW, PretrainSettings, settings_from
-from llm.training.schedule import learning_rate
+from llm.training.plan import identity_at
+from llm.training.pretrain_settings import HOW, PretrainSettings
 from llm.training.vocabulary import fitting_vocabulary
 from llm.training.work import (
     METRICS,
@@ -192,9 +192,9 @@ def identify(
 
     Not how long the run is to be; shards: the first phase's.
     """
-    recipe = dataclasses.asdict(values)
+    recipe = deciding(values)
     for name in ("tokens", "init", "continual", *HOW):
-        del recipe[name]
+        recipe.pop(name, None)
     recipe["mix"] = sorted(values.mix.items())
     for name in ("decay_fraction", "final_lr_fraction"):
         del recipe["schedule"][name]
@@ -211,7 +211,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     from llm.models.growth import grown
     from llm.training import devices, loop
 
-    values = settings_from(job["values"])
+    values = restored(PretrainSettings, job["values"])
     device = devices.choose(job["device"])
     compute_type = devices.compute_type(values.precision, device)
     config = ModelConfig(**job["config"])
@@ -226,26 +226,13 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         values.objective, values.seed, Tokenizer.from_file(job["tokenizer"])
     )
     rows = rows_of(values, data, objective)
-    plan = Plan(
+    plan = values.plan(
+        job,
         steps=job["steps"],
         tokens_per_step=values.batch_tokens,
-        parts=values.data_parallel,
-        learning_rate=lambda step: learning_rate(
-            values.schedule, step, job["steps"], values.batch_tokens, job["trunk_at"]
-        ),
-        optimizer=values.optimizer,
-        seed=values.seed,
-        identity=job["identity"],
+        decay_from=job["trunk_at"],
         joined=[(begin, digest) for begin, digest in job["joined"]],
         ending=job["ending"],
-        clip=values.clip,
-        micro_batch=job["micro_batch"],
-        parallelism=job["parallelism"],
-        compiled=job["compiled"],
-        checkpoint_every=values.checkpoint_every,
-        keep_last=values.keep_last,
-        keep_every=values.keep_every,
-        spikes=values.spikes,
         flops_per_token=config.training_flops_per_token(config.context_length),
         trunk_at=job["trunk_at"],
     )

@@ -1,15 +1,12 @@
 """The pretrain section of a recipe: how the base model is trained."""
 
-from typing import Any, Literal
-
 from llm.models.config import ModelSettings
 from llm.settings import section, setting
 from llm.tokens.batches_settings import Packing
 from llm.training.continual_settings import ContinualSettings
 from llm.training.objectives.settings import ObjectiveSettings, check_pairing
-from llm.training.optimizer import OptimizerSettings
-from llm.training.plan import SpikeSettings
-from llm.training.schedule import ScheduleSettings, decay_start
+from llm.training.optimisation import Optimisation
+from llm.training.schedule import decay_start
 
 MOST_WEIGHT = 1000
 # What decides how a run is kept and watched, not what comes out of it.
@@ -17,7 +14,7 @@ HOW = ("checkpoint_every", "keep_last", "keep_every", "validate_every", "validat
 
 
 @section
-class PretrainSettings:
+class PretrainSettings(Optimisation):
     """How the base model is trained."""
 
     model: ModelSettings = setting(default=ModelSettings, description="The decoder's shape.")
@@ -48,53 +45,6 @@ class PretrainSettings:
         default=4096,
         description="Tokens of one optimizer step; a multiple of model.context_length.",
         gt=0,
-    )
-    schedule: ScheduleSettings = setting(
-        default=ScheduleSettings, description="The learning rate by step."
-    )
-    optimizer: OptimizerSettings = setting(
-        default=OptimizerSettings, description="The optimizer and its constants."
-    )
-    clip: float | None = setting(
-        default=1.0,
-        description="Largest norm of the gradient (no unit); longer ones are scaled. none: no limit.",
-        gt=0,
-    )
-    precision: Literal["auto", "bf16", "fp32"] = setting(
-        default="auto",
-        description="Type of activations; auto: bf16 where the hardware multiplies it, else fp32. Parameters "
-        "and optimizer are fp32 always.",
-    )
-    data_parallel: int = setting(
-        default=2,
-        description="Partial gradients of a step, added in a fixed order (count): the most processes that can "
-        "share the work. Fewer processes give the same bits, another number here does not.",
-        ge=1,
-    )
-    seed: int = setting(
-        default=1, description="Seed of the first weights and of the order of windows.", ge=0
-    )
-    checkpoint_every: int = setting(
-        default=200,
-        description="Steps between checkpoints (steps).",
-        ge=1,
-        decides=False,
-    )
-    keep_last: int = setting(
-        default=2,
-        description="How many of the last checkpoints are kept (count).",
-        ge=1,
-        decides=False,
-    )
-    keep_every: int | None = setting(
-        default=None,
-        description="Checkpoints at multiples of this many steps are kept while the run lasts (steps); none: no "
-        "more than the last.",
-        ge=1,
-        decides=False,
-    )
-    spikes: SpikeSettings = setting(
-        default=SpikeSettings, description="What happens when the loss leaps or is no number."
     )
     z_loss: float = setting(
         default=0.0,
@@ -131,6 +81,11 @@ class PretrainSettings:
                 f"{self.model.context_length}, and at least data_parallel {self.data_parallel} "
                 "times that"
             )
+        if self.schedule.warmup_fraction is not None:
+            raise ValueError(
+                "schedule.warmup_fraction would make the warm-up of a run that is made longer another "
+                "one: give schedule.warmup_tokens"
+            )
         check_pairing(self.objective, self.model.architecture)
         if self.continual is not None:
             stable = decay_start(self.schedule, self.steps, self.batch_tokens)
@@ -153,19 +108,3 @@ class PretrainSettings:
     def steps(self) -> int:
         """Steps of the whole run; of the first night where nights follow each other."""
         return -(-self.tokens // self.batch_tokens)
-
-
-def settings_from(values: dict[str, Any]) -> PretrainSettings:
-    """The settings as they were before they were written as JSON."""
-    optimizer, nights = values["optimizer"], values["continual"]
-    return PretrainSettings(
-        **{
-            **values,
-            "model": ModelSettings(**values["model"]),
-            "objective": ObjectiveSettings(**values["objective"]),
-            "spikes": SpikeSettings(**values["spikes"]),
-            "continual": ContinualSettings(**nights) if nights else None,
-            "schedule": ScheduleSettings(**values["schedule"]),
-            "optimizer": OptimizerSettings(**{**optimizer, "betas": tuple(optimizer["betas"])}),
-        }
-    )

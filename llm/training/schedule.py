@@ -27,6 +27,13 @@ class ScheduleSettings:
     warmup_tokens: int = setting(
         default=200_000, description="Linear warm-up from zero over the first (tokens).", ge=0
     )
+    warmup_fraction: float | None = setting(
+        default=None,
+        description="The warm-up as a share of all steps (fraction), instead of warmup_tokens; not for wsd. "
+        "none: by warmup_tokens.",
+        ge=0,
+        le=1,
+    )
     decay_fraction: float = setting(
         default=0.3,
         description="Share of all steps, at the end, with linear decay (fraction); wsd only.",
@@ -40,12 +47,25 @@ class ScheduleSettings:
         le=1,
     )
 
+    def __post_init__(self) -> None:
+        if self.warmup_fraction is not None and self.type == "wsd":
+            raise ValueError(
+                f"schedule.warmup_fraction is {self.warmup_fraction:g} and schedule.type wsd, whose warm-up "
+                "is the same however long the run: give warmup_tokens, or choose linear or cosine"
+            )
+
+    def warmup_steps(self, steps: int, tokens_per_step: int) -> float:
+        """How long the warm-up of a run of `steps` steps lasts (steps, in parts of one)."""
+        if self.warmup_fraction is not None:
+            return round(self.warmup_fraction * steps)
+        return self.warmup_tokens / tokens_per_step
+
 
 def decay_start(settings: ScheduleSettings, steps: int, tokens_per_step: int) -> int:
     """How many of `steps` steps are made before the decay begins."""
     if settings.type == "wsd":
         return steps - round(steps * settings.decay_fraction)
-    return min(steps, -(-settings.warmup_tokens // tokens_per_step))
+    return min(steps, math.ceil(settings.warmup_steps(steps, tokens_per_step)))
 
 
 def learning_rate(
@@ -57,12 +77,14 @@ def learning_rate(
 ) -> float:
     """The learning rate of step `step` (from 0) of `steps`. start: the decay's first, where it is set.
 
-    Warm-up: peak * tokens after this step / warmup_tokens. Decay: a line, or half a wave of the
+    Warm-up: peak * tokens after this step / warmup_tokens, or by steps. Decay: a line, or half a wave of the
     cosine, in steps, so that a step after the last one would have peak * final_lr_fraction. The
     smaller of both, so that a run shorter than its warm-up is well defined.
     """
     warm = 1.0
-    if settings.warmup_tokens:
+    if settings.warmup_fraction is not None:
+        warm = min(1.0, (step + 1) / max(1, settings.warmup_steps(steps, tokens_per_step)))
+    elif settings.warmup_tokens:
         warm = min(1.0, (step + 1) * tokens_per_step / settings.warmup_tokens)
     if start is None:
         start = decay_start(settings, steps, tokens_per_step)

@@ -92,7 +92,7 @@ def _serves(run: Run, call: Call, artifact: Artifact) -> bool:
     """Whether an artifact's trunk is a beginning of the call's run."""
     if "trunk_steps" not in artifact.manifest["counts"] or misfits(call, artifact):
         return False
-    same = _values(artifact) == plain(call.values)
+    same = _values(artifact) == plain(call.values, deciding=True)
     nights, then = nights_of(call.contents), nights_of(artifact.manifest["contents"])
     if same and nights == then:
         return False  # this call itself, with other code or another trunk
@@ -109,14 +109,15 @@ def _reach(call: Call, artifact: Artifact) -> tuple[int, int, bool]:
 
 
 def _values(artifact: Artifact) -> dict[str, Any]:
-    """An artifact's values as today's code reads them."""
+    """An artifact's values as today's code reads them, those that decide."""
     settings = as_of_today(PretrainSettings, artifact.manifest["values"])
-    return dict(plain(settings) if settings is not None else artifact.manifest["values"])
+    recorded = artifact.manifest["values"]
+    return dict(plain(settings, deciding=True) if settings is not None else recorded)
 
 
 def misfits(call: Call, artifact: Artifact) -> list[str]:
     """Why an artifact's trunk is no beginning of the call's run, whatever the code; empty: it is."""
-    then, now = _values(artifact), plain(call.values)
+    then, now = _values(artifact), plain(call.values, deciding=True)
     nights, before = nights_of(call.contents), nights_of(artifact.manifest["contents"])
     said = [
         f"{path}: {was!r} → {new!r}"

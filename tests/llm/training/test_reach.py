@@ -51,6 +51,7 @@ REACHED = """
     training.nights
     training.objectives.build
     training.objectives.settings
+    training.optimisation
     training.optimizer
     training.out_of_memory
     training.passes

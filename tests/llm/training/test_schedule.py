@@ -56,3 +56,16 @@ def test_the_rate_is_pytorchs_after_a_warm_up(kind: str) -> None:
     rates = [learning_rate(settings, step, 100, 100) for step in range(100)]
     np.testing.assert_allclose(rates, expected, rtol=1e-9)
     assert decay_start(settings, 100, 100) == 10
+
+
+def test_a_warm_up_may_be_a_share_of_the_steps() -> None:
+    """As `transformers.get_linear_schedule_with_warmup`, whose first step has the rate of step 0."""
+    schedule = ScheduleSettings(type="linear", peak_lr=1.0, warmup_fraction=0.25)
+    rates = [learning_rate(schedule, step, 8, 100) for step in range(8)]
+    assert rates == pytest.approx([0.5, 1.0, 1.0, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    assert decay_start(schedule, 8, 100) == 2
+
+
+def test_a_warm_up_by_share_does_not_go_with_a_run_that_can_be_made_longer() -> None:
+    with pytest.raises(ValueError, match="give warmup_tokens, or choose linear or cosine"):
+        ScheduleSettings(warmup_fraction=0.1)

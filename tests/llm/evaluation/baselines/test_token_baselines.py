@@ -26,6 +26,7 @@ from llm.tokens.encode_settings import ValidationSettings
 from llm.training import baseline
 from llm.training.baseline import BudgetSettings, CNNBaseline, LSTMBaseline
 from llm.training.ranks import Group
+from llm.training.schedule import ScheduleSettings
 from llm.training.work import MODEL
 from tests.llm.evaluation.corpus import write_documents
 from tests.llm.evaluation.models import write_tokenizer
@@ -111,13 +112,21 @@ def test_counted_baselines_learn_the_language_of_the_shards(
         LSTMBaseline(
             model=LSTMSettings(layers=1, d_model=24, bptt=16),
             training=BudgetSettings(
-                tokens=40_000, context_length=48, peak_lr=0.02, precision="fp32"
+                tokens=40_000,
+                context_length=48,
+                batch_tokens=16 * 48,
+                schedule=ScheduleSettings(peak_lr=0.02, warmup_tokens=2_000, decay_fraction=0.5),
+                precision="fp32",
             ),
         ),
         CNNBaseline(
             model=CNNSettings(layers=3, d_model=24, cycle=3),
             training=BudgetSettings(
-                tokens=40_000, context_length=48, peak_lr=0.02, precision="fp32"
+                tokens=40_000,
+                context_length=48,
+                batch_tokens=16 * 48,
+                schedule=ScheduleSettings(peak_lr=0.02, warmup_tokens=2_000, decay_fraction=0.5),
+                precision="fp32",
             ),
         ),
     ],
@@ -147,7 +156,8 @@ def test_a_trained_baseline_learns_and_is_scored_as_its_own_losses_say(
 
 def test_a_stride_beyond_the_baselines_row_is_named(inputs: Inputs, context: Context) -> None:
     values = LSTMBaseline(
-        model=LSTMSettings(layers=1, d_model=8), training=BudgetSettings(context_length=16)
+        model=LSTMSettings(layers=1, d_model=8),
+        training=BudgetSettings(context_length=16, batch_tokens=256),
     )
     job = baseline.prepare(values, inputs, context)
     job["budget"]["tokens"] = 1
