@@ -78,6 +78,7 @@ def _restored(hint: Any, value: Any) -> Any:
     kinds = [one for one in get_args(hint) if one is not type(None)] or [hint]
     if isinstance(value, Mapping):
         found = next((one for one in kinds if dataclasses.is_dataclass(one)), None)
+        assert found is None or isinstance(found, type)
         return value if found is None else restored(found, value)
     is_tuple = tuple in (get_origin(hint), *map(get_origin, kinds))
     return tuple(value) if is_tuple and isinstance(value, list) else value
