@@ -59,13 +59,18 @@ def setting(
 def section(cls: type[T]) -> type[T]:
     """Make a class a section of the recipe: frozen, keyword-only, unknown fields forbidden.
 
-    Cross-field rules go into `__post_init__` as ValueErrors that name the value and the fix.
+    A section that extends another has its own fields first. Cross-field rules go into `__post_init__` as ValueErrors that name the value and the fix.
     """
     # A field whose word Python reserves has an alias; what is recorded of a run has its name.
     config = {"extra": "forbid", "populate_by_name": True, "allow_inf_nan": False}
     cls.__pydantic_config__ = config  # type: ignore[attr-defined]
     make: Callable[[type[T]], type[T]] = dataclasses.dataclass(frozen=True, kw_only=True)
-    return make(cls)
+    own = list(vars(cls).get("__annotations__", ()))
+    made = make(cls)
+    fields: dict[str, Any] = vars(made)["__dataclass_fields__"]
+    for name in [*own, *(name for name in fields if name not in own)]:
+        fields[name] = fields.pop(name)
+    return made
 
 
 def restored(kind: type[T], values: Mapping[str, Any]) -> T:

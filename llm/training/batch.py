@@ -37,7 +37,7 @@ class Batch:
     def of(cls, *, targets: Integers, **arrays: Array | None) -> "Batch":
         """Rows of which each target that is not IGNORE counts one; arrays that are None are left out."""
         there = {name: array for name, array in arrays.items() if array is not None}
-        learned = (targets != IGNORE).reshape(len(targets), -1).sum(axis=1)
+        learned = (targets != IGNORE).sum(axis=tuple(range(1, targets.ndim)))
         return cls({**there, "targets": targets}, learned)
 
     def __len__(self) -> int:

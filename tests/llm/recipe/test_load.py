@@ -126,7 +126,7 @@ WRONG = [
     ("pretrain: {clip: x}", "pretrain.clip: must be a number above 0 or null, not 'x'"),
     ("pretrain: {clip: .nan}", "pretrain.clip: must be a number above 0 or null, not .nan"),
     ("pretrain: 5", "pretrain: must be a section with model, objective, tokens, mix, "),
-    ("pretrain: {model: {preset: qwen4}}", "not 'qwen4': did you mean qwen3?"),
+    ("pretrain: {model: {preset: qwen4}}", "llama-1b: did you mean qwen3?"),
     ("pretrain: {optimizer: {betas: [1]}}", "pretrain.optimizer.betas: must be a list of 2 numbers"),
     ("crawl: {sources: {site: {max_page: 3}}}", "crawl.sources.site.max_page: no such field: did you"),
     ("crawl: {sources: {site: {max_pages: x}}}", "crawl.sources.site.max_pages: must be a whole number"),

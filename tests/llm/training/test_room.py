@@ -18,6 +18,7 @@ from llm.step import BadInput, Context, Inputs
 from llm.training import checkpoints, launch, ranks, room
 from llm.training.guard import NO_SPACE
 from llm.training.loop import train
+from llm.training.objectives.next_token import NextToken
 from llm.training.pretrain import pretrain
 from llm.training.ranks import Group
 from llm.training.work import CHECKPOINTS, FAILURE, METRICS
@@ -89,7 +90,7 @@ def test_a_checkpoint_that_fails_ends_training_at_the_next_step(
     monkeypatch.setattr(checkpoints, "save", refuse)
     monkeypatch.setattr(Writer, "start", and_wait)
     with pytest.raises(OSError, match="quota") as caught:
-        train(Bigram(), Noise(), plan(steps=50, checkpoint_every=4), Group(), tmp_path)
+        train(Bigram(), Noise(), NextToken(), plan(steps=50, checkpoint_every=4), Group(), tmp_path)
     assert ranks.is_full(caught.value)
     steps = [json.loads(line)["step"] for line in (tmp_path / METRICS).read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5]

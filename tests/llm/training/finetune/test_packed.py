@@ -121,7 +121,7 @@ def test_packing_wastes_little(tmp_path: Path) -> None:
     lengths = random.integers(20, 200, 500)
     examples = [Encoded(list(range(length)), [True] * length) for length in lengths]
     counts, packed = pack(tmp_path, examples, 256)
-    assert (all_rows(packed).segments > 0).mean() > 0.95
+    assert (all_rows(packed)["segments"] > 0).mean() > 0.95
     assert counts.learned_tokens == (lengths - 1).sum()
 
 
@@ -168,7 +168,7 @@ def test_a_long_conversation_loses_its_end_and_one_without_answer_is_left_out(
     counts, packed = pack(tmp_path, encoded(tmp_path, talks), CONTEXT)
     assert (counts.examples, counts.too_long, counts.empty) == (2, 2, 1)
     short = len(encode_messages(byte_tokenizer(), talks[2])[0])
-    lengths = [int((row > 0).sum()) for row in all_rows(packed).segments]
+    lengths = [int((row > 0).sum()) for row in all_rows(packed)["segments"]]
     assert lengths == [CONTEXT, short - 1]
 
 
