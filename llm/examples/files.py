@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llm.corpus.rows.by_ending import numbered_rows, unit
+from llm.corpus.rows.by_ending import numbered_rows
 from llm.corpus.rows.json_lines import BadRow, parse, whole_value
+from llm.corpus.rows.units import unit
 from llm.corpus.sources.names import short_names
 from llm.examples.columns import TYPES
 from llm.examples.settings import ExampleSettings

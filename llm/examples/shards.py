@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from llm.corpus.rows.by_ending import unit
+from llm.corpus.rows.units import unit
 from llm.examples.columns import TYPES
 from llm.examples.settings import Column
 from llm.step import BadInput

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from llm.corpus.contamination.sets_settings import DecontaminateSettings, EvaluationSet
-from llm.corpus.rows.by_ending import numbered_rows, unit
+from llm.corpus.rows.by_ending import numbered_rows
 from llm.corpus.rows.json_lines import BadRow, whole_value
+from llm.corpus.rows.units import unit
 from llm.corpus.sources.files import expand
 from llm.step import BadInput
 

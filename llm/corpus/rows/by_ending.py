@@ -8,25 +8,21 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from llm.corpus.archive.packed import BROKEN, inner_name, lines, unpacked
+from llm.corpus.archive.endings import inner_name
+from llm.corpus.archive.packed import BROKEN, lines, unpacked
 from llm.corpus.rows.json_lines import LINE_BYTES, BadRow, json_lines, parse
 from llm.corpus.rows.parquet import parquet_rows
 from llm.corpus.rows.tables import table_rows
+from llm.corpus.rows.units import unit
 from llm.step import BadInput
 
 JSON_LINES = (".jsonl", ".ndjson", ".jsonlines")
 TABLES = (".csv", ".tsv")
 
 # Files whose rows are told by their number, as they have no lines or many lines a row.
-_BY_ITEM = (".parquet", ".json")
 # A file that is one value is held whole; so large it may be (bytes).
 _JSON_BYTES = 256_000_000
 _TOLD_ROWS = 256
-
-
-def unit(path: Path) -> str:
-    """What the numbers of a file's rows count: line or item."""
-    return "item" if inner_name(path.name).endswith(_BY_ITEM) else "line"
 
 
 def numbered_rows(

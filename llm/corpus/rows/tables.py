@@ -4,7 +4,8 @@ import csv
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from llm.corpus.archive.packed import inner_name, lines
+from llm.corpus.archive.endings import inner_name
+from llm.corpus.archive.packed import lines
 from llm.corpus.rows.json_lines import LINE_BYTES, BadRow
 
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm import located
-from llm.corpus.archive.packed import BROKEN, Bomb, inner_name, unpacked
+from llm.corpus.archive.endings import inner_name
+from llm.corpus.archive.packed import BROKEN, Bomb, unpacked
 from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.archive.warc import write_pages
 from llm.corpus.rows.json_lines import BadRow, json_lines, whole

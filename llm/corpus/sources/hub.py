@@ -13,7 +13,8 @@ import fsspec
 import httpx
 
 from llm import located
-from llm.corpus.archive.packed import BROKEN, inner_name, lines
+from llm.corpus.archive.endings import inner_name
+from llm.corpus.archive.packed import BROKEN, lines
 from llm.corpus.archive.pages import Page
 from llm.corpus.archive.warc import write_pages
 from llm.corpus.rows.json_lines import BadRow, json_lines, whole

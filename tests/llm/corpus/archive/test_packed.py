@@ -12,7 +12,8 @@ import pytest
 import zstandard
 
 from llm.corpus.archive import packed
-from llm.corpus.archive.packed import BROKEN, Bomb, inner_name, lines, unpacked
+from llm.corpus.archive.endings import inner_name
+from llm.corpus.archive.packed import BROKEN, Bomb, lines, unpacked
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
