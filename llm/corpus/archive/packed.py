@@ -14,13 +14,7 @@ from fastwarc.stream_io import Lz4Reader
 
 LIBRARIES = ("fastwarc", "zstandard")
 
-<<<<<<< HEAD
-ENDINGS = (".gz", ".zst", ".xz", ".bz2")
-
 # Beyond this many bytes, a file that became more than this many times larger is not text: the most
-=======
-# Beyond so many bytes, a file that became more than so many times larger is no text: the most
->>>>>>> 560f340 (Where an example stands is told without the libraries that unpack files: training does not reach them)
 # repetitive logs reach some hundred.
 FREE_BYTES = 1 << 30
 MAX_RATIO = 1000
