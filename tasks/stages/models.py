@@ -16,12 +16,21 @@ def model_parts(model: ModelSettings) -> dict[str, str]:
 
 def parts_of_made(run: Run, model: Reference) -> dict[str, str]:
     """The parts of a model that an earlier run made: every one there is where its record is too old."""
-    artifact = run.store.read(model.step, model.key)
-    recorded = artifact.manifest["values"].get("model") if artifact is not None else None
-    settings = as_of_today(ModelSettings, recorded) if isinstance(recorded, dict) else None
+    settings = _recorded(run, model)
     if settings is None:
         return _parts(tuple(registry("architecture")), tuple(registry("layout")))
     return model_parts(settings)
+
+
+def _recorded(run: Run, model: Reference) -> ModelSettings | None:
+    """What a model's manifest says of its shape: a tuned one's, that of the model it began with."""
+    artifact = run.store.read(model.step, model.key)
+    manifest = artifact.manifest if artifact is not None else {}
+    recorded = manifest.get("values", {}).get("model")
+    if isinstance(recorded, dict):
+        return as_of_today(ModelSettings, recorded)
+    base = manifest.get("inputs", {}).get("model", ())
+    return _recorded(run, Reference.from_json(base[0])) if base else None
 
 
 def _parts(architectures: Sequence[str], layouts: Sequence[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from llm.evaluation.evaluate import EvaluateSettings
 from llm.step import Reporter
 from llm.store import Reference
+from llm.training.pretrain_settings import PretrainSettings
 from tasks.commands.local import run_locally
 from tasks.engine.home import PROJECT, Home
 from tasks.stages.evaluate import baselines, examined, suite_call
@@ -63,7 +64,10 @@ def stages(*tasks: str) -> Any:
 
 def run_of(settings: EvaluateSettings, **more: Any) -> Any:
     tokenize = SimpleNamespace(validation=SimpleNamespace(fraction=0.1))
-    return SimpleNamespace(recipe=SimpleNamespace(evaluate=settings, tokenize=tokenize), **more)
+    return SimpleNamespace(
+        recipe=SimpleNamespace(pretrain=PretrainSettings(), evaluate=settings, tokenize=tokenize),
+        **more,
+    )
 
 
 def test_baselines_are_calls_of_their_own_and_the_trained_ones_come_last() -> None:

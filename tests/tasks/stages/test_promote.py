@@ -11,6 +11,7 @@ from llm.evaluation.evaluate import EvaluateSettings
 from llm.runs import RunRecord, Runs
 from llm.step import BadInput
 from llm.store import Reference, Store
+from llm.training.pretrain_settings import PretrainSettings
 from tasks.commands.models import find_model, models_of
 from tasks.engine.home import Home
 from tasks.engine.step import Call
@@ -44,6 +45,7 @@ class Promoting:
         self.recipe: Any = SimpleNamespace(
             name="mine",
             promote=SimpleNamespace(metric=metric),
+            pretrain=PretrainSettings(),
             evaluate=EvaluateSettings(),
             tokenize=SimpleNamespace(validation=SimpleNamespace(fraction=0.1)),
         )
