@@ -64,10 +64,15 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
     """Replace the file with `value` as JSON, all or nothing; a short one in lines, for people."""
+    write_bytes(path, json_bytes(value, sort_keys=sort_keys))
+
+
+def json_bytes(value: Any, *, sort_keys: bool = True) -> bytes:
+    """A value as `write_json` writes it."""
     text = json.dumps(value, sort_keys=sort_keys, ensure_ascii=False)
     if len(text) < PEOPLE_READ:  # lines take Python's own encoder, ten times slower
         text = json.dumps(value, indent=1, sort_keys=sort_keys, ensure_ascii=False)
-    write_bytes(path, text.encode())
+    return text.encode()
 
 
 def commit_folder(source: Path, target: Path) -> None:

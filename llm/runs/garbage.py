@@ -139,7 +139,7 @@ def _referred_to(runs: Runs, heads: Sequence[Head]) -> tuple[set[Name], set[str]
     unsure = []
     for path in runs.unreadable():
         with suppress(FileNotFoundError):
-            found = keys_in(path.read_bytes())
+            found = keys_in(runs.raw(path))
             keys |= found or set()
             unsure += [path] if found is None else []
             names |= names_of(iter(runs.calls_of(path.stem)))

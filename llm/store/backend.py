@@ -28,6 +28,12 @@ class Backend(Protocol):
     def sizes(self, *folder: str) -> dict[str, int]:
         """The files below a folder: their names from there, and bytes."""
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        """The files right in a folder, each with a stamp that changes with it ("": not known)."""
+
+    def stamp(self, *parts: str) -> str | None:
+        """A file's stamp; None where there is no such file."""
+
     def manifests(self, step: str | None = None) -> dict[Name, str]:
         """The artifacts (of a step) that have a manifest, each with a stamp that changes with it.
 

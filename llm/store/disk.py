@@ -51,6 +51,21 @@ class Disk:
                         found[prefix + entry.name] = entry.stat().st_size
         return found
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        found = {}
+        with suppress(FileNotFoundError), os.scandir(self.root / folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if not entry.name.startswith(".") and entry.is_file():
+                        found[entry.name] = durable.stamp(entry.stat())
+        return found
+
+    def stamp(self, *parts: str) -> str | None:
+        try:
+            return durable.stamp(self.root.joinpath(*parts).stat())
+        except FileNotFoundError:
+            return None
+
     def manifests(self, step: str | None = None) -> dict[Name, str]:
         found = {}
         for name in self.folders("artifacts", step):

@@ -135,6 +135,31 @@ class Leases:
         finally:
             lease.end()
 
+    def living(self, folder: str) -> set[str]:
+        """The names right below a folder of leases that another machine holds now."""
+        found: set[str] = set()
+        machine = self.machine
+        if not self.place.sizes("leases", folder):
+            return found
+        for path, age in self.place.ages("leases", folder).items():
+            name, _, file = path.partition("/")
+            number = file.removesuffix(".json")
+            holder = (
+                (_read(self.place, ("leases", folder, name), int(number)) or {})
+                if number.isdigit()
+                else None
+            )
+            if holder is None or holder.get("machine") == machine:
+                continue
+            if age <= _term(holder, self.seconds) + GRAINS:
+                found.add(name)
+        return found
+
+    def forget(self, *name: str) -> None:
+        """Drop a lease that nobody holds any more."""
+        for number in numbers(self.place, ("leases", *name)):
+            self.place.remove_file("leases", *name, file_of(number))
+
     def _take(self, folder: tuple[str, ...], what: str, wait: bool) -> Lease:
         machine, told = self.machine, False
         while True:
@@ -161,10 +186,8 @@ class Leases:
         holder = holder or {}
         if holder.get("machine") == machine:
             return True
-        term = holder.get("term")
         age = self.place.ages(*folder).get(file_of(number))
-        known = term if isinstance(term, int | float) else self.seconds
-        return age is not None and age > known + GRAINS
+        return age is not None and age > _term(holder, self.seconds) + GRAINS
 
 
 class SharedLock:
@@ -203,6 +226,11 @@ def _read(place: Place, folder: tuple[str, ...], number: int) -> dict[str, Any] 
         found = json.loads(place.read(*folder, file_of(number)) or b"null")
         return found if isinstance(found, dict) else None
     return None
+
+
+def _term(holder: dict[str, Any], usual: float) -> float:
+    term = holder.get("term")
+    return float(term) if isinstance(term, int | float) else usual
 
 
 def _said(what: str, holder: dict[str, Any] | None) -> str:

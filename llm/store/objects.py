@@ -78,6 +78,21 @@ class Objects:
             if path != base
         }
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        base = self.path(folder)
+        found = {
+            str(PurePosixPath(path).relative_to(base)): _stamp(info)
+            for path, info in self._find(base).items()
+            if path != base
+        }
+        return {name: stamp for name, stamp in found.items() if "/" not in name}
+
+    def stamp(self, *parts: str) -> str | None:
+        try:
+            return _stamp(self.fs.info(self.path(*parts)))
+        except FileNotFoundError:
+            return None
+
     def _find(self, base: str) -> dict[str, dict[str, Any]]:
         try:
             # One flat listing: a glob would list every folder.

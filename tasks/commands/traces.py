@@ -28,21 +28,19 @@ def telling(covered: Exclusions, quotes: Quotes) -> Callable[[bytes], bool]:
 
 def clear_records(home: Home, covered: Exclusions, quotes: Quotes) -> list[str]:
     """Blank what run records tell of it, and what waits for a server; returns the files that did."""
-    cleared = []
-    records = (home.runs.folder / "runs").glob("*.json*")
-    for path in sorted([*records, *home.untold.glob("*.json")]):
+
+    def change(name: str, text: str) -> str:
+        values = text.split("\n") if name.endswith(".jsonl") else [text]
+        return "\n".join(_blanked_json(value, covered, quotes) for value in values)
+
+    cleared = home.runs.rewrite(change)
+    for path in sorted(home.untold.glob("*.json")):
         before = path.read_text("utf8", "surrogateescape")
-        after = "\n".join(_blanked_json(line, covered, quotes) for line in _values(path, before))
-        if after != "\n".join(_values(path, before)):
+        after = change(path.name, before)
+        if after != before:
             durable.write_bytes(path, after.encode("utf8", "surrogateescape"))
             cleared.append(str(path))
-    home.runs.forget_heads()
     return cleared
-
-
-def _values(path: Path, text: str) -> list[str]:
-    """The JSON values in a file: one, or one a line."""
-    return text.split("\n") if path.suffix == ".jsonl" else [text]
 
 
 def _blanked_json(text: str, covered: Exclusions, quotes: Quotes) -> str:

@@ -39,11 +39,12 @@ class Home:
 
     @property
     def runs(self) -> "Runs":
-        """Run records and pointers."""
+        """Run records and pointers: in this folder, or on the object store of the artifacts."""
         from llm.runs import Runs
 
         self.close_to_others()
-        return Runs(self.folder)
+        shared = "://" in os.environ.get("PENSTOCK_STORE", "")
+        return Runs(self.folder, self.store if shared else None)
 
     def close_to_others(self) -> None:
         """Make the folder for its owner alone; one that is there may be shared with a group."""

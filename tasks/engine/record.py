@@ -45,7 +45,7 @@ def recorded(
         stages=dict(taken),
     )
     outcome, message, wrong = "completed", "", False
-    with runs.alive(record.id):
+    with runs.running(record.id):
         runs.save(record)
         try:
             yield record.id

@@ -219,7 +219,7 @@ def test_listings_read_a_record_and_a_manifest_once(
     monkeypatch.setattr("llm.derived.SETTLED_SECONDS", -1.0)
     runs.heads(), store.summaries()
     reads: list[str] = []
-    load, read = Runs.load, Store.read
+    load, read = Runs._parsed, Store.read
 
     def loading(self: Runs, run_id: str) -> RunRecord:
         reads.append(run_id)
@@ -229,12 +229,12 @@ def test_listings_read_a_record_and_a_manifest_once(
         reads.append(key)
         return read(self, step, key)
 
-    monkeypatch.setattr(Runs, "load", loading)
+    monkeypatch.setattr(Runs, "_parsed", loading)
     monkeypatch.setattr(Store, "read", reading)
     assert len(Runs(tmp_path).heads()) == 30 and len(store.summaries()) == 30
     assert reads == []
     assert Runs(tmp_path).newest("demo", "clean") is not None
-    assert reads == [], "only the one that is asked for, unless it was read before"
+    assert reads in ([], ["r29"]), "only the one that is asked for, unless it was read before"
     reads.clear()
     assert len(find_garbage(store, runs, keep_runs=2).artifacts) == 28
     assert sorted(reads) == ["r28", "r29"], "the records that are kept"
