@@ -51,8 +51,8 @@ class SharedSigns:
                 runs = sorted(self.leases.living(ALIVE))
                 if runs:
                     raise BadInput(
-                        f"a run is going on on another machine ({runs[0]}) and may be reading what is "
-                        "to go: wait for it, or stop it. A machine that died counts for a minute"
+                        f"a run is in progress on another machine ({runs[0]}) and may be reading what would "
+                        "be removed: wait for it, or stop it. A machine that died counts as running for a minute"
                     )
                 yield
         except Busy as busy:

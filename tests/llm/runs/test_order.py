@@ -160,7 +160,7 @@ def test_what_a_run_took_while_the_question_waited_is_not_removed(
     assert [one.reference.key for one in told.artifacts] == ["wanted"]
     process = taker()
     assert process.stdout.readline() == "alive\n"
-    with pytest.raises(BadInput, match="a run is going on"):
+    with pytest.raises(BadInput, match="a run is in progress"):
         collect(store, runs, told)
     assert find_garbage(store, runs, keep_runs=1).busy
     process.kill()

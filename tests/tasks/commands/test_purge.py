@@ -336,6 +336,6 @@ def test_nothing_is_purged_while_a_run_goes_on(
     extracted(place)
     place.take_down()
     place.record()
-    with place.home.runs.alive("r1"), pytest.raises(BadInput, match="a run is going on"):
+    with place.home.runs.alive("r1"), pytest.raises(BadInput, match="a run is in progress"):
         purge(place.home)
     assert place.named() != set()

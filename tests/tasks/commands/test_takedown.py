@@ -316,7 +316,7 @@ def test_what_stands_elsewhere_too_is_named(place: Path) -> None:
 def test_nothing_is_purged_while_a_run_goes_on(place: Path) -> None:
     home = home_of(place)
     take_down(place)
-    with home.runs.alive(home.runs.all()[0].id), pytest.raises(BadInput, match="going on"):
+    with home.runs.alive(home.runs.all()[0].id), pytest.raises(BadInput, match="in progress"):
         purge(home)
     assert traces(place) != set()
 
