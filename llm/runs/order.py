@@ -8,6 +8,8 @@ from llm.store.backend import Backend
 from llm.store.locks import Lock
 
 FOLDER = "run-count"
+KEPT = 1000
+"""Places whose files stay: a machine that slept since fewer runs finds its place taken."""
 
 
 class Order:
@@ -45,5 +47,5 @@ class SharedOrder(Order):
         while True:
             place = self.last(known) + 1
             if self.place.create(b"", FOLDER, f"{place:012d}"):
-                self.place.remove_file(FOLDER, f"{place - 1:012d}")
+                self.place.remove_file(FOLDER, f"{place - KEPT:012d}")
                 return place

@@ -53,12 +53,14 @@ class Pointers:
             now = None if found is None else found["now"]
             if now != expected:
                 return False
-            history = [] if found is None else found["history"]
             entry = {**new, "moved_at": time.time()}
-            value = {"now": dict(new), "history": [*history, entry]}
-            return self._write(name, number, durable.json_bytes(value))
+            before = [] if found is None else found["history"]
+            return self._write(name, number, dict(new), before, entry)
 
-    def _write(self, name: str, number: int, data: bytes) -> bool:
+    def _write(
+        self, name: str, number: int, now: dict[str, Any], before: list[Any], entry: dict[str, Any]
+    ) -> bool:
+        data = durable.json_bytes({"now": now, "history": [*before, entry]})
         self.place.write(data, FOLDER, f"{name}.json")
         return True
 
@@ -96,23 +98,20 @@ class SharedPointers(Pointers):
     """Pointers on an object store: `pointers/<name>/<number>.json`, of which the highest counts.
 
     To move one, the next number is created where there is none (a conditional put): of two machines
-    that move it at the same time one is told that it was too late. The file before stays.
+    that move it at the same time one is told that it was too late. All files stay: they are the
+    history, and a machine that slept finds its number taken, however long it slept.
     """
 
     def _read(self, name: str) -> tuple[int, dict[str, Any] | None]:
-        while number := max(self._numbers(name), default=0):
-            data = self.place.read(FOLDER, name, _file(number))
-            if data is not None:  # else it was moved twice since the listing
-                return number, self._parsed(data, f"{name}/{_file(number)}")
-        return 0, None
+        number = max(self._numbers(name), default=0)
+        data = self.place.read(FOLDER, name, _file(number)) if number else None
+        return number, self._parsed(data, f"{name}/{_file(number)}")
 
-    def _write(self, name: str, number: int, data: bytes) -> bool:
-        if not self.place.create(data, FOLDER, name, _file(number + 1)):
-            return False
-        for older in self._numbers(name):
-            if older < number:
-                self.place.remove_file(FOLDER, name, _file(older))
-        return True
+    def _write(
+        self, name: str, number: int, now: dict[str, Any], before: list[Any], entry: dict[str, Any]
+    ) -> bool:
+        data = durable.json_bytes({"now": now, "history": [entry]})
+        return self.place.create(data, FOLDER, name, _file(number + 1))
 
     def bring(self, name: str, data: bytes) -> None:
         """Take a pointer's file of a disk over, unless the pointer is here already."""

@@ -15,9 +15,10 @@ Relied on, of the object store and of its fsspec implementation:
 import hashlib
 import json
 import shutil
+import threading
 import uuid
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,6 +28,7 @@ import fsspec
 from llm.store.names import MANIFEST, Name
 
 BLOCK = 1 << 22
+_ONE_BY_ONE = threading.Lock()
 OWN = "@"  # before the name of a folder that the files of one commit lie in
 
 
@@ -35,6 +37,8 @@ class Objects:
 
     def __init__(self, fs: fsspec.AbstractFileSystem, root: str) -> None:
         self.fs, self.root = fs, root
+        # fsspec's memory looks and then writes: threads may come in between. Servers do it at once.
+        self._creating = _ONE_BY_ONE if "memory" in fs.protocol else nullcontext()
 
     def path(self, *parts: str) -> str:
         return str(PurePosixPath(self.root, *parts))
@@ -51,7 +55,8 @@ class Objects:
     def create(self, data: bytes, *parts: str) -> bool:
         try:
             # If-None-Match on S3 and Azure, if-generation-match on GCS.
-            self.fs.pipe_file(self.path(*parts), data, mode="create")
+            with self._creating:
+                self.fs.pipe_file(self.path(*parts), data, mode="create")
         except FileExistsError:
             return False
         return True

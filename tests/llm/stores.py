@@ -1,9 +1,12 @@
 """Stores of every kind: a disk, fsspec's memory, and a real S3 server on loopback."""
 
+import atexit
+import functools
 import logging
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,18 +21,24 @@ def s3() -> Iterator[str]:
     moto = pytest.importorskip("moto.server", reason="moto is not installed: make setup")
     s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed: make setup")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
+    address = _server(moto)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", address)
         patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem().mkdir(BUCKET)
+        s3fs.S3FileSystem().mkdirs(BUCKET, exist_ok=True)
         yield address
-    server.stop()
+
+
+@functools.cache
+def _server(moto: Any) -> str:
+    """One for all folders of tests: s3fs keeps its connections to the first."""
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    atexit.register(server.stop)
+    host, port = server.get_host_and_port()
+    return f"http://{host}:{port}"
 
 
 @pytest.fixture(params=["disk", "memory", "s3"])

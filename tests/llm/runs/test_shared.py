@@ -95,9 +95,23 @@ def test_of_machines_that_move_a_pointer_at_the_same_time_one_succeeds(
     for thread in threads:
         thread.join(PATIENCE)
     assert every[0].pointer("count") == {"value": 30}
-    whole = every[1]._pointers._read("count")[1]
-    assert whole is not None
-    assert [one["value"] for one in whole["history"]] == list(range(31))
+    history = every[1].place.sizes("pointers", "count")
+    assert len(history) == 31, "each move is a file that stays"
+
+
+def test_a_machine_that_slept_moves_nothing_and_takes_no_place_twice(machines: Machines) -> None:
+    """However far the others went meanwhile."""
+    (_, one), (_, two) = machines
+    one.move_pointer("champion", None, {"key": 0})
+    slept = two._pointers._read("champion")
+    last = two._order.last(lambda: 0)
+    for number in range(5):
+        assert one.move_pointer("champion", {"key": number}, {"key": number + 1})
+        record(one, f"r{number}")
+    assert not two._pointers._write("champion", slept[0], {"key": "late"}, [], {})
+    assert two.pointer("champion") == {"key": 5}
+    assert not two.place.create(b"", "run-count", f"{last + 1:012d}")
+    assert record(two, "late").order == 6
 
 
 def test_a_damaged_pointer_is_named(machines: Machines) -> None:
