@@ -27,12 +27,13 @@ Verdict = Literal["better", "within chance", "not better", "the same", "too few"
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate beside a champion.
+    """A candidate beside a champion, by one figure.
 
-    difference: candidate - champion. bound: with the confidence asked for the candidate is better than
-    that, worse by less than that, or in between: what the difference is below where lower is better,
-    and above where higher is. smallest_difference: what this many items can see. Both are None for too
-    few items. items: how many were compared.
+    difference: candidate - champion. bound: what the difference is below, with the confidence asked
+    for, where lower is better, and above where higher is. So a candidate is better beyond chance if the
+    bound is below 0 (above it), and no worse than some margin if it is below the margin (above minus
+    the margin). smallest_difference: what this many items can see. Both are None for too few items.
+    items: how many were compared.
     """
 
     candidate: float

@@ -33,7 +33,7 @@ def write(values: ReportValues, inputs: Inputs, context: Context) -> StepResult:
     write_bytes(context.out / "report.html", page.html().encode())
     write_json(context.out / "metrics.json", metrics)
     cards = [card for section in sections for card in section.cards]
-    summary = f"report.html, {cards[0].figure} {cards[0].label}" if cards else "report.html"
+    summary = f"report.html: {cards[0].figure} {cards[0].label}" if cards else "report.html"
     content = digest_of([page.html(content=True), json.dumps(metrics, sort_keys=True)])
     return StepResult(counts={"metrics": len(metrics)}, content=content, summary=summary)
 

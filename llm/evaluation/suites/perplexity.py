@@ -164,7 +164,8 @@ def show(measured: "Measured") -> Iterator[Section]:
 
 
 def _row(name: str, figure: "Figure", base: "Figure | None") -> list[str]:
-    spread = "" if figure.spread is None else f"± {figure.spread:.3f}"
+    # What says the same of every document has no spread to tell of.
+    spread = f"± {figure.spread:.3f}" if figure.spread else ""
     against = "" if base is None or figure is base else f"{figure.value / base.value - 1:+.1%}"
     return [name, f"{figure.value:.3f}", spread, against]
 
