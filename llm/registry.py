@@ -12,6 +12,23 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "decoder": "llm.models.decoder:Decoder",
         "encoder": "llm.models.encoder:Encoder",
         "encoder_decoder": "llm.models.encoder_decoder:EncoderDecoder",
+    },  # What models are measured by (`evaluate.suites`).
+    "suite": {
+        "perplexity": "llm.evaluation.suites.perplexity",
+        "answers": "llm.evaluation.suites.answers",
+        "samples": "llm.evaluation.suites.samples",
+    },
+    # Simple methods that are measured beside them (`evaluate.baselines`).
+    "baseline": {
+        "uniform": "llm.evaluation.baselines.uniform",
+        "bigram": "llm.evaluation.baselines.witten_bell",
+        "ngram5": "llm.evaluation.baselines.witten_bell",
+        "xz": "llm.evaluation.baselines.xz",
+        "xz_primed": "llm.evaluation.baselines.xz",
+        "kneser_ney": "llm.evaluation.baselines.kneser_ney",
+        "hmm": "llm.evaluation.baselines.hmm",
+        "lstm": "llm.evaluation.baselines.trained",
+        "cnn": "llm.evaluation.baselines.trained",
     },
     # What steps the parameters (`optimizer.type`).
     "optimizer": {

@@ -18,7 +18,6 @@ FIRST_LINES = 20
 # Who may import a module by a name that is no statement, and why.
 BY_NAME = {
     "llm/corpus/hooks.py": "users' code: what it reaches is part of the key by `hooks.reach`",
-    "llm/evaluation/registry.py": "suites by their names, for the recipe and the wiring: no step reaches it",
     "llm/parts.py": "parts that the values of a call choose: the call names them in its key",
     "tasks/engine/step.py": "a step by its name, so that planning imports no step",
     "flows/cli/app.py": "the groups of commands, each a file beside it",

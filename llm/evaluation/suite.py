@@ -6,7 +6,7 @@ A suite is one file: a module that has
     def measure(values: Measure[Settings], inputs, context) -> StepResult
     def show(measured: Measured) -> Iterator[Section]
 
-and a line in `llm.evaluation.registry`. A baseline is one in the same way, with BASELINE and no `show`:
+and a line in `llm.registry`. A baseline is one in the same way, with BASELINE and no `show`:
 the suite that it stands beside shows it. The recipe imports these modules to know their settings, so
 they import torch, numpy and pyarrow inside functions.
 """

@@ -141,7 +141,7 @@ def _report(run: Run, stages: Stages, measured: Mapping[str, Mapping[str, Refere
         **dict(_named(measured)),
         **{f"baselines.{name}": [one] for name, one in simple.items()},
     }
-    parts = model_parts(run.recipe.pretrain.model)
+    parts = model_parts(run.recipe.pretrain.model) | chosen_parts("suite", measured)
     return run.step(Call(REPORT, values, inputs, parts=parts))
 
 

@@ -124,11 +124,9 @@ def test_packages_are_empty_and_nothing_is_imported_by_name() -> None:
     """Re-exports would make every step reach everything; dynamic imports would hide what it reaches.
 
     Users' hooks are imported by name: what they reach is part of the identity by `hooks.reach`. So
-    are parts, and none but those that the call of a step chose. The registry of evaluation is reached
-    by no step.
+    are parts, and none but those that the call of a step chose.
     """
-    names = ("corpus/hooks.py", "parts.py", "evaluation/registry.py")
-    by_name = {PACKAGE / name for name in names}
+    by_name = {PACKAGE / name for name in ("corpus/hooks.py", "parts.py")}
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text()
         # No step may reach the recipe, the store or the runs, so theirs hide nothing.

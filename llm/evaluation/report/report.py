@@ -9,12 +9,10 @@ from llm.evaluation.report.page import Page
 from llm.evaluation.report.sections import about, corpus, models, protocol, tokens, training
 from llm.evaluation.report.settings import ReportValues
 from llm.evaluation.section import Section
-from llm.evaluation.suites import answers, perplexity, samples
+from llm.parts import load
 from llm.step import Context, Inputs, StepResult, digest_of
 
 LIBRARIES = ("matplotlib",)
-
-SHOWS = {"perplexity": perplexity.show, "answers": answers.show, "samples": samples.show}
 
 
 def write(values: ReportValues, inputs: Inputs, context: Context) -> StepResult:
@@ -23,7 +21,8 @@ def write(values: ReportValues, inputs: Inputs, context: Context) -> StepResult:
     inputs, each of which may be missing: SUITE.MODEL for each of `suites` and `models`, baselines.NAME for
     each of `baselines`, funnel (decisions), duplicates (the newest night's), contamination (its shards'),
     tokens (token shards), pretrain, finetune (one for each tuned model). The same inputs give the same
-    content, and the same bytes but for the section that tells when they were made.
+    content, and the same bytes but for the section that tells when they were made. The call chooses the
+    parts `suite.NAME` of its suites.
     """
     sections = list(_sections(values, inputs))
     page = Page(values.title, sections)
@@ -42,7 +41,7 @@ def _sections(values: ReportValues, inputs: Inputs) -> Iterator[Section]:
     """What the suites show, then what the stages before did, then how and when."""
     measured = results(values, inputs)
     for suite, found in measured.items():
-        yield from SHOWS[suite](found)
+        yield from load("suite", suite).show(found)
     yield from training.show(values, inputs)
     yield from corpus.show(inputs)
     yield from tokens.show(inputs)

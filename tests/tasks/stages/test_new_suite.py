@@ -8,7 +8,7 @@ import pytest
 from tasks.engine.home import Home
 from tests.test_additions import Copy
 
-REGISTRY = "llm/evaluation/registry.py"
+REGISTRY = "llm/registry.py"
 SUITE = '''\
 """How long the held-out documents are: a suite that needs no model's opinion."""
 
@@ -108,7 +108,7 @@ def copy(tmp_path: Path) -> Copy:
     """The project with the suite `length`."""
     copy = Copy(tmp_path / "project")
     copy.add("llm/evaluation/suites/length.py", SUITE)
-    line = '    "samples": "llm.evaluation.suites.samples",\n'
+    line = '        "samples": "llm.evaluation.suites.samples",\n'
     copy.edit(REGISTRY, line, line + line.replace("samples", "length"))
     assert len(copy.touched) == 2
     return copy
