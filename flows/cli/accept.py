@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.commands.accept import Accepted
 
 REFUSED = 1
+NAMED = 4  # modules that changed, in a row of the table
 
 
 def register(app: typer.Typer) -> None:
@@ -78,8 +79,7 @@ def _print(console: Console, found: "Sequence[Accepted]") -> None:
         item = items[0]
         call = item.call if len(items) == 1 else f"{item.call.split()[0]} ({len(items):,} calls)"
         took = sum(one.seconds for one in items)
-        why = "; ".join(item.why)
-        row = (item.stage, call, item.outcome, duration(took) if took else "", why)
+        row = (item.stage, call, item.outcome, duration(took) if took else "", _short(item.why))
         table.add_row(*map(escape, row))
     console.print(table)
     coming = [one for one in found if one.outcome == "accepted"]
@@ -90,3 +90,13 @@ def _print(console: Console, found: "Sequence[Accepted]") -> None:
         f"{duration(took)} to make",
         highlight=False,
     )
+
+
+def _short(why: "Sequence[str]") -> str:
+    """What changed, with no more than some of the modules by name."""
+    modules = [one for one in why if one.startswith("llm/")]
+    if len(modules) <= NAMED:
+        return "; ".join(why)
+    others = [one for one in why if one not in modules]
+    named = "; ".join([*others, *modules[:NAMED]])
+    return f"{named}; {counted(len(modules) - NAMED, 'more module')} (--json names all)"

@@ -52,7 +52,18 @@ def start(
 
 
 # The order of the help: files that are not listed here come last.
-_FIRST = ("runs", "store", "accept", "logs", "models", "corpus", "takedown", "ladder", "recipe")
+_FIRST = (
+    "runs",
+    "status",
+    "store",
+    "accept",
+    "logs",
+    "models",
+    "corpus",
+    "takedown",
+    "ladder",
+    "recipe",
+)
 
 
 def _groups() -> list[ModuleType]:

@@ -2,8 +2,9 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -50,3 +51,15 @@ def _import_prefect() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def name_unreadable(console: Console, unreadable: Mapping[Path, str]) -> None:
+    """Name the records and pointers that cannot be read."""
+    for problem in unreadable.values():
+        console.print(
+            f"skipped: {problem}. Restore it from a backup, or delete it: as long as it is there, "
+            "gc removes nothing that it may refer to",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )

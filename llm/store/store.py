@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from llm import durable
-from llm.derived import Derived
 from llm.step import digest_of
 from llm.store.cache import Cache
 from llm.store.damage import differing, missing
 from llm.store.lease import SECONDS, Leases, SharedLock
 from llm.store.leftovers import Leftovers
 from llm.store.lending import Lending
+from llm.store.listing import summaries
 from llm.store.locks import Lock
 from llm.store.manifest import described, parsed
 from llm.store.names import MANIFEST, Artifact, Name, Reference, Summary
@@ -142,29 +142,7 @@ class Store:
 
     def summaries(self) -> dict[Name, Summary]:
         """Every artifact's size and inputs; a manifest is read once, and again if it changed."""
-        stamps = {"/".join(name): stamp for name, stamp in self.backend.manifests().items()}
-
-        def derive(name: str) -> Any:
-            step, _, key = name.partition("/")
-            artifact = self.read(step, key)
-            return (
-                None
-                if artifact is None
-                else [
-                    artifact.reference.content,
-                    artifact.bytes,
-                    artifact.made_of,
-                    artifact.rewritten,
-                ]
-            )
-
-        found = Derived(self.scratch / "manifests.sqlite", version=2).of(stamps, derive)
-        told = {}
-        for joined, (content, size, made_of, rewritten) in found.items():
-            step, _, key = joined.partition("/")
-            inputs = tuple((one, of) for one, of in made_of)
-            told[step, key] = Summary(Reference(step, key, content), size, inputs, rewritten)
-        return told
+        return summaries(self)
 
     def artifacts(self, step: str | None = None) -> Iterator[Artifact]:
         """Every artifact (of a step), by step and key."""

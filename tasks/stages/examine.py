@@ -7,7 +7,7 @@ from llm.located import written
 from llm.store import Reference
 from tasks.engine.run import Run
 from tasks.engine.step import Call, Outside, Step
-from tasks.stages.sources import hook_identity
+from tasks.stages.sources import hook_identity, hook_parts
 
 HOOKS = Step("hooks", "llm.corpus.hooks:apply")
 INDEX = Step("evaluation-index", "llm.corpus.contamination.search:index")
@@ -22,8 +22,12 @@ def hooked(run: Run, shards: Shards) -> list[Reference]:
     functions = {name: hook.function for name, hook in sorted(run.recipe.clean.hooks.items())}
     values = ApplyHooks(functions=functions)
     identity = {"hooks": {written(name): hook_identity(name) for name in functions.values()}}
+    parts = hook_parts(*functions.values())
     return run.map(
-        [Call(HOOKS, values, {"documents": [one]}, label, identity) for label, one in shards]
+        [
+            Call(HOOKS, values, {"documents": [one]}, label, identity, parts=parts)
+            for label, one in shards
+        ]
     )
 
 

@@ -42,21 +42,22 @@ def source_call(name: str, source: Source, snapshot: str) -> Call:
         here = hook.local_files(source)
         inputs = {"files": [Outside.files(here)]} if here else {}
         identity = hook.identity(source, snapshot) | {"hook": hook_identity(source.function)}
-        return Call(HOOK, source, inputs, name, identity)
+        parts = hook_parts(source.function)
+        return Call(HOOK, source, inputs, name, identity, parts=parts)
     raise TypeError(f"the source {name!r} is a web site")
 
 
 def hook_identity(name: str) -> str:
-    """Digest of a hook's code: what it is made of, without comments, and the libraries it imports.
+    """Digest of a hook's own code, without comments, and of the libraries that it imports.
 
-    Raises BadInput for a hook that is not there.
+    The modules of ours that it imports are parts of the call (`hook_parts`): what changes there is a
+    change of Penstock's code. Raises BadInput for a hook that is not there.
     """
     from llm.corpus import hooks
 
     made_of = hooks.reach(name)
     try:
         parts = [fingerprint(module, root=made_of.root) for module in made_of.modules]
-        parts += [fingerprint(module) for module in made_of.ours]
     except (ValueError, OSError) as error:
         raise BadInput(f"the hook {name}: {error}") from error
     modules: dict[str, str] = {}
@@ -65,3 +66,10 @@ def hook_identity(name: str) -> str:
         modules.update(part.modules)
         libraries.update(part.libraries)
     return digest_values({"modules": modules, "libraries": libraries})
+
+
+def hook_parts(*names: str) -> dict[str, str]:
+    """The modules of ours that hooks import, as parts of a call. Raises BadInput."""
+    from llm.corpus import hooks
+
+    return {f"hook.{module}": module for name in names for module in hooks.reach(name).ours}

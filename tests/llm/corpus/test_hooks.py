@@ -11,7 +11,9 @@ from llm.corpus.extract import ExtractSettings, ExtractShard, extract
 from llm.corpus.hooks import ApplyHooks, reach, resolve, source_of
 from llm.corpus.hooks_settings import HookSettings
 from llm.step import BadInput, Context
-from tasks.stages.sources import hook_identity
+from tasks.engine.step import Call
+from tasks.stages.examine import HOOKS
+from tasks.stages.sources import hook_identity, hook_parts
 from tests.llm.corpus.crawls import make_texts
 
 LENGTH = """
@@ -187,3 +189,15 @@ def test_an_installed_package_is_used_but_not_loaded_anew() -> None:
         ("numpy.linalg.__init__",),
         ("numpy",),
     )
+
+
+def test_what_a_hook_imports_of_ours_is_code_of_its_call(folder: Path) -> None:
+    """So that a change there counts as a change of code: told, and accepted after a refactoring."""
+    (folder / "with_ours.py").write_text(
+        "from llm.corpus.text.words import split\n\n\ndef score(row):\n    return 1.0\n"
+    )
+    parts = hook_parts("with_ours:score")
+    assert "llm.corpus.text.words" in parts.values()
+    call = Call(HOOKS, ApplyHooks(functions={"a": "with_ours:score"}), {}, parts=parts)
+    assert "llm.corpus.text.words" in call.fingerprint.modules
+    assert hook_parts("length_filter:long") == {}
