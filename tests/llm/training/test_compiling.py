@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from llm.models import attention
-from llm.models.build import Model, build
+from llm.models.build import build
 from llm.models.config import ModelSettings
 from llm.training.compiling import as_it_was, compile_model
 
@@ -38,7 +38,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def made(kind: str) -> Model:
+def made(kind: str) -> Any:
     settings: Any = {"layers": 2, "d_model": 32, "context_length": 16, **KINDS[kind]}
     model = build(ModelSettings(**settings).resolve(50))
     model.initialise(3)
@@ -48,7 +48,7 @@ def made(kind: str) -> Model:
     return model
 
 
-def gradients(model: Model) -> list[Tensor]:
+def gradients(model: Any) -> list[Tensor]:
     """Of the loss of random rows, some targets of which do not count; the loss comes first."""
     random = torch.Generator().manual_seed(1)
     tokens, targets = (torch.randint(0, 50, (3, 16), generator=random) for _ in range(2))
