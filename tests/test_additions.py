@@ -91,6 +91,85 @@ out.mkdir()
 print(hook.read(source, {}, Context(out=out, work=out)).counts["pages"])
 """
 
+LAYOUT = '''"""A layout for decoders with a cap on their logits, which no other here can say."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from llm.models.config import ModelConfig
+from llm.models.layouts.fit import outside
+from llm.models.layouts.table import Stored
+
+
+def misfits(layout: str, config: ModelConfig) -> list[str]:
+    """The fields that keep a model out of the layout."""
+    return outside(config, {"architecture": ("decoder",), "logit_soft_cap": (30.0,)})
+
+
+def table(config: ModelConfig, names: list[str]) -> dict[str, Stored]:
+    """Every tensor has its parameter's name in capitals."""
+    return {name.upper(): Stored((name,)) for name in names}
+
+
+def canonical(name: str, config: ModelConfig) -> str | None:
+    """The table's name."""
+    return name
+
+
+def repeats(name: str) -> str | None:
+    """No tensor repeats another."""
+    return None
+
+
+def may_lack(fields: dict[str, Any]) -> tuple[str, ...]:
+    """A file has all."""
+    return ()
+
+
+def config_json(config: ModelConfig) -> dict[str, Any]:
+    """Every field."""
+    return {"model_type": "capitals", "shape": dataclasses.asdict(config)}
+
+
+def read_config(path: Path, fields: dict[str, Any]) -> ModelConfig:
+    """What config.json describes."""
+    return ModelConfig(**fields["shape"])
+'''
+# Which code pretraining has in either layout; a model in the new one, written and read.
+LAYOUTS_OF = """
+import sys
+from llm.fingerprint import fingerprint
+from llm.models.config import ModelSettings
+from llm.parts import modules
+from llm.training.pretrain_settings import PretrainSettings
+from tasks.stages.pretrain import parts_of
+for cap in (None, 30.0):
+    model = ModelSettings(layers=1, d_model=32, logit_soft_cap=cap)
+    parts = modules(parts_of(PretrainSettings(model=model)))
+    print(model.export, fingerprint("llm.training.pretrain", *parts).digest)
+"""
+WRITE = """
+import torch
+from pathlib import Path
+from safetensors import safe_open
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from llm.models import folder
+from llm.models.build import build
+from llm.models.config import ModelSettings
+out = Path("model")
+Tokenizer(WordLevel({"<|endoftext|>": 0, "a": 1})).save("tokenizer.json")
+model = build(ModelSettings(layers=1, d_model=32, logit_soft_cap=30.0).resolve(vocabulary=2))
+model.initialise(1)
+folder.save(model, out, Path("tokenizer.json"))
+with safe_open(out / "model.safetensors", "pt") as file:
+    print(sorted(file.keys())[0])
+again, _ = folder.load(out)
+assert again.config == model.config
+assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+"""
+
 
 def test_a_filter_preset_is_a_file_and_a_field(copy: Copy, tmp_path: Path) -> None:
     copy.add(
@@ -167,3 +246,18 @@ def test_a_command_is_one_file(copy: Copy) -> None:
     assert len(copy.touched) == 1
     assert copy.run("-m", "flows.cli", "greet", "world") == "hello world\n"
     assert "Greet somebody." in copy.run("-m", "flows.cli", "--help")
+
+
+def test_a_layout_is_a_file_and_a_line_and_trains_no_other_model_again(copy: Copy) -> None:
+    before, without = (line.split() for line in copy.run("-c", LAYOUTS_OF).splitlines())
+    assert (before[0], without[0]) == ("qwen3", "penstock")
+    copy.add("llm/models/layouts/capitals.py", LAYOUT)
+    line = '        "penstock": "llm.models.layouts.own",\n'
+    copy.edit(
+        "llm/registry.py", line, '        "capitals": "llm.models.layouts.capitals",\n' + line
+    )
+    assert len(copy.touched) == 2
+    after, within = (line.split() for line in copy.run("-c", LAYOUTS_OF).splitlines())
+    assert after == before
+    assert within[0] == "capitals" and within[1] != without[1]
+    assert copy.run("-c", WRITE) == "BLOCKS.0.ATTENTION.KEY.WEIGHT\n"
