@@ -259,7 +259,7 @@ def plain(value: Any, deciding: bool = False) -> Any:
 
 
 def not_deciding(value: Any, path: str = "") -> Iterator[str]:
-    """The paths ("optimizer.epsilon") of the fields that are no part of a key."""
+    """The paths ("optimizer.epsilon") of the fields that are not part of a key."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             inner = f"{path}.{field.name}".strip(".")

@@ -46,7 +46,7 @@ def listen(port: int) -> socket.socket:
 
 
 def start_seconds() -> float:
-    """How long a server may take to start (seconds). Raises BadInput for what is no such number."""
+    """How long a server may take to start (seconds). Raises BadInput for what is not such a number."""
     given = os.environ.get(START_VARIABLE, "")
     try:
         seconds = float(given) if given else START_SECONDS

@@ -95,7 +95,7 @@ def reach(name: str) -> Reach:
 def resolve(name: str) -> Callable[..., Any]:
     """The function that a hook's name stands for, as its file is now.
 
-    Raises BadInput for a module or function that is missing, fails when imported or is no function.
+    Raises BadInput for a module or function that is missing, fails when imported or is not a function.
     """
     made_of = reach(name)
     digest = digest_of(made_of.path(module).read_bytes() for module in made_of.modules)
@@ -116,7 +116,7 @@ def resolve(name: str) -> Callable[..., Any]:
             f"{source_of(name)} has no function {function!r}; there are: {', '.join(there) or 'none'}"
         )
     if not callable(found):
-        raise BadInput(f"{written(name)} is no function but {type(found).__name__}")
+        raise BadInput(f"{written(name)} is not a function but {type(found).__name__}")
     return found
 
 
@@ -225,7 +225,7 @@ def _imports(root: Path, module: str) -> Iterator[str]:
         tree = ast.parse(path.read_bytes(), filename=str(path))
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise BadInput(f"{path}{line} is no valid Python: {error}") from None
+        raise BadInput(f"{path}{line} is not valid Python: {error}") from None
     package = module.split(".")[:-1]
     for count in range(1, len(package) + 1):
         yield ".".join(package[:count])

@@ -32,7 +32,7 @@ class HookSettings:
         check_name(self.function)
 
     def keeps(self, scores: "np.ndarray") -> "np.ndarray":
-        """Which documents stay: scores (N,) → bool (N,). What is no number (NaN) does not."""
+        """Which documents stay: scores (N,) → bool (N,). What is not a number (NaN) does not."""
         import numpy as np
 
         kept = ~np.isnan(scores)

@@ -23,7 +23,7 @@ UNDETERMINED = "und"
 
 _WHITE_SPACE = re.compile(r"\s+")
 _LETTER = re.compile(r"[^\W\d_]")
-# What CLD2 refuses: control characters, lone surrogates, code points that are no characters.
+# What CLD2 refuses: control characters, lone surrogates, code points that are not characters.
 _REFUSED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]|[\U0001fffe-\U0001ffff\U0002fffe-\U0010ffff]"
 )

@@ -63,7 +63,7 @@ class Rules:
 
 
 def read(robots_txt: str, user_agent: str) -> Rules:
-    """Parse a robots.txt; whatever is no rule in it (an error page, say) is passed over."""
+    """Parse a robots.txt; whatever is not a rule in it (an error page, say) is passed over."""
     rules, paces, sitemaps = _groups(robots_txt)
     mine = ["User-agent: *", *_meant_for(user_agent, rules), *_meant_for(user_agent, paces)]
     return Rules(Protego.parse("\n".join(mine)), sitemaps)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 def load_recipe(name: str, overrides: Sequence[str] = (), stages: Sequence[str] = STAGES) -> Recipe:
     """Read, extend, override and validate a recipe. Raises RecipeError.
 
-    stages: those that are going to run: what only other stages could not do is no fault.
+    stages: those that are going to run: what only other stages could not do is not a fault.
     """
     path = find_recipe(name)
     tree = read_tree(path, list(overrides))

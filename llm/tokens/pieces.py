@@ -36,7 +36,7 @@ _PRIME = np.uint64(0x100000001B3)
 @lru_cache(maxsize=1)
 def character_classes() -> Array:
     """LETTER, NUMBER, SPACE and LINE_END of every code point (1,114,112) uint8."""
-    points = np.r_[0:0xD800, 0xE000:NAMELESS]  # surrogates are no characters
+    points = np.r_[0:0xD800, 0xE000:NAMELESS]  # surrogates are not characters
     text = "".join(map(chr, points.tolist()))
     classes = np.zeros(POINTS, np.uint8)
     for bit, pattern in ((LETTER, r"\p{L}+"), (NUMBER, r"\p{N}+"), (SPACE, r"\s+")):

@@ -44,7 +44,7 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> "Shard":
-        """Map the file; BadInput when it is no token shard or was cut short."""
+        """Map the file; BadInput when it is not a token shard or was cut short."""
         try:
             reader = pa.ipc.open_stream(pa.memory_map(str(path)))
             batch = reader.read_next_batch()

@@ -152,7 +152,7 @@ def select(from_stage: str | None, until: str | None, only: str | None) -> tuple
 
 
 def check_stages(names: Sequence[str]) -> None:
-    """Raise BadInput for a name that is no stage's."""
+    """Raise BadInput for a name that is not a stage's."""
     for name in names:
         if name not in STAGES:
             raise BadInput(f"no stage {name!r}; the stages are {', '.join(STAGES)}")

@@ -117,10 +117,10 @@ UNKNOWN = "unknown"
 class Call:
     """One call of a step: with these values, on these inputs.
 
-    Of the values, those that say how and not what (`llm.settings.setting`) are no part of the key.
+    Of the values, those that say how and not what (`llm.settings.setting`) are not part of the key.
     label: which of several calls of the step in a stage ("docs-00000"), for people.
     identity: what else names the result (the snapshot of a crawl).
-    hints: inputs that save work and cannot change the result, so they are no part of the key.
+    hints: inputs that save work and cannot change the result, so they are not part of the key.
     notes: what people are told besides why it runs.
     parts: modules that the values choose (`llm.parts`), which are code of this call as the step's are.
     """

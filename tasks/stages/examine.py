@@ -18,7 +18,7 @@ Shards = Sequence[tuple[str, Reference]]
 
 
 def hooked(run: Run, shards: Shards) -> list[Reference]:
-    """What the user's own filters say of each shard's documents. Limits are no part of it."""
+    """What the user's own filters say of each shard's documents. Limits are not part of it."""
     functions = {name: hook.function for name, hook in sorted(run.recipe.clean.hooks.items())}
     values = ApplyHooks(functions=functions)
     identity = {"hooks": {written(name): hook_identity(name) for name in functions.values()}}

@@ -1,4 +1,4 @@
-"""The calls that read each kind of source that is no web site, and what names their results."""
+"""The calls that read each kind of source that is not a web site, and what names their results."""
 
 from llm.corpus.crawl import Source
 from llm.corpus.sources.files_settings import FilesSource

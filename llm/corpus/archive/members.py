@@ -55,7 +55,7 @@ def is_packed(stream: BinaryIO) -> bool:
 class Members(io.RawIOBase):
     """What a packed file unpacks to from the member at `start` on.
 
-    Reading raises OSError for damage and for what is no member, EOFError for a member that is cut;
+    Reading raises OSError for damage and for what is not a member, EOFError for a member that is cut;
     what comes before the damage is given first.
     """
 

@@ -115,7 +115,7 @@ def _from(
             place = source.place()
             if passed and state.sound:
                 state.sound = False
-                yield Damage(place, f"damaged: the {passed} bytes before are no record")
+                yield Damage(place, f"damaged: the {passed} bytes before are not a record")
             headers = source.header()
             said = headers.get("content-length", "")
             if not _LENGTH.fullmatch(said):
@@ -144,7 +144,7 @@ def _from(
                     return place._replace(inner=place.inner + 1) if packed else Place(place[0] + 1)
         if source.rest and state.sound:
             state.sound = False
-            yield Damage(place, f"damaged: the last {source.rest} bytes are no record")
+            yield Damage(place, f"damaged: the last {source.rest} bytes are not a record")
         return None
     except BROKEN as error:
         if source.members is not None:

@@ -283,7 +283,7 @@ def _without_templates(made: Index) -> tuple[Index, int]:
 
 
 def _overlap(places: np.ndarray, shared: np.ndarray, total: int, size: int) -> float:
-    """The share of a unit's words in the n-grams at these places; boilerplate is no part of either."""
+    """The share of a unit's words in the n-grams at these places; boilerplate is not part of either."""
     every = _covered(places, size)
     if not shared.any() or (size < total and every >= WHOLE * total):
         return min(1.0, every / total)

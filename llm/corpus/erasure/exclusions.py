@@ -100,7 +100,7 @@ def web_address(url: str) -> str | None:
     spelling = normalise(url)
     if spelling is None and "://" not in url:
         host = url.strip().lstrip("/").partition("/")[0]
-        # Rows of a file (`mine.jsonl#7`) are no pages of one host.
+        # Rows of a file (`mine.jsonl#7`) are not pages of one host.
         if "." in host and "#" not in host:
             return normalise(f"http://{url.strip().lstrip('/')}")
     return spelling

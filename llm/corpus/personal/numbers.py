@@ -191,7 +191,7 @@ def phones(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _has_label(text: str, start: int, end: int) -> bool:
-    """Whether a word for telephones stands before what may be a number, and it is no date."""
+    """Whether a word for telephones stands before what may be a number, and it is not a date."""
     return (
         _LABEL_BEFORE.search(text[max(0, start - 48) : start]) is not None
         and _starts_there(text, start)
@@ -232,7 +232,7 @@ def _is_phone(number: str, plus: bool, before: str, after: str) -> bool:
     if len(groups) == 1:
         return bool(labelled) and len(digits) >= 9
     if max(map(len, groups)) > 8 or min(map(len, groups[1:])) < 2:
-        return False  # 1.2.3.4 is no number to call
+        return False  # 1.2.3.4 is not a number to call
     return bool(labelled or _PHRASE_BEFORE.search(before))
 
 

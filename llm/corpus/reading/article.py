@@ -50,7 +50,7 @@ def read_article(html: str) -> Reading:
 
 
 def _plain(page: Blocks) -> int:
-    """Characters of a page that are no links."""
+    """Characters of a page that are not links."""
     return sum(len(block.text) - block.links for block in page.blocks)
 
 

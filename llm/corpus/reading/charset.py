@@ -18,7 +18,7 @@ _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "
 _MARKS_OF_UTF_32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 # What servers declare that were not told better.
 _SERVER_DEFAULTS = ("iso-8859-1", "iso8859-1", "latin1", "us-ascii", "ascii")
-# Encodings in which the two or three bytes of a character of UTF-8 are no text.
+# Encodings in which the two or three bytes of a character of UTF-8 are not text.
 _LATIN = frozenset(
     f"{family}{number}"
     for family, numbers in (
@@ -34,7 +34,7 @@ _STRAY = 20
 # As far into a page as browsers look for a meta element, and a little more.
 _META_BYTES = 4096
 _DETECT_BYTES = 1 << 16
-# Bytes beyond ASCII that prove an encoding which is no label of the Web, in a text that is mostly ASCII.
+# Bytes beyond ASCII that prove an encoding which is not a label of the Web, in a text that is mostly ASCII.
 _PROOF = 16
 # No part of it looks further than the next "<", so that no page takes long.
 _MARKUP = re.compile(rb"(?i)<[a-z/!?][^<>]*>|&#?\w{1,31};|[\r\n\t ]+")

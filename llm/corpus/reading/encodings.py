@@ -37,7 +37,7 @@ _LABEL_SPACE = "\t\n\f\r "
 
 def find(label: str) -> str | None:
     """The name of the encoding that a label means on the Web ("latin1" is windows-1252); None: none."""
-    # Only ASCII is lowercased: the Kelvin sign is no k.
+    # Only ASCII is lowercased: the Kelvin sign is not k.
     return LABELS.get(label.strip(_LABEL_SPACE).encode("utf-8", "replace").lower().decode())
 
 

@@ -26,7 +26,7 @@ _LENGTH = struct.Struct("<Q")
 _READY = "ready"
 # The exit status of a worker that asks for another in its place.
 _SPENT = 3
-# Bytes of the largest message: more is no page.
+# Bytes of the largest message: more is not a page.
 _LARGEST = 1 << 31
 # Items after which a worker is spent: what libraries leak must not be some page's fault.
 _ITEMS = 5000

@@ -56,7 +56,7 @@ def read_html(html: str, url: str, engine: Engine) -> tuple[str, str]:
 
 
 def is_better(second: str, first: str) -> bool:
-    """Whether a second opinion holds about as much prose as the first, and is no list of links."""
+    """Whether a second opinion holds about as much prose as the first, and is not a list of links."""
     if len(second) <= MUCH_LESS * len(first):
         return False
     found = sum(prose("p", line, 0) for line in second.split("\n"))

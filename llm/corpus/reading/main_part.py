@@ -31,7 +31,7 @@ _EXACT = 2
 
 
 def main_range(page: Blocks, is_article: bool) -> tuple[int, int]:
-    """The range of blocks that is the main text, with the title above it if it is no article."""
+    """The range of blocks that is the main text, with the title above it if it is not an article."""
     weights = page.sums()
     scores = list(accumulate((block.score for block in page.blocks), initial=0))
 
@@ -114,7 +114,7 @@ def _beyond_trimming(blocks: list[Block], places: range, otherwise: int) -> int:
 
 
 def _plain_items(blocks: list[Block]) -> int:
-    """Characters of items and cells that are no links: ingredients, facts."""
+    """Characters of items and cells that are not links: ingredients, facts."""
     listed = [block for block in blocks if block.kind in ("li", "td")]
     size = sum(len(block.text) for block in listed)
     return (

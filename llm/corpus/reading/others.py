@@ -110,7 +110,7 @@ class _Writer:
 
 
 def _preformatted(html: str) -> set[str]:
-    """The texts of the page's `pre`, which trafilatura makes quotations where they are no code."""
+    """The texts of the page's `pre`, which trafilatura makes quotations where they are not code."""
     return {_squashed(unescape(_TAG.sub("", text))) for text in _SOURCE_PRE.findall(html)}
 
 
@@ -212,7 +212,7 @@ def _may_be_lost(block: Block) -> bool:
 
 
 def _lost(blocks: list[Block]) -> list[Block]:
-    """Of blocks that were not chosen: code, single characters, and items of lists that are no links."""
+    """Of blocks that were not chosen: code, single characters, and items of lists that are not links."""
     sizes: Counter[int] = Counter()
     links: Counter[int] = Counter()
     for block in blocks:

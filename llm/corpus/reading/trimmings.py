@@ -13,7 +13,7 @@ from llm.corpus.reading.noise import is_byline, is_trimming
 TOO_MUCH = 0.5
 # A block is links where they are this share of it; items and cells are judged by their whole list.
 LINKED = 0.5
-# Tables whose first column is linked are no menus.
+# Tables whose first column is linked are not menus.
 _LINKED_CELLS = 0.7
 # As many teasers are a list of them.
 _FEW = 3
@@ -151,7 +151,7 @@ def cut_ends(blocks: list[Block], is_article: bool) -> list[Block]:
 
 
 def _is_loose(block: Block) -> bool:
-    """Whether a block is a short line that is no sentence."""
+    """Whether a block is a short line that is not a sentence."""
     if block.kind not in ("div", "p") or block.score or len(block.text) >= 100:
         return False
     return not _SENTENCE_END.search(block.text)

@@ -14,7 +14,7 @@ def table_rows(
 ) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
     """The rows of a CSV or TSV file, packed or not, by the number of their last line.
 
-    Every cell is text, as it stands there. Raises csv.Error with the line for what is no table,
+    Every cell is text, as it stands there. Raises csv.Error with the line for what is not a table,
     UnicodeDecodeError for no UTF-8.
     """
     separator = "\t" if inner_name(name).endswith("tsv") else ","

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 SITE = "http://docs.penstock.test"
 
-# Folders and modules that are no documentation: tests, build configuration, Easter eggs.
+# Folders and modules that are not documentation: tests, build configuration, Easter eggs.
 _SKIPPED_FOLDERS = {"test", "tests", "idle_test", "testing", "site-packages", "dist-packages"}
 _SKIPPED_MODULES = {"antigravity", "this", "pydoc_data", "sitecustomize", "usercustomize"}
 # Source files whose module is known under another name: pure-Python twins of compiled modules.
@@ -148,7 +148,7 @@ def modules(sources: list[Source]) -> Iterator[Module]:
 
 
 def read(source: Source) -> Module | None:
-    """Parse one module; None when its file is no valid Python (a template, another version's)."""
+    """Parse one module; None when its file is not valid Python (a template, another version's)."""
     try:
         text = source.path.read_bytes()
         # Parsing warns about other people's escapes, and the filters that silence it are global.

@@ -46,7 +46,7 @@ _BATCH_BYTES = 64_000_000
 class Row:
     """One row or file as it was read: its place, and the text or what is wrong with it.
 
-    date: when it was written (ISO 8601), "" where that is not known. skipped: why it is no document
+    date: when it was written (ISO 8601), "" where that is not known. skipped: why it is not a document
     and no failure either, such as "redirect".
     """
 

@@ -10,7 +10,7 @@ from llm.corpus.archive.packed import BROKEN, lines
 from llm.corpus.sources.addresses import is_address, secret_in
 from llm.step import BadInput
 
-# Longer lines are no paths.
+# Longer lines are not paths.
 _MAX_LINE = 65_536
 # Addresses are kept with the documents that come from them.
 _LOGIN = "take it out of the list, and let the reader in with the source's headers (env:NAME)"

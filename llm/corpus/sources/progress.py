@@ -1,4 +1,4 @@
-"""Pages of a source that is no web site: what was taken down stays out, and a killed read goes on."""
+"""Pages of a source that is not a web site: what was taken down stays out, and a killed read goes on."""
 
 import sqlite3
 from collections.abc import Iterable

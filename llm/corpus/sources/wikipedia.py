@@ -15,7 +15,7 @@ from llm.corpus.sources.wikitext import strip
 # Bytes of XML that are parsed at a time, and characters that no field but the text is longer than.
 _CHUNK = 1 << 16
 _MAX_FIELD = 4096
-# Namespaces whose links are no text, whatever they are called in the wiki's language.
+# Namespaces whose links are not text, whatever they are called in the wiki's language.
 _DROPPED_NAMESPACES = ("-2", "6", "14")
 _REDIRECT = re.compile(r"\s*#\w+:?\s*\[\[[^\]]+\]\]\s*\Z")
 _FIELDS = ("title", "ns", "text", "timestamp", "model")
@@ -39,7 +39,7 @@ class WikiPage:
 def read_dump(stream: BinaryIO, namespaces: Collection[int], max_bytes: int) -> Iterator[WikiPage]:
     """The pages of a dump that is unpacked already.
 
-    Redirects, pages outside `namespaces` and pages that are no wiki text (such as JSON) come out
+    Redirects, pages outside `namespaces` and pages that are not wiki text (such as JSON) come out
     with the word that tells what they are as `skipped`, without text. Raises NoDump.
     """
     dump = _Dump(max_bytes)

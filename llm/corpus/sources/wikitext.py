@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Collection
 
-# Elements whose content is no markup: kept as it stands, or left out.
+# Elements whose content is not markup: kept as it stands, or left out.
 _VERBATIM = ("nowiki", "pre", "source", "syntaxhighlight", "math", "chem", "ce")
 _LEFT_OUT = (
     *("score", "timeline", "gallery", "imagemap", "hiero", "graph", "templatedata", "mapframe"),
@@ -61,7 +61,7 @@ _BLANKS = re.compile(r"[\t\xa0]+[ \t\xa0]*| [ \t\xa0]+")
 def strip(markup: str, dropped_links: Collection[str] = ()) -> str:
     """The text of a page's markup; paragraphs are apart by empty lines.
 
-    `dropped_links`: further namespaces, in lower case, whose links are no text ("datei").
+    `dropped_links`: further namespaces, in lower case, whose links are not text ("datei").
     Headings without text below them are left out. Never raises.
     """
     pass_ = _Pass("\n" + markup, _DROPPED_LINKS.union(dropped_links))
@@ -94,7 +94,7 @@ class _Pass:
         if mark[0] == "'":
             self._write("'" if len(mark) == 4 else "")
         elif mark == "\n\n":
-            # Addresses and the names of links end with their paragraph; what is open is no link.
+            # Addresses and the names of links end with their paragraph; what is open is not a link.
             depth = len(self.frames) - 1
             while self.frames[depth][0] in ("address", "link") and not self._is_file(depth):
                 depth -= 1
@@ -117,7 +117,7 @@ class _Pass:
         return end
 
     def _element(self, mark: str, end: int) -> int:
-        """What begins with <: a comment, a reference, what is no markup, or a tag that goes."""
+        """What begins with <: a comment, a reference, what is not markup, or a tag that goes."""
         if mark == "<!--":
             close = self.markup.find("-->", end)
             return len(self.markup) if close < 0 else close + 3
@@ -135,7 +135,7 @@ class _Pass:
         return end
 
     def _raw(self, name: str, start: int) -> int:
-        """Take an element whose content is no markup whole; one that never ends is a mere tag."""
+        """Take an element whose content is not markup whole; one that never ends is a mere tag."""
         if name in self.unclosed:
             return start
         closing = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(self.markup, start)

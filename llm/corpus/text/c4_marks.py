@@ -1,4 +1,4 @@
-"""What C4 looks for in a line, compiled: phrases that are no text of a page, and how the line ends."""
+"""What C4 looks for in a line, compiled: phrases that are not text of a page, and how the line ends."""
 
 # mypy: ignore-errors
 # (types are numba's here)

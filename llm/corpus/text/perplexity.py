@@ -62,7 +62,7 @@ def perplexities(texts: Sequence[str] | pa.Array, path: str) -> np.ndarray:
     """2 to the bits that a byte of each text takes under the model (D,), NaN where there are none.
 
     Between 1 and 256 for most texts; a model's own kind of prose has the lowest. Frees the GIL.
-    Raises BadInput where the file is no model that `train` wrote.
+    Raises BadInput where the file is not a model that `train` wrote.
     """
     from llm.corpus.text import ngrams
 

@@ -17,7 +17,7 @@ LIBRARIES = ("fasttext-predict",)
 def probabilities(texts: Iterable[str], path: str, label: str) -> np.ndarray:
     """The probability of `label` for each text (D,), NaN where a text has no words.
 
-    Raises BadInput where the file is no fastText classifier or does not know the label.
+    Raises BadInput where the file is not a fastText classifier or does not know the label.
     """
     model = _model(path, Path(path).stat().st_mtime_ns if Path(path).exists() else 0)
     found = []

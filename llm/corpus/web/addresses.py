@@ -18,7 +18,7 @@ class PrivateAddress(Exception):
     """A host is on a network that is not everybody's."""
 
     def __init__(self, name: str, address: str) -> None:
-        super().__init__(f"private_address: {name} is {address}, which is no public address")
+        super().__init__(f"private_address: {name} is {address}, which is not a public address")
 
 
 def is_public(address: str) -> bool:

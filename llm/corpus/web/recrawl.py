@@ -49,10 +49,10 @@ FILES = pa.schema(
         ("body", pa.binary()),
     ]
 )
-"""What was fetched that is no page and that a server can say is unchanged. body: packed with zstd."""
+"""What was fetched that is not a page and that a server can say is unchanged. body: packed with zstd."""
 
 GONE = pa.schema([("url", pa.string()), ("reason", pa.string())])
-"""Pages that the night before had and that are no more, or may not be had any more."""
+"""Pages that the night before had and that are gone, or may not be had any more."""
 
 LEFT = pa.schema(
     [
@@ -200,7 +200,7 @@ class NightBefore:
         return self.database.execute(query).fetchall()
 
     def gone(self) -> list[tuple[str, str]]:
-        """(url, reason) of the pages that are no more, by URL. Those not reached are not among them."""
+        """(url, reason) of the pages that are gone, by URL. Those not reached are not among them."""
         marks = ",".join("?" * len(_GONE))
         query = f"""SELECT earlier.url, reason FROM earlier JOIN urls USING (url)
             WHERE state = 'failed' AND reason IN ({marks}) ORDER BY earlier.url"""

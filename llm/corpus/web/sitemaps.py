@@ -111,7 +111,7 @@ def _decode(body: bytes, charset: str | None) -> str:
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """Bytes that are no text as addresses write them, so that they stay the bytes that they are."""
+    """Bytes that are not text as addresses write them, so that they stay the bytes that they are."""
     assert isinstance(error, UnicodeDecodeError)
     wrong = error.object[error.start : error.end]
     return "".join(f"%{byte:02X}" for byte in wrong), error.end

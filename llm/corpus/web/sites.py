@@ -49,7 +49,7 @@ class Site:
 
 
 class Sites:
-    """All sites of one crawl, and how files of theirs that are no pages are fetched."""
+    """All sites of one crawl, and how files of theirs that are not pages are fetched."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class Sites:
     async def follow(
         self, url: str, max_bytes: int, whole: bool = True, ask_rules: bool = False
     ) -> Answer:
-        """Fetch a file that is no page, some redirects on, wherever in public these lead.
+        """Fetch a file that is not a page, some redirects on, wherever in public these lead.
 
         Each host on the way is asked at its own pace; with `ask_rules`, at that of its robots.txt,
         and only if there is nothing against the host as a whole. What the night before had is asked

@@ -37,7 +37,7 @@ class Address(NamedTuple):
 
 
 def normalise(url: str, base: str | None = None) -> str | None:
-    """The one spelling of a web address, or None for what is no page (mailto:, javascript:, ...).
+    """The one spelling of a web address, or None for what is not a page (mailto:, javascript:, ...).
 
     Resolves against `base`; lowercases scheme and host (IDNA), drops user names, default ports,
     fragments and tracking parameters, sorts the query, resolves dots and unifies escapes.
@@ -68,7 +68,7 @@ def resolve(url: str, base: str | None = None) -> Address | None:
 def host_name(text: str) -> str:
     """A host as recipes name it, with its port unless that is the default, in its one spelling.
 
-    Raises ValueError for what is no host, such as a whole address.
+    Raises ValueError for what is not a host, such as a whole address.
     """
     found = None if set(text) & set("/?#@ ") else normalise(f"http://{text}/")
     if found is None:

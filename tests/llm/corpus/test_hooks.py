@@ -141,9 +141,9 @@ def test_an_edited_hook_is_run_as_it_is_now(folder: Path) -> None:
         ("length_filter:missing", r"has no function 'missing'; there are: long, even"),
         ("length_filter:words_", r"has no function 'words_'"),
         ("json:loads", "has the name of a module of Python itself"),
-        ("broken:f", r"broken\.py:2 is no valid Python"),
+        ("broken:f", r"broken\.py:2 is not valid Python"),
         ("failing:f", r"failed at .*failing\.py:3: ZeroDivisionError"),
-        ("constant:f", "is no function but int"),
+        ("constant:f", "is not a function but int"),
     ],
 )
 def test_what_cannot_be_used_is_told(folder: Path, name: str, message: str) -> None:
@@ -179,7 +179,7 @@ def test_a_hook_that_misbehaves_is_named(
         scores(tmp_path, context, ["one text", "another"], odd="odd:f")
 
 
-def test_an_installed_package_is_used_but_not_loaded_anew() -> None:
+def test_an_installed_package_is_used_but_not_loaded_again() -> None:
     import numpy.linalg
 
     assert resolve("numpy.linalg:norm") is numpy.linalg.norm

@@ -77,7 +77,7 @@ def test_a_page_without_text_is_unreadable(html: str) -> None:
 def test_the_reference_extraction_is_reproduced(shared_data: Path) -> None:
     folder = shared_data / "clean/near_and_line_duplicates"
     html = (folder / "moby.html").read_text()
-    # The reference has the page's keywords at its end, which are no text of the page.
+    # The reference has the page's keywords at its end, which are not text of the page.
     expected = (folder / "moby_extracted.txt").read_text().partition("\n\n  • ")[0]
     assert extract_text(html, "http://dummy.test/moby") == expected
 

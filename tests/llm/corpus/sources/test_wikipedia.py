@@ -136,7 +136,7 @@ def test_other_xml_is_refused_in_a_word(context: Context, tmp_path: Path) -> Non
 
 
 def test_a_page_of_any_size_takes_no_memory(context: Context, tmp_path: Path) -> None:
-    """60 MB in one page, and in one field that is no text."""
+    """60 MB in one page, and in one field that is not text."""
     big = "x " * 30_000_000
     path = tmp_path / "wiki.xml.gz"
     with gzip.open(path, "wt", compresslevel=1) as stream:
