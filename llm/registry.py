@@ -51,4 +51,8 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "masked_next_sentence": "llm.training.objectives.next_sentence:MaskedNextSentence",
         "span_corruption": "llm.training.objectives.span_corruption:Spans",
     },
+    # What a model is fine-tuned for (`finetune.N.task`).
+    "task": {
+        "instruct": "llm.training.finetune.instruct:Instruct",
+    },
 }

@@ -32,6 +32,7 @@ def setting(
     description: str = "",
     path: PathKind | None = None,
     decides: bool = True,
+    usual: bool = False,
     **bounds: Any,
 ) -> Any:
     """Declare one field: its default, a description that names the unit, and bounds.
@@ -42,12 +43,17 @@ def setting(
     decides: False for fields that say how a result is made and called, not what it is: they are no
     part of a key, so another value makes nothing again.
 
+    usual: True for the field that tells one section from the others that may stand in its place, in
+    the section that is meant where a recipe leaves it out.
+
     `bounds` are pydantic's names: gt, ge, lt, le, pattern, min_length, max_length; `alias` is how the
     field is written in YAML where that is no name in Python (`import`). A default that is callable (`dict`, `list`, a lambda) is called again for every instance.
     """
     metadata = {"description": description, **({"path": path} if path else {}), **bounds}
     if not decides:
         metadata["decides"] = False
+    if usual:
+        metadata["usual"] = True
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     if callable(default):
@@ -66,9 +72,10 @@ def section(cls: type[T]) -> type[T]:
     cls.__pydantic_config__ = config  # type: ignore[attr-defined]
     make: Callable[[type[T]], type[T]] = dataclasses.dataclass(frozen=True, kw_only=True)
     own = list(vars(cls).get("__annotations__", ()))
+    above = getattr(cls.__bases__[0], "__dataclass_fields__", ()) if len(cls.__bases__) == 1 else ()
     made = make(cls)
     fields: dict[str, Any] = vars(made)["__dataclass_fields__"]
-    for name in [*own, *(name for name in fields if name not in own)]:
+    for name in dict.fromkeys([*own, *above, *fields]):
         fields[name] = fields.pop(name)
     return made
 

@@ -1,5 +1,8 @@
 """How many files it takes to add something: each is added to a copy of the project, and used there."""
 
+import itertools
+import json
+import math
 import os
 import shutil
 import subprocess
@@ -9,7 +12,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from llm.models import folder
+from llm.models.config import ModelSettings
+from llm.models.decoder import Decoder
 from tests.llm.corpus.cleaning import clean
+from tests.llm.training.finetune.talks import CONTEXT, byte_tokenizer, conversation
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("llm", "tasks", "flows", "recipes")
@@ -90,6 +97,102 @@ out = Path("out")
 out.mkdir()
 print(hook.read(source, {}, Context(out=out, work=out)).counts["pages"])
 """
+TUNE = """
+import json, shutil, sys
+from pathlib import Path
+from llm.machine import Machine
+from llm.recipe import load_recipe
+from llm.step import Reporter
+from tasks.commands.local import LocalRun
+from tasks.engine.home import Home
+from tasks.engine.run import Options
+from tasks.stages.finetune import finetune
+home, base = Home(Path("home")), Path(sys.argv[1])
+recipe = load_recipe("mine.yaml", stages=("finetune",))
+with home.store.work("pretrain", "0" * 64) as folder:
+    shutil.copytree(base, folder / "out")
+    manifest = {"key": "0" * 64, "step": "pretrain", "label": "", "content": "1" * 64, "parts": {},
+        "counts": {}, "summary": "", "seconds": 0.0, "values": {}, "identity": {}, "inputs": {},
+        "contents": {}, "fingerprint": {"modules": {}, "libraries": {}}, "made": {"at": 0.0}}
+    made = home.store.commit(folder / "out", manifest, "2" * 64).reference
+run = LocalRun("finetune", recipe, "today", home.store, home.runs, Machine(device="cpu"), Options())
+run.report = Reporter()
+outputs = finetune(run, {"pretrain": {"model": {"base": made}}})
+print(json.dumps({name: run.counts(one) for name, one in outputs["model"].items()}))
+"""
+KEYS = """
+from llm.fingerprint import fingerprint
+from llm.parts import chosen, modules
+instruct = modules(chosen("task", ["instruct"]))
+print(fingerprint("llm.training.finetune.step", *instruct).digest,
+      fingerprint("llm.training.pretrain").digest, fingerprint("llm.examples.files").digest)
+"""
+
+
+def test_a_task_is_a_file_and_a_line(copy: Copy, tmp_path: Path) -> None:
+    before = copy.run("-c", KEYS)
+    [file, registered] = (ROOT / "docs/finetuning.md").read_text().split("```python\n")[1:]
+    copy.add("llm/training/finetune/backwards.py", file.partition("```")[0])
+    line = '        "instruct": "llm.training.finetune.instruct:Instruct",\n'
+    more = " " * 8 + registered.splitlines()[1] + "\n"
+    copy.edit("llm/registry.py", line, line + more)
+    assert len(copy.touched) == 2
+    assert copy.run("-c", KEYS) == before, "another task makes nothing again"
+
+    # Both kinds, of which the first may be left out, through the recipe, the stage and the step.
+    base = write_base(tmp_path / "base")
+    (tmp_path / "mine.yaml").write_text(
+        "extends: base\nname: mine\n"
+        'crawl: {sources: {notes: {type: files, path: "*.txt"}}}\n'
+        f"pretrain: {{model: {{context_length: {CONTEXT}}}}}\n"
+        "finetune:\n"
+        f"  - {{name: ask, data: talks.jsonl, steps: 2, batch_tokens: {4 * CONTEXT}}}\n"
+        "  - {name: turn, task: backwards, data: words.jsonl, steps: 40, schedule: {peak_lr: 0.01}, "
+        f"batch_tokens: {4 * CONTEXT}}}\n"
+    )
+    (tmp_path / "one.txt").write_text(TEXT)
+    words = ["".join(letters) for letters in itertools.product("abcd", repeat=3)]
+    talks = [{"messages": conversation(number)} for number in range(10)]
+    for name, rows in (("talks", talks), ("words", [{"word": word} for word in words])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    counts = json.loads(copy.run("-c", TUNE, str(base), at=tmp_path).splitlines()[-1])
+    assert counts["ask"]["steps"] == 2
+    turned = counts["turn"]
+    assert turned["train"]["examples"] + turned["validation"]["examples"] == len(words)
+    assert turned["train"]["learned_tokens"] == 3 * turned["train"]["examples"]
+    assert turned["validation_loss"]["before"] == pytest.approx(math.log(260), rel=0.05)
+    assert (
+        turned["validation_loss"]["after"] < 2.5
+    )  # of four letters, each as likely, it would be 1.39
+
+    fields = copy.run("-m", "flows.cli", "schema")
+    assert "finetune.sign" in fields
+    wrong = copy.run("-c", WRONG, at=tmp_path)
+    assert "finetune.1.task: must be backwards or instruct, not 'backward': did you mean" in wrong
+
+
+WRONG = """
+from pathlib import Path
+from llm.recipe import RecipeError, load_recipe
+Path("mine.yaml").write_text(Path("mine.yaml").read_text().replace("task: backwards", "task: backward"))
+try:
+    load_recipe("mine.yaml", stages=("finetune",))
+except RecipeError as error:
+    print(error)
+"""
+
+
+def write_base(artifact: Path) -> Path:
+    """An artifact with a small untrained model of bytes."""
+    tokenizer = byte_tokenizer()
+    artifact.mkdir()
+    tokenizer.save(str(artifact / "tokenizer.json"))
+    settings = ModelSettings(layers=2, d_model=32, heads=2, context_length=CONTEXT)
+    model = Decoder(settings.resolve(tokenizer.get_vocab_size()))
+    model.initialise(seed=0)
+    folder.save(model, artifact / "model", artifact / "tokenizer.json")
+    return artifact
+
 
 LAYOUT = '''"""A layout for decoders with a cap on their logits, which no other here can say."""
 

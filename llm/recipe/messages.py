@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from llm.recipe.reference import fields_of
-from llm.recipe.values import Setting, is_section, members, settings_of, tag_of
+from llm.recipe.values import Setting, is_section, members, settings_of, tag_field, tag_of
 from llm.recipe.yaml import Fields, Items, Node, Place, Scalar, Unread, plain
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
@@ -85,11 +85,12 @@ def _line(root: type, error: Mapping[str, Any], found: _Found) -> str:
         at = f" ({_mentioned(error['msg'], found.node) or found.place})" if at else ""
         return f"{_joined(where, error['msg'].removeprefix('Value error, '))}{at}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        kinds = sorted(tag_of(one) for one in members(found.annotation)[0])
+        sections = members(found.annotation)[0]
+        field, kinds = tag_field(sections[0]), sorted(tag_of(one) for one in sections)
         if kind == "union_tag_not_found":
-            return f"{where}.type: is missing: choose {_either(kinds)}{at}"
+            return f"{where}.{field}: is missing: choose {_either(kinds)}{at}"
         given = str(error["ctx"]["tag"])
-        return f"{where}.type: must be {_either(kinds)}, not {given!r}{_close(given, kinds)}{at}"
+        return f"{where}.{field}: must be {_either(kinds)}, not {given!r}{_close(given, kinds)}{at}"
     given = _given(found, error)
     if kind == "string_pattern_mismatch" and found.setting is not None:
         return f"{where}: {given} is not allowed. {found.setting.description.rstrip('.')}{at}"
@@ -129,7 +130,8 @@ def describe(annotation: Any, setting: Setting | None = None) -> str:
     sections = [kind for kind in kinds if is_section(kind)]
     if len(sections) > 1:
         kinds = [kind for kind in kinds if not is_section(kind)]
-        words.append(f"a section whose type is {_either(sorted(map(tag_of, sections)))}")
+        tags = _either(sorted(map(tag_of, sections)))
+        words.append(f"a section whose {tag_field(sections[0])} is {tags}")
     choices = _choices(kinds)
     if choices:
         words.append(_either(choices))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llm.evaluation.suite import BASE
 from llm.recipe.addresses import address_problems
 from llm.recipe.files import missing
+from llm.recipe.finetune_rules import finetune, needs_decoder
 from llm.recipe.messages import Problem
 from llm.recipe.metric_rules import promotion
 from llm.recipe.values import is_finite
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 # What tables of a run call all sources together.
 ALL_SOURCES = "all"
 DOC_ID = "doc_id"
-QUESTIONS = "builtin:python-questions"
 # Which of `tokenizer.reserve` an objective needs.
 RESERVES = {"masked": "masking", "masked_next_sentence": "masking", "span_corruption": "spans"}
 _NAME = re.compile(r"[\w-]+")
@@ -243,69 +243,10 @@ def _windows(recipe: "Recipe") -> Iterator[Problem]:
             )
 
 
-def _finetune(recipe: "Recipe") -> Iterator[Problem]:
-    if not recipe.finetune:
-        return
-    model = recipe.pretrain.model
-    if model.architecture != "decoder":
-        yield _needs_decoder(recipe, "finetune", "finetune.0")
-    if recipe.tokenizer.imported is None and "chat" not in recipe.tokenizer.reserve:
-        yield Problem(
-            ("tokenizer.reserve", "finetune.0"),
-            f"finetune {recipe.finetune[0].name} teaches conversations, and tokenizer.reserve leaves out "
-            f"their tokens: add chat, as in reserve: [{', '.join(('chat', *recipe.tokenizer.reserve))}]",
-        )
-    for number, task in enumerate(recipe.finetune):
-        path, least = f"finetune.{number}", task.data_parallel * model.context_length
-        if task.batch_tokens < least:
-            yield Problem(
-                (f"{path}.batch_tokens", "pretrain.model.context_length", f"{path}.data_parallel"),
-                f"{path}.batch_tokens is {task.batch_tokens}, less than data_parallel "
-                f"{task.data_parallel} times pretrain.model.context_length {model.context_length}: raise "
-                f"batch_tokens to {least}, or lower data_parallel or the context",
-            )
-        if task.data.startswith("builtin:"):
-            yield from _builtin_questions(recipe, path, task.data)
-
-
-def _builtin_questions(recipe: "Recipe", path: str, data: str) -> Iterator[Problem]:
-    if data != QUESTIONS:
-        yield Problem(
-            (f"{path}.data",),
-            f"{path}.data: there are no built-in conversations {data!r}: write {QUESTIONS}, or the path "
-            "of your own",
-        )
-        return
-    seeds = [
-        seed
-        for source in recipe.crawl.sources.values()
-        if source.type == "web"
-        for seed in source.seeds
-    ]
-    if not any(seed.startswith("builtin:python-docs") for seed in seeds):
-        yield Problem(
-            (f"{path}.data", "crawl.sources"),
-            f"{path}.data is {QUESTIONS}, questions on Python's documentation, and no source of "
-            "crawl.sources has it (the seed builtin:python-docs): name conversations of your own, drop the "
-            "task with `finetune: []`, or extend recipes/base.yaml, which has none",
-        )
-
-
-def _needs_decoder(recipe: "Recipe", stage: str, field: str) -> Problem:
-    architecture = recipe.pretrain.model.architecture
-    last = "pretrain" if stage != "promote" else "evaluate"
-    return Problem(
-        ("pretrain.model.architecture", "pretrain.model.preset", field),
-        f"{stage} needs a decoder, and pretrain.model is an {architecture} (preset "
-        f"{recipe.pretrain.model.preset}): run it with --until {last}, or choose a decoder such as "
-        "preset qwen3",
-    )
-
-
 def _evaluate(recipe: "Recipe") -> Iterator[Problem]:
     settings, model = recipe.evaluate, recipe.pretrain.model
     if model.architecture != "decoder":
-        yield _needs_decoder(recipe, "evaluate", "evaluate")
+        yield needs_decoder(recipe, "evaluate", "evaluate")
     if not recipe.tokenize.validation.fraction:
         yield Problem(
             ("tokenize.validation.fraction", "evaluate"),
@@ -341,7 +282,7 @@ def _evaluate(recipe: "Recipe") -> Iterator[Problem]:
 RULES = {
     "clean": (_clean,),
     "pretrain": (_pretrain,),
-    "finetune": (_finetune,),
+    "finetune": (finetune,),
     "evaluate": (_evaluate,),
     "promote": (promotion,),
 }

@@ -1,6 +1,6 @@
 """The sections of a recipe, one a stage, and what becomes of finished work."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import pydantic
 
@@ -8,13 +8,26 @@ from llm.corpus.clean import CleanSettings
 from llm.corpus.crawl import CrawlSettings
 from llm.evaluation.evaluate import EvaluateSettings
 from llm.evaluation.promotion_settings import PromoteSettings
+from llm.parts import registry
 from llm.recipe.messages import Problems
 from llm.recipe.rules import always
+from llm.recipe.values import settings_of, tag_of
 from llm.settings import section, setting
 from llm.tokens.encode_settings import TokenizeSettings
 from llm.tokens.train_settings import TokenizerSettings
 from llm.training.finetune.settings import FinetuneSettings
+from llm.training.finetune.task import task_of
 from llm.training.pretrain_settings import PretrainSettings
+
+TASKS: tuple[Any, ...] = tuple(task_of(name).settings for name in registry("task"))
+USUAL_TASK = next(tag_of(one) for one in TASKS if settings_of(one)["task"].metadata.get("usual"))
+
+if TYPE_CHECKING:
+    FinetuneTask = FinetuneSettings
+elif len(TASKS) == 1:
+    FinetuneTask = TASKS[0]
+else:
+    FinetuneTask = Annotated[Union[TASKS], pydantic.Field(discriminator="task")]  # noqa: UP007
 
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
@@ -59,7 +72,7 @@ class Recipe(pydantic.BaseModel):
     tokenizer: TokenizerSettings = TokenizerSettings()
     tokenize: TokenizeSettings = TokenizeSettings()
     pretrain: PretrainSettings = PretrainSettings()
-    finetune: tuple[FinetuneSettings, ...] = ()
+    finetune: tuple[FinetuneTask, ...] = ()
     evaluate: EvaluateSettings = EvaluateSettings()
     promote: PromoteSettings = PromoteSettings()
     policy: PolicySettings = PolicySettings()
@@ -74,6 +87,14 @@ class Recipe(pydantic.BaseModel):
         if crawl["sources"] and not kept:
             raise ValueError("crawl.sources: no source is left: name one of your own")
         return {**crawl, "sources": kept}
+
+    @pydantic.field_validator("finetune", mode="before")
+    @classmethod
+    def _name_the_usual_task(cls, tasks: Any) -> Any:
+        """A task that says no kind is of the usual one."""
+        if not isinstance(tasks, list | tuple):
+            return tasks
+        return [{"task": USUAL_TASK, **one} if isinstance(one, dict) else one for one in tasks]
 
     @pydantic.model_validator(mode="after")
     def _goes_together(self) -> "Recipe":

@@ -20,6 +20,7 @@ from llm.recipe.yaml import Fields, Items, Node, Scalar, Unread, core, parsed, p
 
 _GROUPED = re.compile(r"[-+]?[0-9]+(_[0-9]+)+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 _WORDS = {"yes": True, "on": True, "no": False, "off": False}
+TAGS = ("type", "task")
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
@@ -83,9 +84,14 @@ def is_section(annotation: Any) -> bool:
     )
 
 
+def tag_field(section: Any) -> str:
+    """The field that tells one of several sections from the others that may stand in its place."""
+    return next(name for name in TAGS if name in settings_of(section))
+
+
 def tag_of(section: Any) -> str:
-    """What `type` is in one of several sections that may stand in a place."""
-    return str(typing.get_args(settings_of(section)["type"].annotation)[0])
+    """What that field is in one of several sections."""
+    return str(typing.get_args(settings_of(section)[tag_field(section)].annotation)[0])
 
 
 def values(node: Node, annotation: Any, path: str | None = None) -> Any:
@@ -141,7 +147,12 @@ def _section_for(node: Fields, kinds: list[Any]) -> Any:
     sections = [kind for kind in kinds if is_section(kind)]
     if len(sections) < 2:
         return sections[0] if sections else None
-    named = node.items.get("type")
+    field = tag_field(sections[0])
+    named = node.items.get(field)
+    if named is None:
+        return next(
+            (one for one in sections if settings_of(one)[field].metadata.get("usual")), None
+        )
     if isinstance(named, Unread):
         named = Scalar(named.text, False, named.place)
     text = named.text if isinstance(named, Scalar) else ""

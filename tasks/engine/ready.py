@@ -21,6 +21,7 @@ from llm.recipe.machine_rules import of_both
 from llm.recipe.rules import RESERVES
 from llm.step import BadInput
 from llm.tokens.special import GROUPS
+from llm.training.finetune.task import task_of
 from tasks.engine.run import Run
 from tasks.engine.step import Call
 
@@ -140,7 +141,11 @@ def _tokenizer(recipe: Recipe) -> Iterator[str]:
         return
     held = b"".join(path.read_bytes() for path in files)
     objective = recipe.pretrain.objective.type
-    asked = {"chat": "finetune"} if recipe.finetune else {}
+    asked = {
+        group: f"finetune {task.name}"
+        for task in recipe.finetune
+        for group in task_of(task.task).reserves
+    }
     if objective in RESERVES:
         asked[RESERVES[objective]] = f"pretrain.objective.type {objective}"
     for group, field in asked.items():
@@ -173,9 +178,11 @@ def _finetune(recipe: Recipe) -> Iterator[str]:
     for number, task in enumerate(recipe.finetune):
         if task.data.startswith("builtin:"):
             continue
+        columns = tuple(task_of(task.task).columns(task))
+        values = ExampleSettings(data=task.data, columns=columns)
         for path in expand(task.data):
             try:
-                for _ in itertools.islice(read_file(path, ExampleSettings(data=task.data)), _FIRST):
+                for _ in itertools.islice(read_file(path, values), _FIRST):
                     pass
             except BadInput as error:
                 yield f"finetune.{number}.data: {error}"

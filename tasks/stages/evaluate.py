@@ -7,9 +7,11 @@ from typing import Any
 from llm.evaluation import registry
 from llm.evaluation.report.settings import ReportValues
 from llm.evaluation.suite import BASE, Measure, MeasureBaseline
+from llm.examples.settings import CONVERSATIONS
 from llm.parts import chosen as chosen_parts
 from llm.runs import Outputs
 from llm.store import Reference
+from llm.training.finetune.task import task_of
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Step
 from tasks.stages.models import model_parts
@@ -54,7 +56,7 @@ def suite_call(
     """
     suite = registry.suite(name)
     wanted = suite.inputs_of(model)
-    tasks = _tasks(stages, model) if "data" in wanted else ()
+    tasks = _tasks(run, stages, model) if "data" in wanted else ()
     if not suite.measures(model) or ("data" in wanted and not tasks):
         return None
     values: Measure[Any] = Measure(
@@ -68,9 +70,16 @@ def suite_call(
     return Call(step, values, inputs, model, parts=parts)
 
 
-def _tasks(stages: Stages, model: str) -> tuple[str, ...]:
-    """The tasks whose data a model is measured on: the base model on all, a tuned one on its own."""
-    return tuple(task for task in stages["finetune"]["data"] if model in (BASE, task))
+def _tasks(run: Run, stages: Stages, model: str) -> tuple[str, ...]:
+    """The tasks with conversations that a model is measured on: the base on all, others on their own."""
+    told = {
+        task.name
+        for task in run.recipe.finetune
+        if tuple(task_of(task.task).columns(task)) == CONVERSATIONS
+    }
+    return tuple(
+        name for name in stages["finetune"]["data"] if name in told and model in (BASE, name)
+    )
 
 
 def _inputs(

@@ -9,6 +9,7 @@ from llm.parts import chosen
 from llm.runs import Outputs
 from llm.step import digest_of
 from llm.training.finetune.settings import FinetuneSettings
+from llm.training.finetune.task import task_of
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
 from tasks.stages.models import model_parts
@@ -39,7 +40,11 @@ def finetune(run: Run, stages: Stages) -> Outputs:
     for task in run.recipe.finetune:
         data = run.step(_data(run, task))
         outputs["data"][task.name] = data
-        how = {**parts, **chosen("optimizer", [task.optimizer.type])}
+        how = {
+            **parts,
+            **chosen("task", [task.task]),
+            **chosen("optimizer", [task.optimizer.type]),
+        }
         outputs["model"][task.name] = run.step(
             Call(FINETUNE, task, {"model": base, "data": [data]}, task.name, parts=how)
         )
@@ -48,6 +53,7 @@ def finetune(run: Run, stages: Stages) -> Outputs:
 
 def _data(run: Run, task: FinetuneSettings) -> Call:
     derived = task.data.startswith("builtin:")
+    columns = tuple(task_of(task.task).columns(task))
     files: list[Path] = []
     if not derived:
         from llm.corpus.sources.files import expand
@@ -55,6 +61,7 @@ def _data(run: Run, task: FinetuneSettings) -> Call:
         files = expand(task.data)
     values = ExampleSettings(
         data=task.data,
+        columns=columns,
         validation_fraction=run.recipe.tokenize.validation.fraction,
         erased=_taken_down(run, files),
     )

@@ -1,23 +1,66 @@
-"""The task instruct: conversations, of which the answers are learned."""
+"""The task instruct: a decoder learns to answer, from conversations of which the answers are learned."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
-from tokenizers import Tokenizer
-
-from llm.examples.settings import CONVERSATIONS
-from llm.examples.shards import Shard, place
+from llm.examples.settings import CONVERSATIONS, Column
+from llm.settings import section, setting
 from llm.step import BadInput
-from llm.tokens.chat import BadConversation, encode_conversations
-from llm.training.finetune.packed import Encoded
+from llm.training.finetune.sequences import Sequences
+from llm.training.finetune.settings import FinetuneSettings
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from llm.examples.shards import Shard
+    from llm.training.finetune.packed import Encoded
 
 
-def encode(shard: Shard, tokenizer: Tokenizer) -> Iterator[Encoded]:
-    """The conversations of a shard in the chat template. Raises BadInput naming file and line."""
-    for chunk in shard.chunks(CONVERSATIONS):
-        try:
-            for ids, learn in encode_conversations(tokenizer, [one.cells[0] for one in chunk]):
-                yield Encoded(ids, learn)
-        except BadConversation as error:
-            raise BadInput(f"{place(chunk[error.number])}: {error}") from error
-        except ValueError as error:
-            raise BadInput(f"the model's tokenizer cannot encode conversations: {error}") from error
+@section
+class InstructSettings(FinetuneSettings):
+    """A base model learns to answer."""
+
+    task: Literal["instruct"] = setting(
+        default="instruct", description="Kind of task: instruct learns to answer.", usual=True
+    )
+    data: str = setting(
+        description="Conversations: builtin:python-questions, or files (a path, * allowed; JSON lines, JSON, CSV, "
+        "TSV, Parquet) with rows of messages, prompt and response, or instruction, input and output.",
+        path="file",
+    )
+
+
+class Instruct(Sequences):
+    """Conversations in the chat template; learned are the answers and what closes them."""
+
+    settings = InstructSettings
+    reserves = ("chat",)
+
+    def columns(self, values: InstructSettings) -> Sequence[Column]:
+        """Conversations."""
+        return CONVERSATIONS
+
+    def chat_template(self) -> str:
+        """The template of the ids that are learned."""
+        from llm.tokens.chat import CHAT_TEMPLATE
+
+        return CHAT_TEMPLATE
+
+    def encode(
+        self, values: InstructSettings, shard: "Shard", tokenizer: "Tokenizer"
+    ) -> "Iterator[Encoded]":
+        """The conversations of a shard in the chat template."""
+        from llm.examples.shards import place
+        from llm.tokens.chat import BadConversation, encode_conversations
+        from llm.training.finetune.packed import Encoded
+
+        for chunk in shard.chunks(CONVERSATIONS):
+            try:
+                for ids, learn in encode_conversations(tokenizer, [one.cells[0] for one in chunk]):
+                    yield Encoded(ids, learn)
+            except BadConversation as error:
+                raise BadInput(f"{place(chunk[error.number])}: {error}") from error
+            except ValueError as error:
+                raise BadInput(
+                    f"the model's tokenizer cannot encode conversations: {error}"
+                ) from error

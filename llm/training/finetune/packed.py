@@ -1,4 +1,4 @@
-"""Examples as training rows: encoded, packed several to a row, in an order of every epoch's own.
+"""Examples as training rows: encoded, and packed several to a row.
 
 An example of n tokens fills n - 1 positions (each predicts the token after it). Rows of T positions
 are filled best fit, longest first, and examples in a row do not see each other (segments). Worked
@@ -26,7 +26,6 @@ import pyarrow as pa
 
 from llm.durable import replacing
 from llm.tokens import arrow
-from llm.tokens.order import in_epochs
 from llm.tokens.packing import best_fit
 from llm.tokens.rows import IGNORE
 from llm.tokens.shards import token_type
@@ -56,9 +55,9 @@ class Files:
     plan: Path
 
     @classmethod
-    def of(cls, work: Path, split: str) -> "Files":
-        """The files of a split in a work folder."""
-        return cls(work / f"{split}-tokens.arrow", work / f"{split}-rows.npy")
+    def of(cls, folder: Path) -> "Files":
+        """The files in a split's folder."""
+        return cls(folder / "tokens.arrow", folder / "rows.npy")
 
 
 @dataclass(frozen=True)
@@ -139,27 +138,6 @@ class Packed:
                 np.copyto(targets[row, span], ids[1:], where=learn[1:])
                 segments[row, span] = segment
         return Batch.of(tokens=tokens, targets=targets, segments=segments)
-
-
-class Epochs:
-    """The training loop's source of rows: each epoch all of them, in an order of its own."""
-
-    def __init__(self, packed: Packed, rows_per_step: int, seed: int) -> None:
-        self.packed, self.rows_per_step, self.seed = packed, rows_per_step, seed
-
-    def part(self, step: int, part: int, parts: int) -> Batch:
-        """Share part of parts of a step's rows."""
-        first, last = (number * self.rows_per_step // parts for number in (part, part + 1))
-        return self.packed.read(self.rows_of(step)[first:last])
-
-    def seen(self, step: int) -> list[int]:
-        """The numbers of the rows that the step reads."""
-        return [int(row) for row in self.rows_of(step)]
-
-    def rows_of(self, step: int) -> Integers:
-        """Which rows a step reads, (rows_per_step,): it may run on into the next epoch."""
-        places = np.arange(step * self.rows_per_step, (step + 1) * self.rows_per_step)
-        return in_epochs(places, len(self.packed), self.seed)
 
 
 class _TokenWriter:

@@ -28,7 +28,7 @@ from llm.machine import Machine
 from llm.runs import RunRecord
 from llm.step import BadInput, Reporter
 from llm.store import Reference, Store
-from llm.training.finetune.settings import FinetuneSettings
+from llm.training.finetune.instruct import InstructSettings
 from tasks.commands.cached import Told, keep_untold
 from tasks.commands.purge import QUOTES, purge
 from tasks.commands.takedown import find, list_path, note_seen
@@ -274,7 +274,7 @@ def question_run(place: Place) -> Callable[[], Any]:
         entries = Takedowns.load(list_path(place.home)).entries
         machine = Machine(takedown=tuple(one.entry for one in entries))
         run: Any = SimpleNamespace(recipe=recipe, machine=machine)
-        return _data(run, FinetuneSettings(name="mine", task="instruct", data=str(data)))
+        return _data(run, InstructSettings(name="mine", task="instruct", data=str(data)))
 
     return call
 

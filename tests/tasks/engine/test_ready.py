@@ -179,5 +179,7 @@ def test_tokens_that_an_imported_tokenizer_lacks_are_told(
     if fits:
         ready.check(recipe, Machine(), stages)
     else:
-        with pytest.raises(BadInput, match=r"tokenizer\.reserve: finetune needs .*: add chat"):
+        with pytest.raises(
+            BadInput, match=r"tokenizer\.reserve: finetune ask-docs needs .*: add chat"
+        ):
             ready.check(recipe, Machine(), stages)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from llm.evaluation.evaluate import EvaluateSettings
+from llm.examples.settings import Column
 from llm.step import Reporter
 from llm.store import Reference
+from llm.training.finetune.instruct import Instruct, InstructSettings
 from llm.training.pretrain_settings import PretrainSettings
 from tasks.commands.local import run_locally
 from tasks.engine.home import PROJECT, Home
@@ -94,8 +96,11 @@ def test_baselines_are_calls_of_their_own_and_the_trained_ones_come_last() -> No
         assert called == names
 
 
-def test_a_suite_on_data_reads_all_tasks_of_the_base_model_and_a_tuned_one_s_own() -> None:
+def test_a_suite_on_data_reads_all_tasks_of_the_base_model_and_a_tuned_one_s_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     run, both = run_of(EvaluateSettings()), stages("ask", "tell")
+    run.recipe.finetune = [InstructSettings(name=name, data="x") for name in ("ask", "tell")]
 
     def tasks(suite: str, model: str, of: Any = both) -> Any:
         call = suite_call(run, of, suite, model, Reference("x", "y", "z"))
@@ -106,4 +111,9 @@ def test_a_suite_on_data_reads_all_tasks_of_the_base_model_and_a_tuned_one_s_own
     assert tasks("answers", "base", stages()) is None
     assert tasks("samples", "base") == ((), 0)
     assert tasks("samples", "tell") == (("tell",), 1)
+    assert tasks("perplexity", "tell") == ((), 0)
+
+    labels = (Column(name="text", type="text"), Column(name="label", type="text", answer=True))
+    monkeypatch.setattr(Instruct, "columns", lambda self, values: labels)
+    assert tasks("answers", "tell") is None, "a task that learns from no conversations has none"
     assert tasks("perplexity", "tell") == ((), 0)

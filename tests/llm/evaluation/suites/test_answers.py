@@ -14,7 +14,7 @@ from llm.evaluation.suites.answers import AnswerSettings, measure
 from llm.examples.shards import Shard
 from llm.models import folder as model_folder
 from llm.step import Context
-from llm.training.finetune.instruct import encode
+from llm.training.finetune.instruct import Instruct, InstructSettings
 from llm.training.finetune.packed import Files, Packed, write
 from tests.examples import write_conversations
 from tests.llm.evaluation.models import CONTEXT, write_model
@@ -59,13 +59,14 @@ def test_the_loss_is_the_one_that_fine_tuning_minimises(tmp_path: Path, context:
     data = write_questions(tmp_path / "data")
     result = measured(tmp_path, context, data)
     _, tokenizer = model_folder.load(tmp_path / "model" / "model")
-    files = Files.of(tmp_path, "validation")
-    shard = Shard.open(data / "validation.arrow")
-    counts = write(files, encode(shard, tokenizer), CONTEXT, tokenizer.get_vocab_size())
+    files = Files.of(tmp_path)
+    shard, values = Shard.open(data / "validation.arrow"), InstructSettings(name="ask", data="test")
+    examples = Instruct().encode(values, shard, tokenizer)
+    counts = write(files, examples, CONTEXT, tokenizer.get_vocab_size())
     assert counts.too_long == 0
     rows = Packed(files, CONTEXT, padding=3).read(np.arange(counts.rows))
     with torch.no_grad():
-        summed = model.loss(*map(torch.tensor, (rows.tokens, rows.targets, rows.segments)))
+        summed = model.loss(*map(torch.tensor, (rows["tokens"], rows["targets"], rows["segments"])))
     figure = result.figures["nats_per_token"]
     assert figure.value == pytest.approx(summed.item() / counts.learned_tokens, rel=1e-5)
 

@@ -15,19 +15,21 @@ from llm.tokens.chat import encode_messages
 from llm.tokens.packing import best_fit
 from llm.tokens.rows import IGNORE
 from llm.training.batch import Batch
-from llm.training.finetune.instruct import encode
-from llm.training.finetune.packed import Counts, Encoded, Epochs, Files, Packed, write
+from llm.training.finetune.epochs import Epochs
+from llm.training.finetune.instruct import Instruct, InstructSettings
+from llm.training.finetune.packed import Counts, Encoded, Files, Packed, write
 from tests.examples import write_conversations
 from tests.llm.training.finetune.talks import CONTEXT, byte_tokenizer, conversation
 
 PADDING = 3
+VALUES = InstructSettings(name="ask", data="talks.jsonl")
 TALKS = [conversation(number) for number in range(40)]
 
 
 def pack(
     tmp_path: Path, examples: Sequence[Encoded], length: int, vocabulary: int = 1000
 ) -> tuple[Counts, Packed]:
-    files = Files.of(tmp_path, "train")
+    files = Files.of(tmp_path)
     return write(files, examples, length, vocabulary), Packed(files, length, PADDING)
 
 
@@ -37,7 +39,7 @@ def all_rows(packed: Packed) -> Batch:
 
 def encoded(tmp_path: Path, talks: list[list[dict[str, str]]]) -> list[Encoded]:
     write_conversations(tmp_path / "talks.arrow", talks)
-    return list(encode(Shard.open(tmp_path / "talks.arrow"), byte_tokenizer()))
+    return list(Instruct().encode(VALUES, Shard.open(tmp_path / "talks.arrow"), byte_tokenizer()))
 
 
 def random_examples(count: int, vocabulary: int, longest: int) -> list[Encoded]:
@@ -89,7 +91,7 @@ def test_a_token_takes_little_more_than_its_id_and_a_bit(
 ) -> None:
     examples = random_examples(5000, vocabulary, 256)
     pack(tmp_path, examples, 256, vocabulary)
-    files = Files.of(tmp_path, "train")
+    files = Files.of(tmp_path)
     size = files.tokens.stat().st_size + files.plan.stat().st_size
     assert size / sum(len(one.ids) for one in examples) < most
 
@@ -175,7 +177,6 @@ def test_a_long_conversation_loses_its_end_and_one_without_answer_is_left_out(
 def test_nothing_to_pack_is_no_row(tmp_path: Path) -> None:
     counts, packed = pack(tmp_path, [Encoded([1, 2], [True, False])], CONTEXT)
     assert (counts.examples, counts.empty, counts.rows, len(packed)) == (0, 1, 0, 0)
-    assert all_rows(packed)["tokens"].shape == (0, CONTEXT)
 
 
 def test_a_bad_message_is_named_by_file_and_line(tmp_path: Path) -> None:

@@ -19,9 +19,11 @@ from llm.models.decoder import Decoder
 from llm.models.generation import generate
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
-from llm.training.finetune.settings import FinetuneSettings
-from llm.training.finetune.step import finetune, learning_rate
+from llm.training.finetune.instruct import InstructSettings
+from llm.training.finetune.settings import TuningSchedule
+from llm.training.finetune.step import finetune
 from llm.training.launch import TrainingError
+from llm.training.schedule import learning_rate
 from tests.examples import write_conversations
 from tests.llm.training.finetune.talks import CONTEXT, byte_tokenizer, conversation
 from tests.waiting import wait_for
@@ -44,17 +46,17 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     return {"model": [root / "base"], "data": [root / "data"]}
 
 
-def settings(**changes: Any) -> FinetuneSettings:
+def settings(**changes: Any) -> InstructSettings:
     values: dict[str, Any] = {
         "name": "ask",
         "data": "test",
         "steps": 8,
         "batch_tokens": 4 * CONTEXT,
-        "peak_lr": 0.01,
+        "schedule": TuningSchedule(peak_lr=0.01),
         "precision": "fp32",
         "checkpoint_every": 20,
     }
-    return FinetuneSettings(**{**values, **changes})
+    return InstructSettings(**{**values, **changes})
 
 
 def at(base: Path, processes: int = 1) -> Context:
@@ -71,8 +73,8 @@ def files_of(out: Path) -> dict[str, bytes]:
 
 
 def test_the_rate_rises_and_falls_to_zero() -> None:
-    values = settings(warmup_fraction=0.25, peak_lr=1.0)
-    rates = [learning_rate(values, step, 8) for step in range(8)]
+    schedule = TuningSchedule(warmup_fraction=0.25, peak_lr=1.0)
+    rates = [learning_rate(schedule, step, 8, 4096) for step in range(8)]
     assert rates == pytest.approx([0.5, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
 
 
@@ -81,7 +83,7 @@ def test_no_answer_within_the_context_is_bad_input(inputs: Inputs, tmp_path: Pat
     long = {"role": "user", "content": "a" * 200}
     talk = [long, {"role": "assistant", "content": "b"}]
     write_conversations(tmp_path / "data" / "train.arrow", [talk])
-    with pytest.raises(BadInput, match="answer within the model's context of 64"):
+    with pytest.raises(BadInput, match="anything to learn within the model's context of 64"):
         finetune(settings(), {**inputs, "data": [tmp_path / "data"]}, at(tmp_path))
 
 

@@ -1,0 +1,95 @@
+"""What fine-tuning asks of a recipe: each task says which models, tokens and examples it is for."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from llm.examples.settings import BUILTIN, CONVERSATIONS
+from llm.recipe.messages import Problem
+from llm.training.finetune.task import Task, task_of
+
+if TYPE_CHECKING:
+    from llm.recipe import Recipe
+    from llm.training.finetune.settings import FinetuneSettings
+
+
+def finetune(recipe: "Recipe") -> Iterator[Problem]:
+    """What no task of the recipe could do, one after the other."""
+    model = recipe.pretrain.model
+    for number, values in enumerate(recipe.finetune):
+        task = task_of(values.task)
+        path, least = f"finetune.{number}", values.data_parallel * model.context_length
+        if model.architecture not in task.architectures:
+            yield _wrong_architecture(recipe, values, task, path)
+        for group in task.reserves:
+            if recipe.tokenizer.imported is None and group not in recipe.tokenizer.reserve:
+                listed = ", ".join((group, *recipe.tokenizer.reserve))
+                yield Problem(
+                    ("tokenizer.reserve", path),
+                    f"finetune {values.name} ({values.task}) needs special tokens, and "
+                    f"tokenizer.reserve leaves them out: add {group}, as in reserve: [{listed}]",
+                )
+        if values.batch_tokens < least:
+            yield Problem(
+                (f"{path}.batch_tokens", "pretrain.model.context_length", f"{path}.data_parallel"),
+                f"{path}.batch_tokens is {values.batch_tokens}, less than data_parallel "
+                f"{values.data_parallel} times pretrain.model.context_length {model.context_length}: "
+                f"raise batch_tokens to {least}, or lower data_parallel or the context",
+            )
+        if values.data.startswith("builtin:"):
+            yield from _builtin(recipe, values, task, path)
+
+
+def _builtin(
+    recipe: "Recipe", values: "FinetuneSettings", task: Task, path: str
+) -> Iterator[Problem]:
+    if values.data != BUILTIN:
+        yield Problem(
+            (f"{path}.data",),
+            f"{path}.data: there are no built-in examples {values.data!r}: write {BUILTIN}, or the path "
+            "of your own",
+        )
+        return
+    if tuple(task.columns(values)) != CONVERSATIONS:
+        yield Problem(
+            (f"{path}.data", f"{path}.task"),
+            f"{path}.data is {BUILTIN}, which are conversations, and task {values.task} learns from "
+            f"{', '.join(column.name for column in task.columns(values))}: name files of your own",
+        )
+    seeds = [
+        seed
+        for source in recipe.crawl.sources.values()
+        if source.type == "web"
+        for seed in source.seeds
+    ]
+    if not any(seed.startswith("builtin:python-docs") for seed in seeds):
+        yield Problem(
+            (f"{path}.data", "crawl.sources"),
+            f"{path}.data is {BUILTIN}, questions on Python's documentation, and no source of "
+            "crawl.sources has it (the seed builtin:python-docs): name conversations of your own, drop the "
+            "task with `finetune: []`, or extend recipes/base.yaml, which has none",
+        )
+
+
+def _wrong_architecture(
+    recipe: "Recipe", values: "FinetuneSettings", task: Task, path: str
+) -> Problem:
+    if tuple(task.architectures) == ("decoder",):
+        return needs_decoder(recipe, "finetune", path)
+    architecture = recipe.pretrain.model.architecture
+    return Problem(
+        ("pretrain.model.architecture", "pretrain.model.preset", path),
+        f"finetune {values.name} ({values.task}) starts from {' or '.join(task.architectures)}, and "
+        f"pretrain.model is an {architecture}: choose another preset, or drop the task",
+    )
+
+
+def needs_decoder(recipe: "Recipe", stage: str, field: str) -> Problem:
+    """That a stage, or what `field` names, is for decoders alone."""
+    architecture = recipe.pretrain.model.architecture
+    last = "pretrain" if stage != "promote" else "evaluate"
+    return Problem(
+        ("pretrain.model.architecture", "pretrain.model.preset", field),
+        f"{stage} needs a decoder, and pretrain.model is an {architecture} (preset "
+        f"{recipe.pretrain.model.preset}): run it with --until {last}, or choose a decoder such as "
+        "preset qwen3",
+    )
