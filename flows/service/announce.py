@@ -33,7 +33,7 @@ def _address_file(home: Home) -> Path:
 @contextmanager
 def announced_as(home: Home, address: str) -> Iterator[None]:
     """Within it other commands find the server of `penstock ui` at this address."""
-    with home.runs.alive(UI):
+    with home.runs.present(UI):
         durable.write_json(_address_file(home), {"address": address, "pid": os.getpid()})
         _address_file(home).chmod(0o600)
         try:
@@ -61,7 +61,7 @@ def announced(home: Home) -> str | None:
 @contextmanager
 def coming(home: Home) -> Iterator[None]:
     """Within it whoever stands in for the UI has given way, or a minute has passed."""
-    with home.runs.alive(COMES):
+    with home.runs.present(COMES):
         deadline = time.monotonic() + GIVE_WAY_SECONDS
         while home.runs.is_alive(STANDS_IN) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)

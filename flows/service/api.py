@@ -96,7 +96,7 @@ class StandIn:
         # The port is taken: by another run that stands in, or by a UI that is about to be ready.
         with suppress(BadInput):
             self.server = Server(self.home, port, with_ui=False, tell=self._tell)
-            self._sign.enter_context(self.home.runs.alive(STANDS_IN))
+            self._sign.enter_context(self.home.runs.present(STANDS_IN))
             self._tell("`penstock ui` has ended: a server of this run's own takes its place")
 
     def stop(self) -> None:

@@ -221,6 +221,12 @@ class Runs:
         """
         return self._signs.alive(name)
 
+    def present(self, name: str) -> AbstractContextManager[None]:
+        """Hold the sign `name` of something that reads no artifacts (the UI): it may be there for
+        weeks, and keeps nobody from deleting.
+        """
+        return self._signs.present(name)
+
     @contextmanager
     def running(self, run_id: str) -> Iterator[None]:
         """Hold the sign that a run is alive, for every machine that shares the store."""

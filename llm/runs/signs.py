@@ -25,20 +25,25 @@ class Signs:
 
         Waits while somebody has the store alone (`alone`).
         """
+        with self.in_use(), self.present(name):
+            yield
+
+    @contextmanager
+    def present(self, name: str) -> Iterator[None]:
+        """Hold the sign `name` of something that reads no artifacts: anybody may delete meanwhile."""
         path = self.folder / name
-        with self.in_use():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Under its name only once it is locked, or it would be taken for a dead run's.
-            coming = path.with_name(f".{uuid.uuid4().hex}")
-            handle = os.open(coming, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            os.write(handle, str(os.getpid()).encode())
-            coming.replace(path)
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-                os.close(handle)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Under its name only once it is locked, or it would be taken for a dead run's.
+        coming = path.with_name(f".{uuid.uuid4().hex}")
+        handle = os.open(coming, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        os.write(handle, str(os.getpid()).encode())
+        coming.replace(path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(handle)
 
     def in_use(self) -> AbstractContextManager[None]:
         """Within it nobody has the store alone. Waits while somebody has."""

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from llm.runs import Runs
+from llm.step import BadInput
 from tests.waiting import PATIENCE
 
 HOLDS = """
@@ -59,3 +62,15 @@ def test_a_sign_of_an_earlier_version_names_no_process(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_what_is_only_there_keeps_nobody_from_deleting(tmp_path: Path) -> None:
+    """The UI runs for weeks, and garbage is collected all the same."""
+    runs = Runs(tmp_path)
+    with runs.present("ui"):
+        assert runs.is_alive("ui")
+        with runs.alone():
+            pass
+    assert not runs.is_alive("ui")
+    with runs.alive("r1"), pytest.raises(BadInput, match="in progress"), runs.alone():
+        pass
