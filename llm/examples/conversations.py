@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm.step import BadInput
+from llm.tokens.special import SPEAKERS
 
 Messages = list[dict[str, str]]
 
-ROLES = ("system", "user", "assistant")
 LAYOUTS = "messages, prompt and response, or instruction, input and output"
 
 
@@ -46,8 +46,8 @@ def _pair(question: Any, answer: Any) -> Messages:
 def _check(messages: Messages) -> None:
     for place, message in enumerate(messages):
         role, content = message["role"], message["content"]
-        if role not in ROLES:
-            raise BadInput(f"message {place}: role {role!r} is not one of {', '.join(ROLES)}")
+        if role not in SPEAKERS:
+            raise BadInput(f"message {place}: role {role!r} is not one of {', '.join(SPEAKERS)}")
         if not isinstance(content, str) or not content.strip():
             shown = "empty" if isinstance(content, str) else type(content).__name__
             raise BadInput(f"message {place} ({role}): the content must be text, it is {shown}")

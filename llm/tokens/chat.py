@@ -13,11 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tokenizers import Tokenizer
 
 from llm.tokens.plain_text import encode_text, encode_texts
-from llm.tokens.special import MESSAGE_END, MESSAGE_START, special_ids
+from llm.tokens.special import MESSAGE_END, MESSAGE_START, SPEAKERS, special_ids
 
 Messages = Sequence[Mapping[str, str]]
-
-ROLES = ("system", "user", "assistant")
 
 BATCH_CHARACTERS = 200_000
 """What is encoded at once: an encoding holds some hundred bytes a token."""
@@ -106,8 +104,8 @@ def _batches(conversations: Iterable[Messages]) -> Iterator[list[list[tuple[str,
 
 def _read(number: int, message: Mapping[str, str]) -> tuple[str, str]:
     role, content = message.get("role"), message.get("content")
-    if role not in ROLES:
-        raise ValueError(f"message {number}: role {role!r} is not one of {', '.join(ROLES)}")
+    if role not in SPEAKERS:
+        raise ValueError(f"message {number}: role {role!r} is not one of {', '.join(SPEAKERS)}")
     if not isinstance(content, str):
         raise ValueError(f"message {number}: content must be text, not {type(content).__name__}")
     return role, content.strip()

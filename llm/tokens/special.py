@@ -23,6 +23,9 @@ UNKNOWN = "[UNK]"
 SPECIAL_TOKENS = (END_OF_TEXT, MESSAGE_START, MESSAGE_END, PADDING)
 END_OF_TEXT_ID, MESSAGE_START_ID, MESSAGE_END_ID, PADDING_ID = range(len(SPECIAL_TOKENS))
 
+# Who speaks in a conversation.
+SPEAKERS = ("system", "user", "assistant")
+
 # What `tokenizer.reserve` names. Every vocabulary has the end of text and padding.
 GROUPS = {
     "chat": (MESSAGE_START, MESSAGE_END),
