@@ -11,10 +11,11 @@ the suite that it stands beside shows it. The recipe imports these modules to kn
 they import torch, numpy and pyarrow inside functions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
+from llm.examples.settings import CONVERSATIONS, Column
 from llm.settings import section, setting
 
 S = TypeVar("S")
@@ -41,6 +42,7 @@ class Suite:
     inputs: what a call is given besides `model`: documents (all written shards), tokens (all token
     shards), tokenizer, data (held-out examples: of every task for the base model, of its own for a tuned
     one; a model that there is no such data for is not measured). tuned_inputs: those of tuned models only.
+    columns: what examples it reads; tasks that learn from others have no data for it.
     figures: what may be promoted by. groups: what the groups of its items are.
     """
 
@@ -49,16 +51,31 @@ class Suite:
     models: Literal["base", "tuned", "each"]
     inputs: tuple[Input, ...] = ()
     tuned_inputs: tuple[Input, ...] = ()
+    columns: tuple[Column, ...] = CONVERSATIONS
     figures: tuple[Kind, ...] = ()
     groups: Literal["source", "task"] | None = None
-
-    def measures(self, model: str) -> bool:
-        """Whether it measures the model of this name."""
-        return self.models in ("each", "base" if model == BASE else "tuned")
 
     def inputs_of(self, model: str) -> tuple[Input, ...]:
         """What a call for the model of this name is given."""
         return self.inputs if model == BASE else (*self.inputs, *self.tuned_inputs)
+
+    def tasks_of(
+        self, model: str, examples: Mapping[str, Sequence[Column]]
+    ) -> tuple[str, ...] | None:
+        """The tasks whose data a model is measured on; None where the model is not measured.
+
+        examples: what each task of the recipe learns from.
+        """
+        if self.models not in ("each", "base" if model == BASE else "tuned"):
+            return None
+        if "data" not in self.inputs_of(model):
+            return ()
+        found = tuple(
+            name
+            for name, columns in examples.items()
+            if model in (BASE, name) and tuple(columns) == self.columns
+        )
+        return found or None
 
 
 @dataclass(frozen=True)

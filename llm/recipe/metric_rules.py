@@ -28,12 +28,12 @@ def promotion(recipe: "Recipe") -> Iterator[Problem]:
         )
         return
     suite = registry.suite(metric.suite)
-    measured = [name for name in _models(recipe) if suite.measures(name)]
+    measured = _models(recipe, suite)
     figures = [kind.name for kind in suite.figures]
     if not figures:
         yield _problem(recipe, metric, f"{metric.suite} has no figure to promote by", ())
     elif metric.model not in measured:
-        why = f"{metric.suite} measures no model {metric.model!r}"
+        why = f"{metric.suite} does not measure the model {metric.model!r}"
         yield _problem(recipe, metric, why, measured)
     elif metric.figure not in figures:
         yield _problem(recipe, metric, f"{metric.suite} has no figure {metric.figure!r}", figures)
@@ -49,7 +49,7 @@ def _group(recipe: "Recipe", metric: Metric, suite: Suite) -> Iterator[Problem]:
             return
         why = f"there is no source {metric.group!r} in crawl.sources"
     elif suite.groups == "task":
-        known = [task for task in _models(recipe)[1:] if metric.model in (BASE, task)]
+        known = suite.tasks_of(metric.model, registry.examples(recipe.finetune)) or ()
         why = f"{metric.model} is not measured on the task {metric.group!r}"
     else:
         why = f"{metric.suite} has no groups"
@@ -57,8 +57,10 @@ def _group(recipe: "Recipe", metric: Metric, suite: Suite) -> Iterator[Problem]:
         yield _problem(recipe, metric, why, known)
 
 
-def _models(recipe: "Recipe") -> list[str]:
-    return [BASE, *(task.name for task in recipe.finetune)]
+def _models(recipe: "Recipe", suite: Suite) -> list[str]:
+    """The models that a suite measures."""
+    examples = registry.examples(recipe.finetune)
+    return [name for name in (BASE, *examples) if suite.tasks_of(name, examples) is not None]
 
 
 def _problem(recipe: "Recipe", metric: Metric, why: str, known: Iterable[str]) -> Problem:
@@ -73,11 +75,12 @@ def _problem(recipe: "Recipe", metric: Metric, why: str, known: Iterable[str]) -
 
 def _closest(recipe: "Recipe", metric: Metric) -> str | None:
     """The name most like it of all that the recipe's evaluation measures."""
-    groups = {"source": sorted(recipe.crawl.sources), "task": _models(recipe)[1:], None: []}
+    tasks = [task.name for task in recipe.finetune]
+    groups = {"source": sorted(recipe.crawl.sources), "task": tasks, None: []}
     names = []
     for name in recipe.evaluate.suites:
         suite = registry.suite(name)
-        for model in filter(suite.measures, _models(recipe)):
+        for model in _models(recipe, suite):
             for kind in suite.figures:
                 figure = f"{name}.{model}.{kind.name}"
                 names += [figure, *(f"{figure}.{group}" for group in groups[suite.groups])]

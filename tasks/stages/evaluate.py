@@ -7,11 +7,9 @@ from typing import Any
 from llm.evaluation import registry
 from llm.evaluation.report.settings import ReportValues
 from llm.evaluation.suite import BASE, Measure, MeasureBaseline
-from llm.examples.settings import CONVERSATIONS
 from llm.parts import chosen as chosen_parts
 from llm.runs import Outputs
 from llm.store import Reference
-from llm.training.finetune.task import task_of
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Step
 from tasks.stages.models import model_parts
@@ -55,31 +53,20 @@ def suite_call(
     model: what the recipe calls it; reference: its artifact.
     """
     suite = registry.suite(name)
-    wanted = suite.inputs_of(model)
-    tasks = _tasks(run, stages, model) if "data" in wanted else ()
-    if not suite.measures(model) or ("data" in wanted and not tasks):
+    made = stages["finetune"]["data"]
+    examples = registry.examples(task for task in run.recipe.finetune if task.name in made)
+    tasks = suite.tasks_of(model, examples)
+    if tasks is None:
         return None
     values: Measure[Any] = Measure(
         settings=getattr(run.recipe.evaluate, name),
         validation_fraction=run.recipe.tokenize.validation.fraction,
         tasks=tasks,
     )
-    inputs = {"model": [reference], **_inputs(stages, wanted, tasks)}
+    inputs = {"model": [reference], **_inputs(stages, suite.inputs_of(model), tasks)}
     step = Step(name, f"{registry.SUITES[name]}:measure", form=FORM)
     parts = model_parts(run.recipe.pretrain.model)
     return Call(step, values, inputs, model, parts=parts)
-
-
-def _tasks(run: Run, stages: Stages, model: str) -> tuple[str, ...]:
-    """The tasks with conversations that a model is measured on: the base on all, others on their own."""
-    told = {
-        task.name
-        for task in run.recipe.finetune
-        if tuple(task_of(task.task).columns(task)) == CONVERSATIONS
-    }
-    return tuple(
-        name for name in stages["finetune"]["data"] if name in told and model in (BASE, name)
-    )
 
 
 def _inputs(

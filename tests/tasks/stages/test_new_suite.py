@@ -143,4 +143,4 @@ def test_the_recipe_and_its_reference_know_a_new_suite(copy: Copy) -> None:
     told = copy.run("-c", LOAD, suites, "promote.metric=length.base.bytes_per_documents")
     assert "Did you mean length.base.bytes_per_document?" in told
     told = copy.run("-c", LOAD, suites, "promote.metric=length.ask-docs.bytes_per_document")
-    assert "length measures no model 'ask-docs'" in told
+    assert "length does not measure the model 'ask-docs'" in told

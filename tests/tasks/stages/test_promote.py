@@ -11,12 +11,14 @@ from llm.evaluation.evaluate import EvaluateSettings
 from llm.runs import RunRecord, Runs
 from llm.step import BadInput
 from llm.store import Reference, Store
+from llm.training.finetune.instruct import InstructSettings
 from llm.training.pretrain_settings import PretrainSettings
 from tasks.commands.models import find_model, models_of
 from tasks.engine.home import Home
 from tasks.engine.step import Call
 from tasks.stages.promote import TRIES, promote, tuned_models
 
+TASKS = ("ask-docs", "french")
 BASE_METRIC = "perplexity.base.bits_per_byte"
 
 
@@ -47,6 +49,7 @@ class Promoting:
             promote=SimpleNamespace(metric=metric),
             pretrain=PretrainSettings(),
             evaluate=EvaluateSettings(),
+            finetune=[InstructSettings(name=name, data="x") for name in ("zebra", *TASKS)],
             tokenize=SimpleNamespace(validation=SimpleNamespace(fraction=0.1)),
         )
         self.decided = 0
