@@ -43,7 +43,7 @@ def numbered_rows(
                 last = row[0]
                 yield row
     except (*BROKEN, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        said = f"no UTF-8: {error.reason}" if isinstance(error, UnicodeDecodeError) else error
+        said = f"not UTF-8: {error.reason}" if isinstance(error, UnicodeDecodeError) else error
         where = f" after {unit(path)} {last}" if last else ""
         raise BadInput(
             f"{path} cannot be read{where} ({said}): correct the file or its ending"

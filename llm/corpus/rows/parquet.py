@@ -72,6 +72,6 @@ def _one_by_one(batch: pa.RecordBatch) -> Iterator[Any | BadRow]:
                 for name, column in zip(names, batch.columns, strict=True)
             }
         except UnicodeDecodeError:
-            yield BadRow("damaged", "no UTF-8")
+            yield BadRow("damaged", "not UTF-8")
         except ValueError as error:
             yield BadRow("damaged", str(error))

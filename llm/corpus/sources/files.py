@@ -146,7 +146,7 @@ def _rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
     except (*BROKEN, NoDump) as error:
         yield Row(name, problem=f"damaged: {error}")
     except UnicodeDecodeError:
-        yield Row(name, problem="damaged: no UTF-8")
+        yield Row(name, problem="damaged: not UTF-8")
     except pa.ArrowException as error:
         yield Row(name, problem=f"damaged: {str(error).splitlines()[0]}")
 

@@ -49,7 +49,7 @@ def test_the_limit_is_a_setting(
 @pytest.mark.parametrize("given", ["soon", "0", "-3", "inf", "nan"])
 def test_a_wrong_limit_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(START_VARIABLE, given)
-    with pytest.raises(BadInput, match=f"{START_VARIABLE}={given}: give a number of seconds"):
+    with pytest.raises(BadInput, match=f"{START_VARIABLE}={given}: set it to a number of seconds"):
         start_seconds()
 
 

@@ -50,7 +50,7 @@ def test_limits_of_hooks_that_ran_are_told_without_their_code(
         "clean.hooks.other={function: 'filters_of_mine:length'}",
         "clean.hooks={}",
     ):
-        with pytest.raises(BadInput, match=r"only of a hook that ran .* clean\.hooks\.words\.min"):
+        with pytest.raises(BadInput, match=r"only for hooks that ran; .*clean\.hooks\.words\.min"):
             kept(override)
     with pytest.raises(BadInput, match="without reading text"):
         kept("clean.pii=[]")

@@ -111,7 +111,7 @@ def test_a_sink_that_fails_costs_a_warning_and_not_the_run(
     assert (bad.told, good.told) == ([1, 2], [1, 2, 3, 4, 5])
     assert listener.points == POINTS
     [warning] = listener.warnings
-    assert "wandb is told no more" in warning and "the server is gone" in warning
+    assert "wandb gets no more figures" in warning and "the server is gone" in warning
 
 
 def test_a_library_that_is_missing_is_named_before_training_starts(

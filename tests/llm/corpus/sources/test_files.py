@@ -217,7 +217,7 @@ def test_a_row_of_parquet_that_is_no_utf8_costs_itself_only(
     pq.write_table(pa.table({"text": texts}), tmp_path / "rows.parquet")
     found, bad = read(context, tmp_path / "rows.parquet")
     assert set(found.values()) == {"one", "three"}
-    assert bad == {"file:///rows.parquet#2": "damaged: no UTF-8"}
+    assert bad == {"file:///rows.parquet#2": "damaged: not UTF-8"}
 
 
 def test_a_cut_zstd_file_is_told(context: Context, tmp_path: Path) -> None:

@@ -222,8 +222,8 @@ def test_hosts_and_budgets_may_be_spelled_as_people_spell_them() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"hosts": ("http://a.de/",)}, "no host name"),
-        ({"budgets": {"https://a.de": HostBudget()}}, "no host name"),
+        ({"hosts": ("http://a.de/",)}, "not a host name"),
+        ({"budgets": {"https://a.de": HostBudget()}}, "not a host name"),
         ({"budgets": {"b.de": HostBudget()}}, "none of the crawl's hosts"),
         ({"budgets": {"a.de": HostBudget(), "A.de": HostBudget()}}, "more than once"),
     ],

@@ -407,7 +407,7 @@ def test_a_seed_that_does_not_resolve_or_is_no_address_is_bad_input(
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(BadInput, match="does not resolve"):
         web.crawl(source(seeds=("https://no-such-host.com/",)), {}, context)
-    with pytest.raises(BadInput, match="no web address"):
+    with pytest.raises(BadInput, match="not a web address"):
         web.crawl(source(seeds=("docs/index.html",)), {}, context)
 
 
