@@ -73,16 +73,17 @@ told(begin, peak, work, rows, seconds)
 NOW = """
 from llm.examples.shards import Shard
 from llm.tokens.special import PADDING, id_count
-from llm.training.finetune.instruct import encode
+from llm.training.finetune.instruct import Instruct, InstructSettings
 from llm.training.finetune.packed import Files, Packed, write
 peak, begin = Peak(), time.perf_counter()
-files = Files.of(work, "train")
-write(files, encode(Shard.open(data / "train.arrow"), tokenizer), context, id_count(tokenizer))
+files, values = Files.of(work), InstructSettings(name="ask", data="train.arrow")
+examples = Instruct().encode(values, Shard.open(data / "train.arrow"), tokenizer)
+write(files, examples, context, id_count(tokenizer))
 seconds, peak.done = time.perf_counter() - begin, True
 packed = Packed(files, context, tokenizer.token_to_id(PADDING))
 parts = [packed.read(np.arange(first, min(first + 16, len(packed))))
          for first in range(0, len(packed), 16)]
-rows = [np.concatenate([getattr(part, name) for part in parts]) for name in ("tokens", "targets", "segments")]
+rows = [np.concatenate([part[name] for part in parts]) for name in ("tokens", "targets", "segments")]
 told(begin, peak, work, rows, seconds)
 """
 

@@ -39,12 +39,12 @@ def read(values: ExampleSettings, inputs: Inputs, context: Context) -> StepResul
 def read_file(
     path: Path,
     values: ExampleSettings,
-    name: str | None = None,
+    name: str = "",
     tell: Callable[[int], None] = lambda done: None,
 ) -> Iterator[Example]:
     """The examples of a file, which people know by `name`. Raises BadInput naming file and line."""
     name = name or path.name
-    for number, row in mappings(path, tell):
+    for number, row in mappings(path, name, tell):
         try:
             cells = tuple(TYPES[column.type].read(row, column.name) for column in values.columns)
         except BadInput as error:
@@ -53,11 +53,11 @@ def read_file(
 
 
 def mappings(
-    path: Path, tell: Callable[[int], None] = lambda done: None
+    path: Path, name: str = "", tell: Callable[[int], None] = lambda done: None
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The rows of a file by line or item; a file of another ending is read as JSON lines.
 
-    Raises BadInput naming file and line for one that is no object.
+    Raises BadInput naming the file (by `name`, or its own) and the line of one that is no object.
     """
     for number, row in numbered_rows(path, tell):
         try:
@@ -67,12 +67,11 @@ def mappings(
                 raise row
             if not isinstance(row, Mapping):
                 raise BadInput(f"the row must be an object with fields, not {type(row).__name__}")
-        except BadRow as error:
-            raise BadInput(
-                f"{path.name}, {unit(path)} {number}: {error.details}; put one object on each line"
-            ) from None
-        except BadInput as error:
-            raise BadInput(f"{path.name}, {unit(path)} {number}: {error}") from None
+        except (BadRow, BadInput) as error:
+            said = error.details if isinstance(error, BadRow) else str(error)
+            hint = "; put one object on each line" if "valid JSON" in said else ""
+            where = f"{name or path.name}, {unit(path)} {number}"
+            raise BadInput(f"{where}: {said}{hint}") from None
         yield number, whole_value(row)
 
 

@@ -87,7 +87,9 @@ def test_a_bad_line_is_named_with_what_is_wanted(tmp_path, context, line, said):
 def test_bytes_that_are_no_text_are_named(tmp_path, context):
     path = tmp_path / "mine.jsonl"
     path.write_bytes(b'{"prompt": "\xff", "response": "x"}\n')
-    with pytest.raises(BadInput, match=r"mine\.jsonl, line 1: not UTF-8"):
+    with pytest.raises(
+        BadInput, match=r"mine\.jsonl, line 1: not UTF-8 .*; save the file as UTF-8$"
+    ):
         read(context, path)
 
 
