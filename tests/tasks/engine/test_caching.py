@@ -4,6 +4,7 @@ The one rule: a step runs when its values, its code, its libraries or the conten
 changed, and never otherwise.
 """
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from llm import fingerprint
 from llm.step import BadInput
 from llm.store import Reference
 from tasks.engine.home import Home
+from tasks.stages import clean
 
 Go = Callable[..., tuple]
 
@@ -197,3 +199,15 @@ def test_what_comes_in_is_what_is_trained_on(go: Go, home: Home) -> None:
     )
     tokens = sum(source["tokens"] for source in counts["tokenize"]["train"].values())
     assert counts["pretrain"]["corpus_tokens"] == tokens
+
+
+def test_an_artifact_whose_files_have_another_form_is_not_kept(
+    home: Home, go: Go, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept, later steps would read what is not there."""
+    edit(code / "corpus" / "pii.py", "def ", "UNUSED = 1\n\n\ndef ")
+    monkeypatch.setattr(clean, "WRITE", dataclasses.replace(clean.WRITE, form=2))
+    ran, record, said = go(keep=["clean"], until="clean")
+    assert ran == {"write docs-00000"} and not said
+    manifest = home.store.read("write", record.stages["clean"]["steps"][-1]["reference"]["key"])
+    assert manifest is not None and manifest.manifest["form"] == 2
