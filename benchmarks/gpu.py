@@ -42,11 +42,11 @@ from llm.machine import Machine  # noqa: E402
 from llm.models.config import ModelSettings  # noqa: E402
 from llm.step import Context, Inputs, PrintReporter  # noqa: E402
 from llm.tokens.shards import ShardColumns, write_shard  # noqa: E402
-from llm.training import launch  # noqa: E402
-from llm.training.optimizer import OptimizerSettings  # noqa: E402
-from llm.training.peaks import peak_flops  # noqa: E402
-from llm.training.pretrain import prepare  # noqa: E402
-from llm.training.pretrain_settings import PretrainSettings  # noqa: E402
+from llm.training.optimizers.settings import OptimizerSettings  # noqa: E402
+from llm.training.pretrain.settings import PretrainSettings  # noqa: E402
+from llm.training.pretrain.step import prepare  # noqa: E402
+from llm.training.ranks import launch  # noqa: E402
+from llm.training.scaling.peaks import peak_flops  # noqa: E402
 from llm.training.schedule import ScheduleSettings  # noqa: E402
 from llm.training.work import LOG, METRICS  # noqa: E402
 
@@ -157,7 +157,7 @@ class Bench:
         signal.signal(signal.SIGALRM, ring)
         signal.setitimer(signal.ITIMER_REAL, max(1.0, self.end - time.monotonic()))
         try:
-            launch.run("llm.training.pretrain", job, context, 1, values.steps)
+            launch.run("llm.training.pretrain.step", job, context, 1, values.steps)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self.log.write((work / LOG).read_text(errors="replace"))
@@ -246,8 +246,8 @@ def profile_here(device: str, sizes: Sizes) -> None:
     from torch.profiler import profile as profiled
 
     from llm.models.build import build
-    from llm.training.compiling import compile_model
     from llm.training.devices import choose, compute_type
+    from llm.training.ways.compiling import compile_model
 
     there = choose(device)
     model = build(sizes.speed.resolve(sizes.vocabulary), compute_type("auto", there))

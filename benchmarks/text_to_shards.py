@@ -38,8 +38,8 @@ def run_ours(data: Path, work: Path) -> float:
     import gigatoken  # noqa: F401
 
     from llm.step import Context
-    from llm.tokens.encode import TokenizeSettings, tokenize
-    from llm.tokens.encode_settings import ValidationSettings
+    from llm.tokens.tokenize import TokenizeSettings, tokenize
+    from llm.tokens.tokenize_settings import ValidationSettings
 
     settings = TokenizeSettings(validation=ValidationSettings(fraction=0.0))
     folders = []

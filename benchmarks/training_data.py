@@ -10,8 +10,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from llm.models.config import ModelSettings
 from llm.tokens.shards import ShardColumns, write_shard
-from llm.training.optimizer import OptimizerSettings
-from llm.training.pretrain_settings import PretrainSettings
+from llm.training.optimizers.settings import OptimizerSettings
+from llm.training.pretrain.settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 
 HOME = Path(__file__).resolve().parent.parent

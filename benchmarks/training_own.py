@@ -1,8 +1,8 @@
 """A recipe of our own choices for Shakespeare's characters, for `benchmarks/training.py`."""
 
 from llm.models.config import ModelSettings
-from llm.training.optimizer import OptimizerSettings
-from llm.training.pretrain_settings import PretrainSettings
+from llm.training.optimizers.settings import OptimizerSettings
+from llm.training.pretrain.settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 
 CONTEXT = 64

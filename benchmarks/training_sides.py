@@ -32,8 +32,8 @@ from training_data import (
 from llm.machine import Machine
 from llm.models.folder import load_model
 from llm.step import Context, PrintReporter
-from llm.training.pretrain import pretrain
-from llm.training.pretrain_settings import PretrainSettings
+from llm.training.pretrain.settings import PretrainSettings
+from llm.training.pretrain.step import pretrain
 from llm.training.work import METRICS
 
 HERE = Path(__file__).resolve().parent

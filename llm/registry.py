@@ -12,7 +12,8 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "decoder": "llm.models.decoder:Decoder",
         "encoder": "llm.models.encoder:Encoder",
         "encoder_decoder": "llm.models.encoder_decoder:EncoderDecoder",
-    },  # What models are measured by (`evaluate.suites`).
+    },
+    # What models are measured by (`evaluate.suites`).
     "suite": {
         "perplexity": "llm.evaluation.suites.perplexity",
         "answers": "llm.evaluation.suites.answers",
@@ -32,8 +33,8 @@ PARTS: Mapping[str, Mapping[str, str]] = {
     },
     # What steps the parameters (`optimizer.type`).
     "optimizer": {
-        "adamw": "llm.training.adamw:FlatAdamW",
-        "muon": "llm.training.muon:FlatMuon",
+        "adamw": "llm.training.optimizers.adamw:FlatAdamW",
+        "muon": "llm.training.optimizers.muon:FlatMuon",
     },
     # How a model folder is written, by the model_type of its config.json: the first that a model fits.
     "layout": {

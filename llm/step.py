@@ -53,7 +53,7 @@ class PrintReporter(Reporter):
 
 
 class Launch(Protocol):
-    """What a step asks of `llm.training.launch`."""
+    """What a step asks of `llm.training.ranks.launch`."""
 
     def how(self, machine: "Machine", context_length: int) -> dict[str, Any]:
         """The fields of a job that say how, not what, it trains."""
@@ -87,7 +87,7 @@ class Context:
     @property
     def launch(self) -> "Launch":
         """What trains in processes of its own: it decides how, not what."""
-        launch: Launch = unkeyed("llm.training.launch")
+        launch: Launch = unkeyed("llm.training.ranks.launch")
         return launch
 
 

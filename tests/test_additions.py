@@ -125,7 +125,7 @@ from llm.fingerprint import fingerprint
 from llm.parts import chosen, modules
 instruct = modules(chosen("task", ["instruct"]))
 print(fingerprint("llm.training.finetune.step", *instruct).digest,
-      fingerprint("llm.training.pretrain").digest, fingerprint("llm.examples.files").digest)
+      fingerprint("llm.training.pretrain.step").digest, fingerprint("llm.examples.files").digest)
 """
 
 
@@ -245,12 +245,12 @@ import sys
 from llm.fingerprint import fingerprint
 from llm.models.config import ModelSettings
 from llm.parts import modules
-from llm.training.pretrain_settings import PretrainSettings
+from llm.training.pretrain.settings import PretrainSettings
 from tasks.stages.pretrain import parts_of
 for cap in (None, 30.0):
     model = ModelSettings(layers=1, d_model=32, logit_soft_cap=cap)
     parts = modules(parts_of(PretrainSettings(model=model)))
-    print(model.export, fingerprint("llm.training.pretrain", *parts).digest)
+    print(model.export, fingerprint("llm.training.pretrain.step", *parts).digest)
 """
 WRITE = """
 import torch

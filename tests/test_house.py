@@ -29,8 +29,8 @@ UNKEYED = {
     "llm.registry": "names of parts: the call names those that it chose",
     "llm.models.presets": "what a named size fills in is in the values",
     "llm.models.layouts.choose": "the layout that fits is in the values",
-    "llm.training.launch": "how ranks are started and watched",
-    "llm.training.cost": "whether the disk has room",
+    "llm.training.ranks.launch": "how ranks are started and watched",
+    "llm.training.scaling.cost": "whether the disk has room",
     "llm.training.meter": "what is told of a step",
     "llm.training.environment": "what is told of the machine",
 }

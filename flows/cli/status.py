@@ -86,7 +86,7 @@ def status(
 
 def _show_disk(as_json: bool) -> None:
     """The store by recipe, and what is free."""
-    from llm.training.room import free_bytes
+    from llm.training.ranks.room import free_bytes
     from tasks.commands.usage import usage
 
     found, folder = usage(HOME), HOME.store.scratch

@@ -1,6 +1,6 @@
 """Ids from a model: many rows at once, one token after the other, with a cache of keys and values.
 
-Rows may come and go between two steps (`Batch`), as a server's requests do; `generate_all` writes
+Rows may come and go between two steps (`WritingBatch`), as a server's requests do; `generate_all` writes
 some at once, `generate` and `generate_target` write one. A row depends on nothing but its own
 request, up to rounding: a processor sums in another order for another number of rows, so that two
 tokens whose logits agree to the last bits may change places.
@@ -74,7 +74,7 @@ class _Row:
     made: int = 0
 
 
-class Batch:
+class WritingBatch:
     """Rows that a model goes on with together. The model's weights must not change meanwhile."""
 
     def __init__(self, model: Decoder | EncoderDecoder) -> None:
@@ -287,7 +287,7 @@ def generate_all(
     # Prompts of like length are read together.
     waiting = sorted(range(len(requests)), key=lambda place: len(requests[place].ids))
     waiting = [place for place in waiting if requests[place].max_new_tokens > 0]
-    batch, places = Batch(model), dict[int, int]()
+    batch, places = WritingBatch(model), dict[int, int]()
     while waiting or len(batch):
         while waiting and len(batch) < rows:
             place = waiting.pop()
@@ -303,7 +303,7 @@ def generate_all(
 def _one(model: Decoder | EncoderDecoder, request: Request) -> Iterator[int]:
     if request.max_new_tokens < 1:
         return
-    batch = Batch(model)
+    batch = WritingBatch(model)
     batch.add(request)
     while len(batch):
         for new in batch.step():

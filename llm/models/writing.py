@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 
 from llm.models.decoder import Decoder
 from llm.models.encoder_decoder import EncoderDecoder
-from llm.models.generation import ROWS, Batch, Request, generate_all
+from llm.models.generation import ROWS, Request, WritingBatch, generate_all
 from llm.models.text_pieces import Stops, TextPieces
 
 
@@ -54,7 +54,7 @@ def write(
 ) -> Iterator[str]:
     """The text of one request, in pieces of whole characters as soon as they are certain."""
     row = _Row(tokenizer, wanted)
-    batch = Batch(model)
+    batch = WritingBatch(model)
     if wanted.request.max_new_tokens > 0:
         batch.add(wanted.request)
     while len(batch) and not row.stops.met:

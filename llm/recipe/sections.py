@@ -7,17 +7,17 @@ import pydantic
 from llm.corpus.clean import CleanSettings
 from llm.corpus.crawl import CrawlSettings
 from llm.evaluation.evaluate import EvaluateSettings
-from llm.evaluation.promotion_settings import PromoteSettings
+from llm.evaluation.promote_settings import PromoteSettings
 from llm.parts import registry
 from llm.recipe.messages import Problems
 from llm.recipe.rules import always
 from llm.recipe.values import settings_of, tag_of
 from llm.settings import section, setting
-from llm.tokens.encode_settings import TokenizeSettings
-from llm.tokens.train_settings import TokenizerSettings
+from llm.tokens.tokenize_settings import TokenizeSettings
+from llm.tokens.tokenizer_settings import TokenizerSettings
 from llm.training.finetune.settings import FinetuneSettings
 from llm.training.finetune.task import task_of
-from llm.training.pretrain_settings import PretrainSettings
+from llm.training.pretrain.settings import PretrainSettings
 
 TASKS: tuple[Any, ...] = tuple(task_of(name).settings for name in registry("task"))
 USUAL_TASK = next(tag_of(one) for one in TASKS if settings_of(one)["task"].metadata.get("usual"))

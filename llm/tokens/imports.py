@@ -12,7 +12,7 @@ from llm.tokens.formats.sentencepiece import read_sentencepiece
 from llm.tokens.formats.tiktoken import read_tiktoken
 from llm.tokens.report import report
 from llm.tokens.special import reserved
-from llm.tokens.train import TrainTokenizer
+from llm.tokens.tokenizer import TrainTokenizer
 
 LIBRARIES = ("tokenizers",)
 

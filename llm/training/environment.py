@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 from llm.models.kernels import availability
-from llm.training.accelerated import Accelerated
-from llm.training.plan import Plan
-from llm.training.ranks import Group
-from llm.training.reduce import Flat
+from llm.training.plan import TrainingPlan
+from llm.training.ranks.rank import Group
+from llm.training.ways.accelerated import Accelerated
+from llm.training.ways.flat import Flat
 
 
 def environment(
-    model: nn.Module, plan: Plan, state: Flat | Accelerated, group: Group
+    model: nn.Module, plan: TrainingPlan, state: Flat | Accelerated, group: Group
 ) -> dict[str, Any]:
     """The model's device and type, and with what it is trained there. Equal ones give equal bits."""
     device = next(model.parameters()).device

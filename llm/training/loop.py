@@ -14,21 +14,21 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from llm.training.accelerated import Accelerated
 from llm.training.batch import Batch, BatchSource, Objective, Tensors
-from llm.training.out_of_memory import is_out_of_memory
-from llm.training.passes import Passes
-from llm.training.plan import Plan
-from llm.training.ranks import Group
-from llm.training.run import Run
+from llm.training.plan import TrainingPlan
+from llm.training.ranks.rank import Group
+from llm.training.run import TrainingRun
 from llm.training.validation import Slice
+from llm.training.ways.accelerated import Accelerated
+from llm.training.ways.out_of_memory import is_out_of_memory
+from llm.training.ways.passes import Passes
 
 
 def train(
     model: nn.Module,
     batches: BatchSource,
     objective: Objective,
-    plan: Plan,
+    plan: TrainingPlan,
     group: Group,
     work: Path,
     start: Path | None = None,
@@ -41,14 +41,16 @@ def train(
     checkpoint too. What goes wrong is mended as plan.spikes says and as memory allows, and noted in
     incidents.json. Raises RuntimeError when that does not help. validation: measured now and then.
     """
-    run = Run(model, objective, plan, group, work)
+    run = TrainingRun(model, objective, plan, group, work)
     try:
         return _steps(batches, run, start, validation)
     finally:
         run.close()
 
 
-def _steps(batches: BatchSource, run: Run, start: Path | None, validation: Slice | None) -> int:
+def _steps(
+    batches: BatchSource, run: TrainingRun, start: Path | None, validation: Slice | None
+) -> int:
     plan, group = run.plan, run.group
     done = run.resume(start)
     run.model.train()
@@ -81,7 +83,7 @@ def _steps(batches: BatchSource, run: Run, start: Path | None, validation: Slice
     return done
 
 
-def make_parts(batches: BatchSource, run: Run, done: int, reads: int) -> bool:
+def make_parts(batches: BatchSource, run: TrainingRun, done: int, reads: int) -> bool:
     """Gradients of this rank's parts, each into its buffer; False: a rank is asked to stop."""
     plan, group = run.plan, run.group
     for part in range(group.rank, plan.parts, group.size):
@@ -93,7 +95,7 @@ def make_parts(batches: BatchSource, run: Run, done: int, reads: int) -> bool:
     return not run.flat.stops.any()
 
 
-def part_gradients(rows: Batch, run: Run, part: int, seed: int) -> tuple[float, float]:
+def part_gradients(rows: Batch, run: TrainingRun, part: int, seed: int) -> tuple[float, float]:
     """`gradients` of one part into its buffer; out of memory, again with half the micro-batch.
 
     Raises RuntimeError when there is no memory for a single row.

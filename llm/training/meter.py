@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from llm.training.peaks import peak_flops
+from llm.training.scaling.peaks import peak_flops
 
 
 @dataclass(frozen=True)

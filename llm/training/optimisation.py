@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from llm.settings import section, setting
-from llm.training.optimizer import OptimizerSettings
-from llm.training.plan import Plan, SpikeSettings
+from llm.training.optimizers.settings import OptimizerSettings
+from llm.training.plan import SpikeSettings, TrainingPlan
 from llm.training.schedule import ScheduleSettings, learning_rate
 
 
@@ -72,17 +72,17 @@ class Optimisation:
         tokens_per_step: int,
         decay_from: int | None = None,
         **more: Any,
-    ) -> Plan:
+    ) -> TrainingPlan:
         """The loop's plan of a run of `steps` steps.
 
-        job: with `identity` and what `llm.training.launch.how` says. decay_from: the first step of
+        job: with `identity` and what `llm.training.ranks.launch.how` says. decay_from: the first step of
         the decay, where the schedule does not say it. more: other fields of the plan.
         """
 
         def rate(step: int) -> float:
             return learning_rate(self.schedule, step, steps, tokens_per_step, decay_from)
 
-        return Plan(
+        return TrainingPlan(
             steps=steps,
             tokens_per_step=tokens_per_step,
             parts=self.data_parallel,

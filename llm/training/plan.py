@@ -6,7 +6,7 @@ from typing import Literal
 
 from llm.settings import section, setting
 from llm.step import digest_of
-from llm.training.optimizer import OptimizerSettings
+from llm.training.optimizers.settings import OptimizerSettings
 
 
 @section
@@ -33,7 +33,7 @@ def identity_at(identity: str, joined: Sequence[tuple[int, str]], step: int) -> 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingPlan:
     """What decides a run of the loop.
 
     steps: when it ends; tokens_per_step: for metrics; parts: partial gradients of a step.

@@ -13,15 +13,15 @@ from llm.durable import write_json
 from llm.parts import unkeyed
 from llm.step import BadInput
 from llm.training import checkpoints
-from llm.training.accelerated import Accelerated
 from llm.training.batch import Objective, Tensors
-from llm.training.compiling import as_it_was
 from llm.training.incidents import Incidents, Watch
-from llm.training.optimizer import Optimizer
-from llm.training.plan import Plan
-from llm.training.ranks import Group, StartAgain
-from llm.training.reduce import Flat
-from llm.training.state import state_for
+from llm.training.optimizers.settings import Optimizer
+from llm.training.plan import TrainingPlan
+from llm.training.ranks.rank import Group, StartAgain
+from llm.training.ways.accelerated import Accelerated
+from llm.training.ways.choice import state_for
+from llm.training.ways.compiling import as_it_was
+from llm.training.ways.flat import Flat
 from llm.training.work import (
     CHECKPOINTS,
     METRICS,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from llm.training.meter import Meter
 
 
-class Run:
+class TrainingRun:
     """The state of one run on one rank: parameters, optimizer, and what is written to disk.
 
     model: what is trained: the one given, or a copy of which each rank has a share. loss: of rows, by
@@ -45,7 +45,7 @@ class Run:
     """
 
     def __init__(
-        self, model: nn.Module, objective: Objective, plan: Plan, group: Group, work: Path
+        self, model: nn.Module, objective: Objective, plan: TrainingPlan, group: Group, work: Path
     ) -> None:
         self.plan, self.group, self.work = plan, group, work
         self.device = next(model.parameters()).device

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from llm.tokens.shards import Shard
 from llm.training.batch import Batch, BatchSource, Integers, Tensors
-from llm.training.plan import Plan
-from llm.training.ranks import Group
+from llm.training.plan import TrainingPlan
+from llm.training.ranks.rank import Group
 
 ROWS = 8  # of one forward pass
 
@@ -77,7 +77,7 @@ class Slice:
         shared = group.share(8 * 2 * steps).view(torch.float64)
         self.nats, self.counts = shared.split(steps)
 
-    def is_due(self, done: int, plan: Plan) -> bool:
+    def is_due(self, done: int, plan: TrainingPlan) -> bool:
         """Whether to measure after `done` steps: at a fixed interval, and after the last."""
         return done % self.every == 0 or done == plan.steps
 

@@ -13,14 +13,15 @@ from llm.step import BadInput, Reporter
 from llm.store import Reference
 from llm.tokens.imports import add_missing, read_tokenizer, tokenizer_files
 from llm.tokens.special import id_count, reserved
-from llm.training import launch, trial
-from llm.training.continual import course
-from llm.training.cost import UTILISATION, cost, seconds_at_peak
-from llm.training.memory import available_bytes
-from llm.training.nights import nights_of
-from llm.training.pretrain_settings import PretrainSettings
-from llm.training.room import free_bytes
-from llm.training.trial import Trial
+from llm.training.pretrain.continual import course
+from llm.training.pretrain.nights import nights_of
+from llm.training.pretrain.settings import PretrainSettings
+from llm.training.ranks import launch
+from llm.training.ranks.memory import available_bytes
+from llm.training.ranks.room import free_bytes
+from llm.training.scaling import trial
+from llm.training.scaling.cost import UTILISATION, cost, seconds_at_peak
+from llm.training.scaling.trial import Trial
 from llm.training.work import CHECKPOINTS
 from tasks.commands.trials import Trials, gpu_name
 from tasks.engine.home import Home

@@ -11,10 +11,10 @@ from llm.runs import Outputs, Runs, outputs_from_json
 from llm.step import BadInput, Reporter
 from llm.store import Reference, Store
 from llm.tokens.special import id_count
-from llm.training import ladder
-from llm.training.ladder import Climbed, Pace, Rung, Timed
-from llm.training.pretrain_settings import PretrainSettings
-from llm.training.recommend import Recommendation, recommend
+from llm.training.pretrain.settings import PretrainSettings
+from llm.training.scaling import ladder
+from llm.training.scaling.ladder import Climbed, Pace, Rung, Timed
+from llm.training.scaling.recommend import Recommendation, recommend
 from tasks.commands.trials import Trials
 from tasks.engine.home import Home
 from tasks.engine.record import Result, night_of, take

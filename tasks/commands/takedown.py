@@ -20,7 +20,7 @@ from llm.runs import Runs
 from llm.store import Artifact, Store
 from llm.store.names import Name
 from llm.tokens.shards import Shard as TokenShard
-from llm.training.nights import nights_of
+from llm.training.pretrain.nights import nights_of
 from tasks.commands.quotes import Quotes
 from tasks.commands.search import pieces
 from tasks.engine.home import Home

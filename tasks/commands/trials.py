@@ -14,9 +14,10 @@ from llm.fingerprint import digest_values, fingerprint, plain
 from llm.machine import Machine
 from llm.parts import modules
 from llm.store import Store
-from llm.training import launch, trial
-from llm.training.pretrain_settings import PretrainSettings
-from llm.training.trial import Trial
+from llm.training.pretrain.settings import PretrainSettings
+from llm.training.ranks import launch
+from llm.training.scaling import trial
+from llm.training.scaling.trial import Trial
 from llm.words import counted
 from tasks.stages.pretrain import parts_of
 

@@ -162,7 +162,7 @@ def _pretrain(recipe: Recipe) -> Iterator[str]:
     init = recipe.pretrain.init
     if init is None:
         return
-    from llm.training.pretrain import check_shape
+    from llm.training.pretrain.step import check_shape
 
     try:
         check_shape(recipe.pretrain, Path(init))

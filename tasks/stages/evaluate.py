@@ -19,7 +19,7 @@ FORM = 2
 
 TRAIN_BASELINE = Step(
     "train-baseline",
-    "llm.training.baseline:train_baseline",
+    "llm.training.baseline.step:train_baseline",
     own_processes=True,
     learns=True,
     holds="model",

@@ -7,8 +7,8 @@ from llm.parts import chosen, registry
 from llm.runs import Outputs
 from llm.step import BadInput
 from llm.store import Reference
-from llm.training.nights import inputs_of
-from llm.training.pretrain_settings import PretrainSettings
+from llm.training.pretrain.nights import inputs_of
+from llm.training.pretrain.settings import PretrainSettings
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
 from tasks.stages.models import model_parts
@@ -17,7 +17,11 @@ from tasks.stages.trunk import going_on, point
 
 CONFIG = "config.json"
 PRETRAIN = Step(
-    "pretrain", "llm.training.pretrain:pretrain", own_processes=True, learns=True, holds="model"
+    "pretrain",
+    "llm.training.pretrain.step:pretrain",
+    own_processes=True,
+    learns=True,
+    holds="model",
 )
 
 

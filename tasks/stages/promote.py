@@ -15,7 +15,7 @@ from tasks.engine.step import Call, Step
 from tasks.stages.evaluate import models, suite_call
 from tasks.stages.models import parts_of_made
 
-DECIDE = Step("promote", "llm.evaluation.promotion:decide")
+DECIDE = Step("promote", "llm.evaluation.promote:decide")
 TRIES = 10
 
 

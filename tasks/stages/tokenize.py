@@ -4,7 +4,7 @@ from llm.runs import Outputs
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Step
 
-ENCODE = Step("tokenize", "llm.tokens.encode:tokenize", holds="tokens")
+ENCODE = Step("tokenize", "llm.tokens.tokenize:tokenize", holds="tokens")
 
 
 def tokenize(run: Run, stages: Stages) -> Outputs:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from llm.runs import Outputs
 from llm.store import Reference
-from llm.tokens.train_settings import TrainTokenizer
+from llm.tokens.tokenizer_settings import TrainTokenizer
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
 from tasks.engine.verdict import as_of_today
 
-TRAIN = Step("tokenizer", "llm.tokens.train:train", holds="model")
+TRAIN = Step("tokenizer", "llm.tokens.tokenizer:train", holds="model")
 IMPORT = Step("tokenizer", "llm.tokens.imports:import_tokenizer", holds="model")
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from llm.fingerprint import plain
 from llm.store import Artifact, Reference
-from llm.training.nights import nights_of
-from llm.training.pretrain_settings import HOW, PretrainSettings
+from llm.training.pretrain.nights import nights_of
+from llm.training.pretrain.settings import HOW, PretrainSettings
 from tasks.engine.run import Run
 from tasks.engine.step import Call
 from tasks.engine.verdict import as_of_today, differences

@@ -8,12 +8,12 @@ import pytest
 
 from llm.models.config import ModelSettings
 from llm.settings import deciding, restored
-from llm.training.baseline_settings import BudgetSettings
-from llm.training.continual_settings import ContinualSettings
+from llm.training.baseline.settings import BudgetSettings
 from llm.training.objectives.settings import ObjectiveSettings
-from llm.training.optimizer import OptimizerSettings
+from llm.training.optimizers.settings import OptimizerSettings
 from llm.training.plan import SpikeSettings
-from llm.training.pretrain_settings import PretrainSettings
+from llm.training.pretrain.continual_settings import ContinualSettings
+from llm.training.pretrain.settings import PretrainSettings
 from llm.training.schedule import ScheduleSettings
 
 

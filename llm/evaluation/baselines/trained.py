@@ -2,7 +2,7 @@
 
 from llm.evaluation.suite import Baseline, MeasureBaseline
 from llm.step import BadInput, Context, Inputs, StepResult
-from llm.training.baseline_settings import CNNBaseline, LSTMBaseline
+from llm.training.baseline.settings import CNNBaseline, LSTMBaseline
 
 LIBRARIES = ("torch", "tokenizers")
 
@@ -12,7 +12,7 @@ BASELINE = Baseline(
     titles=NAMES,
     settings={"lstm": LSTMBaseline, "cnn": CNNBaseline},
     inputs=("tokens", "tokenizer"),
-    trains="llm.training.baseline:train_baseline",
+    trains="llm.training.baseline.step:train_baseline",
 )
 
 

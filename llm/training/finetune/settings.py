@@ -4,7 +4,7 @@ from typing import Literal
 
 from llm.settings import section, setting
 from llm.training.optimisation import Optimisation
-from llm.training.optimizer import OptimizerSettings
+from llm.training.optimizers.settings import OptimizerSettings
 from llm.training.schedule import ScheduleSettings
 
 

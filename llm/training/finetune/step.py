@@ -21,12 +21,12 @@ from llm.training.finetune.epochs import Epochs
 from llm.training.finetune.settings import FinetuneSettings
 from llm.training.finetune.task import Base, task_of
 from llm.training.incidents import Incidents
-from llm.training.room import most_bytes_of
+from llm.training.ranks.room import most_bytes_of
 from llm.training.work import METRICS, MODEL, SEEN, folder_digest, hand_over
 from llm.words import counted
 
 if TYPE_CHECKING:
-    from llm.training.ranks import Group
+    from llm.training.ranks.rank import Group
 
 LIBRARIES = ("torch", "numpy", "numba", "safetensors", "tokenizers")
 MEASURED = {"before": "validation-before.json", "after": "validation-after.json"}
@@ -154,6 +154,6 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
 
 
 if __name__ == "__main__":
-    from llm.training import ranks
+    from llm.training.ranks import rank as ranks
 
     sys.exit(ranks.run(train, sys.argv[1:]))

@@ -93,7 +93,7 @@ def trainers(home: Home) -> list[psutil.Process]:
             words = process.cmdline()
         except psutil.Error:
             continue
-        if "llm.training.agent" in words and any(str(home.folder) in word for word in words):
+        if "llm.training.ranks.agent" in words and any(str(home.folder) in word for word in words):
             found.append(process)
     return found
 

@@ -12,7 +12,14 @@ from llm.models import folder
 from llm.models.config import ModelSettings
 from llm.models.decoder import Decoder
 from llm.models.encoder_decoder import EncoderDecoder
-from llm.models.generation import Batch, Request, draw, generate, generate_all, generate_target
+from llm.models.generation import (
+    Request,
+    WritingBatch,
+    draw,
+    generate,
+    generate_all,
+    generate_target,
+)
 from tests.llm.evaluation.models import write_tokenizer
 from tests.llm.models.random_weights import randomise
 
@@ -124,7 +131,7 @@ def test_rows_come_go_and_stop_between_two_steps() -> None:
     model = decoder({})
     alone = [read_again(model, ids, 20) for ids in PROMPTS[:3]]
     stop = alone[1][6]
-    batch = Batch(model)
+    batch = WritingBatch(model)
     first = batch.add(Request(PROMPTS[0], 20))
     made: dict[int, list[int]] = {first: []}
     ends: dict[int, Any] = {}
@@ -171,7 +178,7 @@ def test_targets_written_together_are_those_written_alone(changes: dict[str, Any
 
 
 def test_impossible_requests_are_refused() -> None:
-    batch = Batch(decoder({}))
+    batch = WritingBatch(decoder({}))
     with pytest.raises(ValueError, match="max_new_tokens 0"):
         batch.add(Request([1], 0))
     with pytest.raises(ValueError, match="start_id"):

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from llm.models.text_pieces import Stops, TextPieces
 from llm.tokens.formats.sentencepiece import BPE, Kind, Piece, Rules, tokenizer_of
-from llm.tokens.train import TokenizerSettings, learn
+from llm.tokens.tokenizer import TokenizerSettings, learn
 
 TEXTS = [
     "The path of a file, naïve café. Don't join os.path.join(a, b)!",

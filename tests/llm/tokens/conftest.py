@@ -9,7 +9,7 @@ import pytest
 from llm.corpus import documents
 from llm.machine import Machine
 from llm.step import Context
-from llm.tokens.train import TokenizerSettings, TrainTokenizer, train
+from llm.tokens.tokenizer import TokenizerSettings, TrainTokenizer, train
 
 WORDS = "the path of a file joins parts with one separator and returns text 2026 os.path.join(a, b)"
 

@@ -19,7 +19,7 @@ from llm.tokens.formats.tiktoken import PUBLISHED
 from llm.tokens.imports import import_tokenizer, read_tokenizer, tokenizer_files
 from llm.tokens.plain_text import encode_text
 from llm.tokens.special import END_OF_TEXT, SPECIAL_TOKENS, read_special_tokens_as_text
-from llm.tokens.train import TokenizerSettings, TrainTokenizer
+from llm.tokens.tokenizer import TokenizerSettings, TrainTokenizer
 
 
 def read(path, pattern=None):

@@ -5,7 +5,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from llm.recipe import RecipeError, load_recipe
 from llm.tokens.special import GROUPS, SPECIAL_TOKENS, read_special_tokens_as_text, reserved
-from llm.tokens.train import TokenizerSettings, learn
+from llm.tokens.tokenizer import TokenizerSettings, learn
 from llm.tokens.wordpiece import train_wordpiece
 
 

@@ -17,8 +17,8 @@ from llm.models.config import ModelSettings
 from llm.step import Context, Inputs
 from llm.tokens.shards import ShardColumns, write_shard
 from llm.training import checkpoints
-from llm.training.pretrain import prepare
-from llm.training.pretrain_settings import PretrainSettings
+from llm.training.pretrain.settings import PretrainSettings
+from llm.training.pretrain.step import prepare
 from llm.training.schedule import ScheduleSettings
 from llm.training.work import CHECKPOINTS, JOB, METRICS, MODEL, SEEN, TRUNK, folder_digest
 

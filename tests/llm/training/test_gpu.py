@@ -17,10 +17,10 @@ from llm.machine import Machine
 from llm.models import fused_loss
 from llm.models.config import ModelSettings
 from llm.step import Inputs
-from llm.training import pretrain
 from llm.training.incidents import Incidents
 from llm.training.loop import train
-from llm.training.ranks import Group
+from llm.training.pretrain import step as pretrain
+from llm.training.ranks.rank import Group
 from llm.training.work import CHECKPOINTS, STARTED
 from tests.llm.training import test_loop
 from tests.llm.training.runs import figures, prepared, tiny_settings

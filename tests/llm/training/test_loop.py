@@ -17,10 +17,10 @@ from llm.training.batch import Batch
 from llm.training.incidents import Incidents
 from llm.training.loop import gradients, train
 from llm.training.objectives.next_token import NextToken
-from llm.training.optimizer import OptimizerSettings
-from llm.training.plan import Plan, SpikeSettings
-from llm.training.ranks import Group
-from llm.training.run import Run
+from llm.training.optimizers.settings import OptimizerSettings
+from llm.training.plan import SpikeSettings, TrainingPlan
+from llm.training.ranks.rank import Group
+from llm.training.run import TrainingRun
 
 
 class Bigram(nn.Module):
@@ -50,7 +50,7 @@ class Noise:
         return [step]
 
 
-def plan(**changes: Any) -> Plan:
+def plan(**changes: Any) -> TrainingPlan:
     values: dict[str, Any] = {
         "steps": 5,
         "tokens_per_step": 96,
@@ -62,7 +62,7 @@ def plan(**changes: Any) -> Plan:
         "micro_batch": 3,
         "checkpoint_every": 2,
     }
-    return Plan(**{**values, **changes})
+    return TrainingPlan(**{**values, **changes})
 
 
 @pytest.mark.parametrize(("parts", "micro_batch"), [(1, 12), (1, 5), (3, 2), (4, 3)])
@@ -76,7 +76,7 @@ def test_the_gradient_is_that_of_the_mean_over_all_targets_at_once(
     loss = reference.loss(torch.from_numpy(whole["tokens"]), targets) / (targets != -100).sum()
     loss.backward()
     settings = plan(parts=parts, micro_batch=micro_batch)
-    run = Run(model, NextToken(), settings, Group(), tmp_path)
+    run = TrainingRun(model, NextToken(), settings, Group(), tmp_path)
     run.resume(None)
     for part in range(parts):
         run.flat.collect(part)

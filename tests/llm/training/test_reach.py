@@ -7,7 +7,7 @@ from llm.fingerprint import fingerprint
 from llm.machine import Machine
 from llm.parts import chosen, modules, registry
 from llm.recipe import load_recipe
-from llm.training.launch import how
+from llm.training.ranks.launch import how
 from tasks.stages.pretrain import parts_of
 
 MOST = 60
@@ -36,38 +36,38 @@ REACHED = """
     tokens.rows
     tokens.shards
     tokens.special
-    training.accelerated
-    training.barrier
+    training.ways.accelerated
+    training.ranks.barrier
     training.batch
     training.checkpoints
-    training.compiling
-    training.continual
-    training.continual_settings
-    training.data
+    training.ways.compiling
+    training.pretrain.continual
+    training.pretrain.continual_settings
+    training.pretrain.data
     training.devices
-    training.guard
+    training.ranks.guard
     training.incidents
     training.loop
-    training.nights
+    training.pretrain.nights
     training.objectives.build
     training.objectives.settings
     training.optimisation
-    training.optimizer
-    training.out_of_memory
-    training.passes
+    training.optimizers.settings
+    training.ways.out_of_memory
+    training.ways.passes
     training.plan
-    training.pretrain
-    training.pretrain_settings
-    training.ranks
-    training.reduce
-    training.replicated
+    training.pretrain.step
+    training.pretrain.settings
+    training.ranks.rank
+    training.ways.flat
+    training.ways.replicated
     training.run
     training.schedule
-    training.sharded
-    training.state
-    training.trunk
+    training.ways.sharded
+    training.ways.choice
+    training.pretrain.trunk
     training.validation
-    training.vocabulary
+    training.pretrain.vocabulary
     training.work
     training.writer
     words
@@ -106,11 +106,11 @@ CHOSEN = """
     models.norms
     models.processor
     models.rotary
-    training.adamw
-    training.muon
+    training.optimizers.adamw
+    training.optimizers.muon
     training.objectives.next_token
 """
-PRETRAIN = "llm.training.pretrain"
+PRETRAIN = "llm.training.pretrain.step"
 
 
 def named(text: str) -> set[str]:
@@ -132,8 +132,8 @@ def test_no_choice_reaches_what_decides_nothing() -> None:
     """Registries, named sizes, the machine, how ranks are started and watched, what they cost."""
     every = [chosen(kind, registry(kind)) for kind in ("architecture", "layout", "objective")]
     reached = fingerprint(PRETRAIN, *(one for parts in every for one in modules(parts))).modules
-    apart = """machine registry models.presets models.layouts.choose training.launch training.room
-    training.cost training.meter training.environment training.peaks"""
+    apart = """machine registry models.presets models.layouts.choose training.ranks.launch training.ranks.room
+    training.scaling.cost training.meter training.environment training.peaks"""
     assert not named(apart) & set(reached)
 
 

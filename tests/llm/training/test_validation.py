@@ -20,7 +20,7 @@ from llm.training.objectives.masked import Hiding, Masked
 from llm.training.objectives.next_sentence import MaskedNextSentence, MaskedPairs
 from llm.training.objectives.next_token import NextToken
 from llm.training.objectives.span_corruption import SpanCorruption
-from llm.training.ranks import Group
+from llm.training.ranks.rank import Group
 from llm.training.validation import ROWS, Slice, ValidationWindows
 from tests.llm.training.runs import VOCABULARY, Zygote, outcome, prepared, tiny_settings
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from llm.models.decoder import Decoder
-from llm.training import pretrain, ranks
+from llm.training.pretrain import step as pretrain
+from llm.training.ranks import rank as ranks
 
 
 def main() -> int:

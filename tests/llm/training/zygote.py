@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 from llm.models import decoder, folder  # noqa: F401 - what ranks import is imported before the fork
-from llm.training import devices, loop, pretrain, ranks
+from llm.training import devices, loop
+from llm.training.pretrain import step as pretrain
+from llm.training.ranks import rank as ranks
 
 
 def become_rank(rank: int, size: int, port: int, leader: int, job: str) -> None:

@@ -44,7 +44,7 @@ def refactored(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in code.rglob("*.py"):
         path.write_text(path.read_text() + "\n\nUNUSED_SINCE_THE_REFACTORING = 1\n")
     move(code, "llm.corpus.near.signatures", "llm.corpus.near.signing")
-    move(code, "llm.training.nights", "llm.training.phases.of_nights")
+    move(code, "llm.training.pretrain.nights", "llm.training.phases.of_nights")
     move(code, "llm.step", "llm.steps")
     change(monkeypatch, clean, "SIGN", place="llm.corpus.near.signing:write_signatures")
 

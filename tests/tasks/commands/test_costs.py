@@ -11,10 +11,10 @@ import pytest
 from flows.planning import make_plan
 from llm.machine import Machine
 from llm.step import Reporter
-from llm.training import trial
-from llm.training.launch import TrainingError
-from llm.training.pretrain_settings import PretrainSettings
-from llm.training.trial import Trial
+from llm.training.pretrain.settings import PretrainSettings
+from llm.training.ranks.launch import TrainingError
+from llm.training.scaling import trial
+from llm.training.scaling.trial import Trial
 from tasks.commands import costs, trials
 from tasks.engine.home import Home
 

@@ -16,10 +16,10 @@ from llm.fingerprint import plain
 from llm.recipe import Recipe, load_machine, load_recipe
 from llm.runs import RunRecord, find_garbage
 from llm.step import BadInput, Reporter
-from llm.training import ladder, trial
-from llm.training.ladder import Rung, rungs
-from llm.training.pretrain_settings import PretrainSettings
-from llm.training.trial import Trial
+from llm.training.pretrain.settings import PretrainSettings
+from llm.training.scaling import ladder, trial
+from llm.training.scaling.ladder import Rung, rungs
+from llm.training.scaling.trial import Trial
 from tasks.commands.ladder import LADDER, climb, foresee, tokens_of
 from tasks.commands.local import LocalRun
 from tasks.engine.home import PROJECT, Home

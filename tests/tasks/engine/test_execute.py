@@ -6,7 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from llm.step import BadInput, WorkerLost
-from llm.training.launch import TrainingError, TrainingInterrupted
+from llm.training.ranks.launch import TrainingError, TrainingInterrupted
 from tasks.engine.execute import worth_retrying
 
 

@@ -11,7 +11,7 @@ from llm.store import Reference
 from tasks.engine.sameness import compare, signature
 from tasks.engine.step import Call, Step
 
-STEP = Step("train", "llm.training.pretrain:pretrain")
+STEP = Step("train", "llm.training.pretrain.step:pretrain")
 
 
 @section

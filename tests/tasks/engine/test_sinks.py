@@ -12,7 +12,7 @@ from llm.machine import Machine
 from llm.step import BadInput, Context, Reporter
 from tasks.engine import sinks
 from tasks.engine.sinks import Sink, sinks_beside
-from tests.llm.training.test_launch import Listener
+from tests.llm.training.ranks.test_launch import Listener
 
 POINTS = [
     {"step": step, "tokens": 128 * step, "loss": 4 / step, "lr": 0.01} for step in range(1, 6)

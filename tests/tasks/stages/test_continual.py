@@ -16,9 +16,9 @@ from llm.recipe import RecipeError, load_recipe
 from llm.runs import RunRecord, collect, find_garbage
 from llm.step import Context, Reporter
 from llm.store import Artifact, Reference
-from llm.training import launch
-from llm.training import pretrain as training
-from llm.training.ranks import Group
+from llm.training.pretrain import step as training
+from llm.training.ranks import launch
+from llm.training.ranks.rank import Group
 from tasks.commands.local import run_locally
 from tasks.commands.purge import purge
 from tasks.engine.home import PROJECT, Home

@@ -12,7 +12,7 @@ from llm.examples.settings import Column
 from llm.step import Reporter
 from llm.store import Reference
 from llm.training.finetune.instruct import Instruct, InstructSettings
-from llm.training.pretrain_settings import PretrainSettings
+from llm.training.pretrain.settings import PretrainSettings
 from tasks.commands.local import run_locally
 from tasks.engine.home import PROJECT, Home
 from tasks.stages.evaluate import baselines, examined, suite_call

@@ -12,7 +12,7 @@ from llm.runs import RunRecord, Runs
 from llm.step import BadInput
 from llm.store import Reference, Store
 from llm.training.finetune.instruct import InstructSettings
-from llm.training.pretrain_settings import PretrainSettings
+from llm.training.pretrain.settings import PretrainSettings
 from tasks.commands.models import find_model, models_of
 from tasks.engine.home import Home
 from tasks.engine.step import Call

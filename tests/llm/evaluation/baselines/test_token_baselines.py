@@ -21,11 +21,11 @@ from llm.machine import Machine
 from llm.models.baselines.config import CNNSettings, HMMSettings, KneserNeySettings, LSTMSettings
 from llm.models.baselines.folder import load
 from llm.step import BadInput, Context, Inputs
-from llm.tokens.encode import TokenizeSettings, tokenize
-from llm.tokens.encode_settings import ValidationSettings
-from llm.training import baseline
-from llm.training.baseline import BudgetSettings, CNNBaseline, LSTMBaseline
-from llm.training.ranks import Group
+from llm.tokens.tokenize import TokenizeSettings, tokenize
+from llm.tokens.tokenize_settings import ValidationSettings
+from llm.training.baseline import step as baseline
+from llm.training.baseline.step import BudgetSettings, CNNBaseline, LSTMBaseline
+from llm.training.ranks.rank import Group
 from llm.training.schedule import ScheduleSettings
 from llm.training.work import MODEL
 from tests.llm.evaluation.corpus import write_documents

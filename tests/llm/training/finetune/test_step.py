@@ -22,7 +22,7 @@ from llm.tokens.chat import encode_messages
 from llm.training.finetune.instruct import InstructSettings
 from llm.training.finetune.settings import TuningSchedule
 from llm.training.finetune.step import finetune
-from llm.training.launch import TrainingError
+from llm.training.ranks.launch import TrainingError
 from llm.training.schedule import learning_rate
 from tests.examples import write_conversations
 from tests.llm.training.finetune.talks import CONTEXT, byte_tokenizer, conversation
@@ -136,7 +136,7 @@ def kill_after_steps(work: Path, steps: int) -> None:
             command = (process / "cmdline").read_bytes()
         except OSError:
             continue  # it ended meanwhile
-        if b"llm.training.agent" in command and str(work / "job.json").encode() in command:
+        if b"llm.training.ranks.agent" in command and str(work / "job.json").encode() in command:
             os.killpg(os.getpgid(int(process.name)), signal.SIGKILL)
             return
 
