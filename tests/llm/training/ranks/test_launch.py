@@ -129,7 +129,7 @@ def test_killing_the_parent_ends_every_process_within_seconds(
     job = prepare(settings, inputs, context)
     (tmp_path / "given.json").write_text(json.dumps(job))
     program = (
-        "import json, sys; from pathlib import Path; from llm.training import launch;"
+        "import json, sys; from pathlib import Path; from llm.training.ranks import launch;"
         "from llm.machine import Machine; from llm.step import Context; root = Path(sys.argv[1]);"
         "launch.run('llm.training.pretrain.step', json.loads((root / 'given.json').read_text()),"
         "Context(out=root / 'out', work=root / 'work', machine=Machine()), 2, 100000)"
