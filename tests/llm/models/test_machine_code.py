@@ -12,6 +12,7 @@ import torch
 from llm.fingerprint import fingerprint
 from llm.models.kernels import compiler, machine_code, operations
 from llm.models.kernels.calls import Kernel
+from llm.parts import chosen, modules, registry
 
 WITHOUT_NUMBA = """
 import sys
@@ -70,7 +71,9 @@ def test_kernels_are_called_from_many_threads():
     assert torch.equal(found, slope * gradient)
 
 
-def test_kernels_are_part_of_what_a_trained_model_hangs_on():
-    reached = fingerprint("llm.training.pretrain.step").modules
+@pytest.mark.parametrize("architecture", registry("architecture"))
+def test_kernels_are_part_of_what_a_trained_model_depends_on(architecture):
+    parts = modules(chosen("architecture", [architecture]))
+    reached = fingerprint("llm.training.pretrain.step", *parts).modules
     for kernel in (*compiler.MODULES, "numbers", "compiler"):
         assert f"llm.models.kernels.{kernel}" in reached

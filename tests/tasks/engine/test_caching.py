@@ -119,7 +119,7 @@ def test_a_changed_file_is_read_again(go: Go, tmp_path: Path) -> None:
 
 
 def test_expensive_code_that_changed_is_kept_unattended_and_says_so(go: Go, code: Path) -> None:
-    edit(code / "training" / "schedule.py", "def ", "UNUSED = 1\n\n\ndef ")
+    edit(code / "training" / "schedule.py", "\ndef decay", "\nUNUSED = 1\n\n\ndef decay")
     ran, record, said = go("policy.expensive_seconds=0")
     assert "pretrain" not in ran and "finetune ask-docs" not in ran
     actions = {step["name"]: step["action"] for step in record.stages["pretrain"]["steps"]}
@@ -128,13 +128,13 @@ def test_expensive_code_that_changed_is_kept_unattended_and_says_so(go: Go, code
 
 
 def test_cheap_code_that_changed_runs_and_the_same_bytes_stop_there(go: Go, code: Path) -> None:
-    edit(code / "training" / "schedule.py", "def ", "UNUSED = 1\n\n\ndef ")
+    edit(code / "training" / "pretrain" / "vocabulary.py", "\n\n\ndef ", "\nUNUSED = 1\n\n\ndef ")
     ran, _, _ = go("policy.expensive_seconds=100000")
     assert ran == {"pretrain"}, "the same bits come out, so nothing after runs"
 
 
 def test_keep_keeps_a_stage_whose_code_changed(go: Go, code: Path) -> None:
-    edit(code / "training" / "schedule.py", "def ", "UNUSED = 1\n\n\ndef ")
+    edit(code / "training" / "schedule.py", "\ndef decay", "\nUNUSED = 1\n\n\ndef decay")
     assert go(keep=["pretrain", "finetune"])[0] == set()
 
 

@@ -32,7 +32,7 @@ def test_a_tuned_model_is_promoted_by_its_own_figure_beside_the_champions(
     ran, first, _ = go(f"promote.metric={METRIC}")
     assert ran == set(), "its model is the champion's already"
     before = value(home, first, "answers", "ask-docs", "nats_per_token")
-    ran, record, _ = go(f"promote.metric={METRIC}", "finetune.0.peak_lr=0.0001")
+    ran, record, _ = go(f"promote.metric={METRIC}", "finetune.0.schedule.peak_lr=0.0001")
     # The champion's figure is in the store: it was measured on the same answers.
     assert "finetune ask-docs" in ran and "answers champion" not in ran
     told = decision(home, record)
