@@ -5,6 +5,7 @@ that fine-tuning learns from. The base model reads the conversations of every ta
 model compares with it.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +64,8 @@ def measure(values: Measure[AnswerSettings], inputs: Inputs, context: Context) -
     """Score the held-out answers; an item is a conversation, its group the task.
 
     inputs: model (one artifact with model/), data (held-out conversations of each of values.tasks). Where
-    nothing is held out there are no figures and a warning says so.
+    nothing is held out there are no figures and a warning says so. Raises BadInput for a line that is no
+    conversation.
     """
     from llm.evaluation.result import rows, write
     from llm.evaluation.scoring import PRECISIONS, score
@@ -119,17 +121,18 @@ def measure(values: Measure[AnswerSettings], inputs: Inputs, context: Context) -
 def read(folder: Path, task: str, tokenizer: "Tokenizer", limit: int) -> list[Conversation]:
     """The first held-out conversations of a task's data, encoded in the chat template.
 
-    Each is named by its content, and by how often it came before.
+    Each is named by its content, and by how often it came before. Raises BadInput naming file and line.
     """
     import numpy as np
 
-    from llm.evaluation.conversations import held_out
-    from llm.tokens.chat import encode_messages
+    from llm.examples.in_chat import in_chat
+    from llm.examples.shards import Shard
 
     conversations = []
     seen: dict[str, int] = {}
-    for messages in held_out(folder, limit):
-        ids, learn = encode_messages(tokenizer, messages)
+    held_out = in_chat(Shard.open(folder / "validation.arrow"), tokenizer)
+    for example, ids, learn in itertools.islice(held_out, limit):
+        messages = example.cells[0]
         name = _name(messages)
         seen[name] = seen.get(name, 0) + 1
         answers = [turn["content"].strip() for turn in messages if turn["role"] == "assistant"]

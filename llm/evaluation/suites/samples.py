@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llm.durable import write_json
 from llm.evaluation.section import Section, Text, Texts
 from llm.evaluation.suite import BASE, Measure, Suite
+from llm.examples.settings import CONVERSATIONS
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.words import counted
@@ -131,13 +132,15 @@ def _answers(
     values: SampleSettings, artifact: Path, data: Path, context: Context
 ) -> list[dict[str, Any]]:
     """A tuned model's answers to the recipe's questions and the first held-out ones."""
-    from llm.evaluation.conversations import held_out
+    from llm.examples.shards import Shard
     from llm.tokens.chat import encode_messages
 
     asked: list[tuple[list[dict[str, str]], dict[str, str]]] = [
         ([{"role": "user", "content": question}], {}) for question in values.questions
     ]
-    asked += [first_turn(one) for one in held_out(data, values.held_out_questions)]
+    held_out = Shard.open(data / "validation.arrow")
+    rows = held_out.examples(CONVERSATIONS, values.held_out_questions)
+    asked += [first_turn(one.cells[0]) for one in rows]
     if not asked:
         return []
     model, tokenizer = _load(artifact, context)

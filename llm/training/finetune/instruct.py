@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Literal
 
 from llm.examples.settings import CONVERSATIONS, Column
 from llm.settings import section, setting
-from llm.step import BadInput
 from llm.training.finetune.sequences import Sequences
 from llm.training.finetune.settings import FinetuneSettings
 
@@ -50,17 +49,7 @@ class Instruct(Sequences):
         self, values: InstructSettings, shard: "Shard", tokenizer: "Tokenizer"
     ) -> "Iterator[Encoded]":
         """The conversations of a shard in the chat template."""
-        from llm.examples.shards import place
-        from llm.tokens.chat import BadConversation, encode_conversations
+        from llm.examples.in_chat import in_chat
         from llm.training.finetune.packed import Encoded
 
-        for chunk in shard.chunks(CONVERSATIONS):
-            try:
-                for ids, learn in encode_conversations(tokenizer, [one.cells[0] for one in chunk]):
-                    yield Encoded(ids, learn)
-            except BadConversation as error:
-                raise BadInput(f"{place(chunk[error.number])}: {error}") from error
-            except ValueError as error:
-                raise BadInput(
-                    f"the model's tokenizer cannot encode conversations: {error}"
-                ) from error
+        return (Encoded(one.ids, one.learn) for one in in_chat(shard, tokenizer))

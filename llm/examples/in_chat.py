@@ -1,0 +1,32 @@
+"""The conversations of a shard as tokens in the chat template, for training and for suites alike."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tokenizers import Tokenizer
+
+from llm.examples.settings import CONVERSATIONS
+from llm.examples.shards import Example, Shard, place
+from llm.step import BadInput
+from llm.tokens.chat import BadConversation, encode_conversations
+
+
+class InChat(NamedTuple):
+    """A conversation: ids (n,), and which of them are an answer or close one (n,)."""
+
+    example: Example
+    ids: list[int]
+    learn: list[bool]
+
+
+def in_chat(shard: Shard, tokenizer: Tokenizer) -> Iterator[InChat]:
+    """Each conversation in turn, encoded many at a time. Raises BadInput naming file and line."""
+    for chunk in shard.chunks(CONVERSATIONS):
+        encoded = encode_conversations(tokenizer, [one.cells[0] for one in chunk])
+        try:
+            for example, (ids, learn) in zip(chunk, encoded, strict=True):
+                yield InChat(example, ids, learn)
+        except BadConversation as error:
+            raise BadInput(f"{place(chunk[error.number])}: {error}") from error
+        except ValueError as error:
+            raise BadInput(f"the model's tokenizer cannot encode conversations: {error}") from error
