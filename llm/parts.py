@@ -57,6 +57,12 @@ def load(kind: str, name: str) -> Any:
     return getattr(found, attribute) if attribute else found
 
 
+def load_all(parts: Mapping[str, str]) -> None:
+    """Import the modules of parts now, as a process does before it forks others that need them."""
+    for module in modules(parts):
+        importlib.import_module(module)
+
+
 def current() -> Mapping[str, str] | None:
     """The parts of the step that is running, to hand to its processes; None: no step is."""
     return _chosen.get()

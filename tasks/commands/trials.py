@@ -12,7 +12,7 @@ from pathlib import Path
 from llm.durable import write_json
 from llm.fingerprint import digest_values, fingerprint, plain
 from llm.machine import Machine
-from llm.parts import modules
+from llm.parts import modules, only
 from llm.store import Store
 from llm.training.pretrain.settings import PretrainSettings
 from llm.training.ranks import launch
@@ -46,7 +46,8 @@ class Trials:
             found = _read(path)  # another process may have made it while this one waited
             if found is None:
                 try:
-                    made = trial.measure(values, vocabulary, self.machine, folder / "run")
+                    with only(parts_of(values)):  # as the step has them, loaded before ranks fork
+                        made = trial.measure(values, vocabulary, self.machine, folder / "run")
                 finally:
                     shutil.rmtree(folder)
                 write_json(path, {"at": time.time(), "trial": dataclasses.asdict(made)})

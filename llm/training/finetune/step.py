@@ -154,6 +154,6 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
 
 
 if __name__ == "__main__":
-    from llm.training.ranks import rank as ranks
+    from llm.training.ranks import rank
 
-    sys.exit(ranks.run(train, sys.argv[1:]))
+    sys.exit(rank.run(train, sys.argv[1:]))

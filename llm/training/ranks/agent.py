@@ -7,9 +7,11 @@ share that memory. A GPU's driver must not be forked, so there torchrun starts t
 """
 
 import gc
+import json
 import os
 import sys
 import time
+from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -18,10 +20,11 @@ from torch.distributed.run import config_from_args, parse_args
 from torch.distributed.run import main as torchrun
 
 from llm.models.kernels import availability
+from llm.parts import load_all
 from llm.training.baseline import step as baseline
 from llm.training.finetune import step as finetune
 from llm.training.pretrain import step as pretrain
-from llm.training.ranks import rank as ranks
+from llm.training.ranks import rank
 from llm.training.ranks.guard import AGAIN, AGENT, PEER_LOST, SIGNALLED, STOPPED, die_with_parent
 
 TRAINERS = {one.__name__: one.train for one in (baseline, finetune, pretrain)}
@@ -36,8 +39,8 @@ def main(arguments: list[str]) -> int:
     try:
         if options.start_method == "fork":
             config, _, _ = config_from_args(options)
-            _import_what_ranks_share()
-            elastic_launch(config, rank)(options.training_script, *options.training_script_args)
+            _import_what_ranks_share(Path(options.training_script_args[0]))
+            elastic_launch(config, forked)(options.training_script, *options.training_script_args)
         else:
             torchrun(arguments[1:])
     except SignalException:
@@ -52,9 +55,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def rank(module: str, *arguments: str) -> None:
+def forked(module: str, *arguments: str) -> None:
     """What a forked rank does: a module's `train`, as the module does that is run as a program."""
-    status = ranks.run(TRAINERS[module], list(arguments))
+    status = rank.run(TRAINERS[module], list(arguments))
     if status == PEER_LOST:
         # The agent asks one rank only how it ended, and ends the others: let that be the cause.
         time.sleep(PEER_LOST_SECONDS)
@@ -62,11 +65,12 @@ def rank(module: str, *arguments: str) -> None:
         sys.exit(status)
 
 
-def _import_what_ranks_share() -> None:
-    """What ranks import where they first need it."""
+def _import_what_ranks_share(job_file: Path) -> None:
+    """What ranks import where they first need it, the parts of their job among it."""
     from llm.models import folder, growth  # noqa: F401
     from llm.training import devices, loop  # noqa: F401
 
+    load_all(json.loads(job_file.read_bytes()).get("parts") or {})
     if availability.installed():
         from llm.models.kernels import operations  # noqa: F401
     gc.collect()

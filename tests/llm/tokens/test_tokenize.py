@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from llm.corpus import documents
 from llm.durable import file_digest
 from llm.step import BadInput
-from llm.tokens import tokenize as encode
+from llm.tokens import tokenize as tokenizing
 from llm.tokens.shards import Shard
 from llm.tokens.tokenize import TokenizeSettings, tokenize
 from llm.tokens.tokenize_settings import ValidationSettings
@@ -31,7 +31,7 @@ def run(settings, folder, tokenizer_folder, context):
 def test_each_document_is_encoded_as_alone_and_ends_with_end_of_text(
     corpus, tokenizer_folder, settings, context, fraction, monkeypatch, chunk_bytes
 ):
-    monkeypatch.setattr(encode, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(tokenizing, "CHUNK_BYTES", chunk_bytes)
     run(settings, corpus[0], tokenizer_folder, context)
     tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
     table = documents.read_table(corpus[0] / "documents.parquet", documents.DOCUMENTS)
@@ -164,7 +164,7 @@ def test_a_tokenizer_that_cannot_be_used_is_named(
 def test_a_damaged_table_ends_the_step(
     tmp_path, tokenizer_folder, settings, context, some_texts, write_documents, monkeypatch
 ):
-    monkeypatch.setattr(encode, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(tokenizing, "CHUNK_BYTES", 1)
     monkeypatch.setattr(documents, "GROUP_ROWS", 10)
     folder = write_documents(tmp_path / "documents", some_texts("docs", 60))
     path = folder / "documents.parquet"

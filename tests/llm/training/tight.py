@@ -9,7 +9,7 @@ from torch import Tensor
 
 from llm.models.decoder import Decoder
 from llm.training.pretrain import step as pretrain
-from llm.training.ranks import rank as ranks
+from llm.training.ranks import rank
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
         return loss(self, tokens, targets, **extras)
 
     Decoder.loss = tight  # type: ignore[method-assign, assignment]
-    return ranks.run(pretrain.train, sys.argv[1:])
+    return rank.run(pretrain.train, sys.argv[1:])
 
 
 if __name__ == "__main__":

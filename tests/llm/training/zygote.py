@@ -13,7 +13,7 @@ from pathlib import Path
 from llm.models import decoder, folder  # noqa: F401 - what ranks import is imported before the fork
 from llm.training import devices, loop
 from llm.training.pretrain import step as pretrain
-from llm.training.ranks import rank as ranks
+from llm.training.ranks.rank import run
 
 
 def become_rank(rank: int, size: int, port: int, leader: int, job: str) -> None:
@@ -26,7 +26,7 @@ def become_rank(rank: int, size: int, port: int, leader: int, job: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     status = 1
     try:
-        status = ranks.run(pretrain.train, [job])
+        status = run(pretrain.train, [job])
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

@@ -27,8 +27,8 @@ from llm.tokens import batches, shards
 from llm.training.ranks import agent
 from llm.training.ranks import launch
 from llm.training.pretrain import step as pretrain
-from llm.training.ranks import rank as ranks
-sys.exit(ranks.run(pretrain.train, sys.argv[1:]))
+from llm.training.ranks import rank
+sys.exit(rank.run(pretrain.train, sys.argv[1:]))
 """
 
 

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from llm.durable import write_json
 from llm.machine import Machine
+from llm.parts import chosen
 from llm.step import BadInput, Context, Inputs, Reporter
 from llm.training.pretrain.step import prepare, pretrain
 from llm.training.ranks import launch
@@ -219,3 +220,15 @@ def test_on_a_gpu_the_micro_batch_starts_large() -> None:
     assert launch.micro_batch(Machine(device="cuda"), 1024) == 128
     assert launch.micro_batch(Machine(device="cpu"), 1024) == 4
     assert launch.micro_batch(Machine(device="cuda", micro_batch=3), 1024) == 3
+
+
+def test_what_a_job_s_values_choose_is_imported_before_ranks_are_forked(tmp_path: Path) -> None:
+    """In a process of its own: here everything is imported."""
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"parts": chosen("architecture", ["encoder_decoder"])}))
+    program = (
+        "import sys; from pathlib import Path; from llm.training.ranks import agent;"
+        "name = 'llm.models.encoder_decoder'; assert name not in sys.modules;"
+        "agent._import_what_ranks_share(Path(sys.argv[1])); assert name in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, str(job)], check=True)

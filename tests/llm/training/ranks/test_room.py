@@ -19,8 +19,7 @@ from llm.training import checkpoints
 from llm.training.loop import train
 from llm.training.objectives.next_token import NextToken
 from llm.training.pretrain.step import pretrain
-from llm.training.ranks import launch, room
-from llm.training.ranks import rank as ranks
+from llm.training.ranks import launch, rank, room
 from llm.training.ranks.guard import NO_SPACE
 from llm.training.ranks.rank import Group
 from llm.training.work import CHECKPOINTS, FAILURE, METRICS
@@ -93,7 +92,7 @@ def test_a_checkpoint_that_fails_ends_training_at_the_next_step(
     monkeypatch.setattr(Writer, "start", and_wait)
     with pytest.raises(OSError, match="quota") as caught:
         train(Bigram(), Noise(), NextToken(), plan(steps=50, checkpoint_every=4), Group(), tmp_path)
-    assert ranks.is_full(caught.value)
+    assert rank.is_full(caught.value)
     steps = [json.loads(line)["step"] for line in (tmp_path / METRICS).read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5]
 
@@ -132,12 +131,12 @@ def test_a_log_that_cannot_be_written_does_not_hide_that_the_disk_is_full(
     def fails(*_: object) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ranks, "join", lambda *_: Group())
-    monkeypatch.setattr(ranks, "write_json", fails)
+    monkeypatch.setattr(rank, "join", lambda *_: Group())
+    monkeypatch.setattr(rank, "write_json", fails)
     (tmp_path / "job.json").write_text('{"device": "cpu"}')
     with open("/dev/full", "w", buffering=1) as full:
         monkeypatch.setattr(sys, "stderr", full)
-        assert ranks.run(fails, [str(tmp_path / "job.json")]) == NO_SPACE
+        assert rank.run(fails, [str(tmp_path / "job.json")]) == NO_SPACE
         monkeypatch.undo()
         with suppress(OSError):
             full.close()
@@ -150,5 +149,5 @@ def test_a_full_disk_is_known_by_its_cause() -> None:
         except OSError as error:
             raise RuntimeError("saving failed") from error
     except RuntimeError as error:
-        assert ranks.is_full(error)
-    assert not ranks.is_full(OSError(errno.EACCES, "Permission denied"))
+        assert rank.is_full(error)
+    assert not rank.is_full(OSError(errno.EACCES, "Permission denied"))
