@@ -118,7 +118,8 @@ with home.store.work("pretrain", "0" * 64) as folder:
 run = LocalRun("finetune", recipe, "today", home.store, home.runs, Machine(device="cpu"), Options())
 run.report = Reporter()
 outputs = finetune(run, {"pretrain": {"model": {"base": made}}})
-print(json.dumps({name: run.counts(one) for name, one in outputs["model"].items()}))
+found = {name: {**run.counts(outputs["rows"][name]), **run.counts(one)} for name, one in outputs["model"].items()}
+print(json.dumps(found))
 """
 KEYS = """
 from llm.fingerprint import fingerprint

@@ -25,7 +25,8 @@ from llm.tokens import arrow
 
 LIBRARIES = ("pyarrow",)
 
-SPLITS = ("train", "validation")
+SPLITS = ("train", "validation", "test")
+"""What shards there may be: the last only where the user gave one."""
 METADATA_KEY = b"penstock"
 
 # A batch is written when it has this many examples or characters: it is held whole.

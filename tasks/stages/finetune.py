@@ -8,7 +8,7 @@ from llm.examples.settings import ExampleSettings
 from llm.parts import chosen
 from llm.runs import Outputs
 from llm.step import digest_of
-from llm.training.finetune.settings import FinetuneSettings
+from llm.training.finetune.settings import FinetuneSettings, shaping
 from llm.training.finetune.task import task_of
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
@@ -23,6 +23,7 @@ DERIVE = Step(
     formerly=("questions",),
 )
 READ = dataclasses.replace(DERIVE, place="llm.examples.files:read")
+ROWS = Step("rows", "llm.training.finetune.prepare:prepare", holds="rows")
 FINETUNE = Step(
     "finetune",
     "llm.training.finetune.step:finetune",
@@ -33,21 +34,19 @@ FINETUNE = Step(
 
 
 def finetune(run: Run, stages: Stages) -> Outputs:
-    """For each task of the recipe: its data, then the training."""
+    """For each task of the recipe: its data, the rows that are learned from, then the training."""
     base = list(stages["pretrain"]["model"].values())
     parts = model_parts(run.recipe.pretrain.model)
-    outputs: Outputs = {"model": {}, "data": {}}
+    outputs: Outputs = {"model": {}, "data": {}, "rows": {}}
     for task in run.recipe.finetune:
-        data = run.step(_data(run, task))
-        outputs["data"][task.name] = data
-        how = {
-            **parts,
-            **chosen("task", [task.task]),
-            **chosen("optimizer", [task.optimizer.type]),
-        }
-        outputs["model"][task.name] = run.step(
-            Call(FINETUNE, task, {"model": base, "data": [data]}, task.name, parts=how)
+        data = outputs["data"][task.name] = run.step(_data(run, task))
+        how = {**parts, **chosen("task", [task.task])}
+        rows = outputs["rows"][task.name] = run.step(
+            Call(ROWS, shaping(task), {"model": base, "data": [data]}, task.name, parts=how)
         )
+        how |= chosen("optimizer", [task.optimizer.type])
+        inputs = {"model": base, "rows": [rows]}
+        outputs["model"][task.name] = run.step(Call(FINETUNE, task, inputs, task.name, parts=how))
     return outputs
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from llm.examples.settings import Column
 from llm.step import BadInput, Reporter
 from llm.training.finetune.settings import FinetuneSettings
-from llm.training.finetune.task import Base
+from llm.training.finetune.task import Base, Setup
 from llm.words import counted
 
 if TYPE_CHECKING:
@@ -46,8 +46,12 @@ class Sequences:
         """Each example of a shard as tokens. Raises BadInput naming file and line."""
         raise NotImplementedError
 
+    def facts(self, values: Any, shard: Path, base: Base) -> Mapping[str, Any]:
+        """Nothing: each example says all of itself."""
+        return {}
+
     def prepare(
-        self, values: Any, split: str, shard: Path, base: Base, files: Path, report: Reporter
+        self, setup: Setup, split: str, shard: Path, files: Path, report: Reporter
     ) -> Mapping[str, int]:
         """Pack a split's examples into rows of the base model's context."""
         from tokenizers import Tokenizer
@@ -56,6 +60,7 @@ class Sequences:
         from llm.tokens.special import id_count
         from llm.training.finetune.packed import Files, write
 
+        values, base = setup.values, setup.base
         tokenizer = Tokenizer.from_file(str(base.tokenizer))
         examples = self.encode(values, Shard.open(shard), tokenizer)
         found = write(Files.of(files), examples, base.context_length, id_count(tokenizer))
@@ -71,7 +76,7 @@ class Sequences:
             )
         return dataclasses.asdict(found)
 
-    def rows(self, values: Any, files: Path, base: Base) -> "Packed":
+    def rows(self, setup: Setup, files: Path) -> "Packed":
         """The packed rows."""
         from tokenizers import Tokenizer
 
@@ -79,29 +84,31 @@ class Sequences:
         from llm.tokens.special import PADDING
         from llm.training.finetune.packed import Files, Packed
 
-        padding = Tokenizer.from_file(str(base.tokenizer)).token_to_id(PADDING)
-        return Packed(Files.of(files), base.context_length, FILLING if padding is None else padding)
+        padding = Tokenizer.from_file(str(setup.base.tokenizer)).token_to_id(PADDING)
+        return Packed(
+            Files.of(files), setup.base.context_length, FILLING if padding is None else padding
+        )
 
-    def model(self, values: Any, base: Base, device: str, compute_type: "torch.dtype") -> "Decoder":
+    def model(self, setup: Setup, device: str, compute_type: "torch.dtype") -> "Decoder":
         """The base decoder as it is."""
         from llm.models.folder import load_decoder
 
-        return load_decoder(base.folder, device, compute_type)
+        return load_decoder(setup.base.folder, device, compute_type)
 
-    def objective(self, values: Any) -> "Objective":
+    def objective(self, setup: Setup) -> "Objective":
         """The next token, wherever it is learned."""
         from llm.training.objectives.next_token import NextToken
 
         return NextToken()
 
-    def measure(self, values: Any, model: "Decoder", rows: "Packed") -> Mapping[str, float | None]:
+    def measure(self, setup: Setup, model: "Decoder", rows: "Packed") -> Mapping[str, float | None]:
         """loss: mean nats per learned token."""
         from llm.training.finetune.held_out import mean_loss
 
-        return {"loss": mean_loss(model, self.objective(values), rows, values.validation_rows)}
+        return {"loss": mean_loss(model, self.objective(setup), rows, setup.values.validation_rows)}
 
-    def save(self, values: Any, model: "Decoder", folder: Path, base: Base) -> None:
+    def save(self, setup: Setup, model: "Decoder", folder: Path) -> None:
         """Write the decoder with the base's tokenizer."""
         from llm.models.folder import save
 
-        save(model, folder, base.tokenizer, self.chat_template())
+        save(model, folder, setup.base.tokenizer, self.chat_template())

@@ -1,6 +1,7 @@
 """What every fine-tuning task is set to; each task's own section adds to it."""
 
-from typing import Literal
+import dataclasses
+from typing import Literal, TypeVar
 
 from llm.settings import section, setting
 from llm.training.optimisation import Optimisation
@@ -68,3 +69,17 @@ class FinetuneSettings(Optimisation):
         description="Rows of held-out examples on which the loss is measured (count).",
         ge=0,
     )
+
+
+S = TypeVar("S", bound=FinetuneSettings)
+
+
+def shaping(values: S) -> S:
+    """The same task with all that does not shape its rows at the usual value.
+
+    Another learning rate, or another number of epochs, encodes no example again.
+    """
+    how = {field.name for field in dataclasses.fields(Optimisation)}
+    how |= {"epochs", "steps", "validation_rows"}
+    kept = (field.name for field in dataclasses.fields(values) if field.name not in how)
+    return type(values)(**{name: getattr(values, name) for name in kept})

@@ -1,4 +1,4 @@
-"""The finetune step: a base model and examples in, a model that does a task out.
+"""The finetune step: a base model and rows in, a model that does a task out.
 
 One step for all tasks. It has pretraining's loop, launcher and checkpoints; what the examples are, what
 is asked of the model and what its folder says is the task's (`llm.training.finetune.task`), which is a
@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm.durable import empty_folder, file_digest, write_json
-from llm.examples.shards import SPLITS
+from llm.durable import file_digest, write_json
 from llm.settings import deciding, restored
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.training.finetune.epochs import Epochs
+from llm.training.finetune.prepare import setup_of, splits_in
 from llm.training.finetune.settings import FinetuneSettings
-from llm.training.finetune.task import Base, task_of
+from llm.training.finetune.task import task_of
 from llm.training.incidents import Incidents
 from llm.training.ranks.room import most_bytes_of
 from llm.training.work import METRICS, MODEL, SEEN, folder_digest, hand_over
@@ -29,39 +29,30 @@ if TYPE_CHECKING:
     from llm.training.ranks.rank import Group
 
 LIBRARIES = ("torch", "numpy", "numba", "safetensors", "tokenizers")
-MEASURED = {"before": "validation-before.json", "after": "validation-after.json"}
+BEFORE = "before.json"  # figures of the base model
+MEASURED = "measured.json"
 
 
 def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> StepResult:
-    """Tune the model in `inputs["model"]` on train.arrow and validation.arrow of `inputs["data"]`.
+    """Tune the model in `inputs["model"]` on the rows in `inputs["rows"]`.
 
     Writes model/, metrics.jsonl and seen.jsonl. Raises BadInput, TrainingError.
     """
-    task = task_of(values.task)
-    [artifact], [data] = inputs["model"], inputs["data"]
-    base = _base(artifact / MODEL)
-    rows_per_step = _rows_per_step(values, base.context_length)
-    counts = {
-        split: task.prepare(
-            values,
-            split,
-            data / f"{split}.arrow",
-            base,
-            empty_folder(rows_of(context.work, split)),
-            context.report,
-        )
-        for split in SPLITS
-    }
-    steps = values.steps or math.ceil(values.epochs * counts["train"]["rows"] / rows_per_step)
-    weights = sorted(base.folder.glob("*.safetensors"))
-    rows = [path for split in SPLITS for path in sorted(rows_of(context.work, split).iterdir())]
+    [artifact], [rows] = inputs["model"], inputs["rows"]
+    setup = setup_of(values, artifact / MODEL, rows)
+    train_rows = len(task_of(values.task).rows(setup, rows / "train"))
+    rows_per_step = _rows_per_step(values, setup.base.context_length)
+    steps = values.steps or math.ceil(values.epochs * train_rows / rows_per_step)
+    weights = sorted(setup.base.folder.glob("*.safetensors"))
+    read = sorted(path for path in rows.rglob("*") if path.is_file())
     job = {
         "values": dataclasses.asdict(values),
-        "base": str(base.folder.resolve()),
+        "base": str(setup.base.folder.resolve()),
+        "rows": str(rows.resolve()),
         "steps": steps,
         "rows_per_step": rows_per_step,
-        "identity": digest_of([repr(deciding(values)), *map(file_digest, [*weights, *rows])]),
-        **context.launch.how(context.machine, base.context_length),
+        "identity": digest_of([repr(deciding(values)), *map(file_digest, [*weights, *read])]),
+        **context.launch.how(context.machine, setup.base.context_length),
     }
     context.launch.train(
         __name__,
@@ -72,29 +63,12 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
         most_bytes=most_bytes_of(sum(path.stat().st_size for path in weights), values.keep_last),
     )
     hand_over(context.work, context.out, (MODEL, METRICS, SEEN))
-    measured = {when: _measured(context.work, when) for when in MEASURED}
+    measured = json.loads((context.work / MEASURED).read_bytes())
     return StepResult(
-        counts={
-            **counts,
-            "steps": steps,
-            **_by_figure(measured),
-            **Incidents.read(context.work).counts(),
-        },
+        counts={"steps": steps, **_counts(measured), **Incidents.read(context.work).counts()},
         content=folder_digest(context.out / MODEL),
-        summary=_summary(counts["train"], steps, measured),
+        summary=_summary(steps, measured),
     )
-
-
-def rows_of(work: Path, split: str) -> Path:
-    """Where a split's rows lie in the work folder."""
-    return work / f"{split}-rows"
-
-
-def _base(folder: Path) -> Base:
-    """The base model, whatever layout its folder has."""
-    from llm.models.folder import read_config  # imports torch
-
-    return Base(folder, read_config(folder).context_length)
 
 
 def _rows_per_step(values: FinetuneSettings, context_length: int) -> int:
@@ -107,25 +81,22 @@ def _rows_per_step(values: FinetuneSettings, context_length: int) -> int:
     return rows
 
 
-def _measured(work: Path, when: str) -> dict[str, float | None]:
-    found = json.loads((work / MEASURED[when]).read_bytes())
-    return {name: None if value is None else round(value, 4) for name, value in found.items()}
+def _counts(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Figures as counts: validation_loss: {before: 3.1, after: 2.4}, test_loss: {after: 2.5}."""
+    found: dict[str, dict[str, float | None]] = {}
+    for when, splits in measured.items():
+        for split, figures in splits.items():
+            for name, value in figures.items():
+                rounded = None if value is None else round(value, 4)
+                found.setdefault(f"{split}_{name}", {})[when] = rounded
+    return found
 
 
-def _by_figure(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Held-out figures as counts: validation_loss: {before: 3.1, after: 2.4}."""
-    return {
-        f"validation_{figure}": {when: found[figure] for when, found in measured.items()}
-        for figure in measured["after"]
-    }
-
-
-def _summary(train: Mapping[str, int], steps: int, measured: Mapping[str, Any]) -> str:
-    text = f"{counted(train['examples'], 'example')}, {counted(steps, 'step')}"
-    before, after = (measured[when]["loss"] for when in ("before", "after"))
+def _summary(steps: int, measured: Mapping[str, Mapping[str, Any]]) -> str:
+    before, after = (measured[when]["validation"]["loss"] for when in ("before", "after"))
     if before is None:
-        return f"{text}, none held out"
-    return f"{text}, held-out loss {before:.3f} to {after:.3f}"
+        return f"{counted(steps, 'step')}, none held out"
+    return f"{counted(steps, 'step')}, held-out loss {before:.3f} to {after:.3f}"
 
 
 def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
@@ -133,23 +104,30 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     from llm.training import devices, loop
 
     task = task_of(job["values"]["task"])
+    folder = Path(job["rows"])
     values = restored(task.settings, job["values"])
+    setup = setup_of(values, Path(job["base"]), folder)
     device = devices.choose(job["device"])
-    base = _base(Path(job["base"]))
-    model = task.model(values, base, device, devices.compute_type(values.precision, device))
+    model = task.model(setup, device, devices.compute_type(values.precision, device))
     plan = values.plan(
         job,
         steps=job["steps"],
-        tokens_per_step=job["rows_per_step"] * base.context_length,
+        tokens_per_step=job["rows_per_step"] * setup.base.context_length,
     )
-    train_rows, held_out = (task.rows(values, rows_of(work, split), base) for split in SPLITS)
-    rows = Epochs(train_rows, job["rows_per_step"], values.seed)
-    if group.rank == 0:
-        write_json(work / MEASURED["before"], task.measure(values, model, held_out))
-    done = loop.train(model, rows, task.objective(values), plan, group, work)
+    rows = {split: task.rows(setup, folder / split) for split in splits_in(folder)}
+
+    def measure(*splits: str) -> dict[str, Mapping[str, float | None]]:
+        return {name: task.measure(setup, model, rows[name]) for name in splits}
+
+    if group.rank == 0 and not (work / BEFORE).exists():
+        write_json(work / BEFORE, measure("validation"))
+    source = Epochs(rows["train"], job["rows_per_step"], values.seed)
+    done = loop.train(model, source, task.objective(setup), plan, group, work)
     if done == plan.steps and group.rank == 0:
-        write_json(work / MEASURED["after"], task.measure(values, model, held_out))
-        task.save(values, model, work / MODEL, base)
+        after = measure(*(split for split in rows if split != "train"))
+        before = json.loads((work / BEFORE).read_bytes())
+        write_json(work / MEASURED, {"before": before, "after": after})
+        task.save(setup, model, work / MODEL)
     return done == plan.steps
 
 

@@ -18,20 +18,39 @@ from llm.training.finetune.settings import FinetuneSettings
 if TYPE_CHECKING:
     import torch
 
+    from llm.models.config import ModelConfig
     from llm.training.batch import Batch, Integers, Objective
 
 
 @dataclass(frozen=True)
 class Base:
-    """The model that a task starts from. folder: its model folder; context_length: its positions."""
+    """The model that a task starts from. folder: its model folder; config: its sizes and choices."""
 
     folder: Path
-    context_length: int
+    config: "ModelConfig"
 
     @property
     def tokenizer(self) -> Path:
         """Its tokenizer."""
         return self.folder / "tokenizer.json"
+
+    @property
+    def context_length(self) -> int:
+        """Its longest row (tokens)."""
+        return self.config.context_length
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a task is asked about.
+
+    values: its section of the recipe. base: the model that it starts from. facts: what `Task.facts`
+    found out in the training examples.
+    """
+
+    values: Any
+    base: Base
+    facts: Mapping[str, Any]
 
 
 class Rows(Protocol):
@@ -59,8 +78,11 @@ class Task(Protocol):
     def columns(self, values: Any) -> Sequence[Column]:
         """What its examples have."""
 
+    def facts(self, values: Any, shard: Path, base: Base) -> Mapping[str, Any]:
+        """What training needs to know of all training examples, such as the names of labels: JSON."""
+
     def prepare(
-        self, values: Any, split: str, shard: Path, base: Base, files: Path, report: Reporter
+        self, setup: Setup, split: str, shard: Path, files: Path, report: Reporter
     ) -> Mapping[str, int]:
         """Encode a split's examples into rows, in the empty folder `files`.
 
@@ -68,21 +90,19 @@ class Task(Protocol):
         examples give the same bytes. Raises BadInput naming file and line.
         """
 
-    def rows(self, values: Any, files: Path, base: Base) -> Rows:
+    def rows(self, setup: Setup, files: Path) -> Rows:
         """The rows that `prepare` wrote."""
 
-    def model(
-        self, values: Any, base: Base, device: "torch.device", compute_type: "torch.dtype"
-    ) -> Any:
+    def model(self, setup: Setup, device: "torch.device", compute_type: "torch.dtype") -> Any:
         """The model to train, on the device: base, with the head of the task."""
 
-    def objective(self, values: Any) -> "Objective":
+    def objective(self, setup: Setup) -> "Objective":
         """What is asked of it."""
 
-    def measure(self, values: Any, model: Any, rows: Rows) -> Mapping[str, float | None]:
+    def measure(self, setup: Setup, model: Any, rows: Rows) -> Mapping[str, float | None]:
         """Figures on held-out rows, `loss` among them; null where nothing is held out."""
 
-    def save(self, values: Any, model: Any, folder: Path, base: Base) -> None:
+    def save(self, setup: Setup, model: Any, folder: Path) -> None:
         """Write the model folder, with what it says for serving."""
 
 

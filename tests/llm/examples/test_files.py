@@ -14,7 +14,7 @@ import zstandard
 
 from llm.examples import files
 from llm.examples.settings import CONVERSATIONS, Column, ExampleSettings
-from llm.examples.shards import SPLITS, Shard, place
+from llm.examples.shards import Shard, place
 from llm.step import BadInput, Reporter
 from tests.examples import rows_of
 
@@ -225,7 +225,9 @@ def test_shards_open_in_datasets_and_keep_file_and_line(tmp_path, context):
     path = tmp_path / "mine.jsonl"
     path.write_text("\n\n".join(map(json.dumps, PAIRS)))
     read(context, path, 0.2)
-    shards = {split: Shard.open(context.out / f"{split}.arrow") for split in SPLITS}
+    shards = {
+        split: Shard.open(context.out / f"{split}.arrow") for split in ("train", "validation")
+    }
     lines = [one.line for shard in shards.values() for one in shard.examples(CONVERSATIONS)]
     assert sorted(lines) == list(range(1, 60, 2))
     first = next(shards["train"].examples(CONVERSATIONS))
@@ -275,7 +277,7 @@ def test_nothing_held_out_is_known_from_training(tmp_path, context, rows, all_ke
     assert (
         counts["read"]
         == 200
-        == sum(counts[name] for name in SPLITS) + sum(counts["dropped"].values())
+        == sum(counts[name] for name in ("train", "validation")) + sum(counts["dropped"].values())
     )
     assert (counts["validation"] > 0) == all_kept == (not counts["dropped"])
 

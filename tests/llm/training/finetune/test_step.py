@@ -20,6 +20,7 @@ from llm.models.generation import generate
 from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
 from llm.training.finetune.instruct import InstructSettings
+from llm.training.finetune.prepare import prepare
 from llm.training.finetune.settings import TuningSchedule
 from llm.training.finetune.step import finetune
 from llm.training.ranks.launch import TrainingError
@@ -43,7 +44,15 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     for split, count in (("train", 40), ("validation", 10)):
         talks = [conversation(number) for number in range(count)]
         write_conversations(root / "data" / f"{split}.arrow", talks)
-    return {"model": [root / "base"], "data": [root / "data"]}
+    made: Inputs = {"model": [root / "base"], "data": [root / "data"]}
+    return {**made, "rows": [rows_of(made, root)]}
+
+
+def rows_of(inputs: Inputs, root: Path) -> Path:
+    """What the rows step makes of the inputs, in a folder of `root`."""
+    (root / "rows").mkdir()
+    prepare(settings(), inputs, Context(out=root / "rows", work=root))
+    return root / "rows"
 
 
 def settings(**changes: Any) -> InstructSettings:
@@ -84,7 +93,7 @@ def test_no_answer_within_the_context_is_bad_input(inputs: Inputs, tmp_path: Pat
     talk = [long, {"role": "assistant", "content": "b"}]
     write_conversations(tmp_path / "data" / "train.arrow", [talk])
     with pytest.raises(BadInput, match="anything to learn within the model's context of 64"):
-        finetune(settings(), {**inputs, "data": [tmp_path / "data"]}, at(tmp_path))
+        rows_of({**inputs, "data": [tmp_path / "data"]}, tmp_path)
 
 
 @pytest.fixture(scope="module")
