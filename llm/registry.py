@@ -16,6 +16,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
     # What models are measured by (`evaluate.suites`).
     "suite": {
         "perplexity": "llm.evaluation.suites.perplexity",
+        "infilling": "llm.evaluation.suites.infilling",
         "answers": "llm.evaluation.suites.answers",
         "samples": "llm.evaluation.suites.samples",
     },

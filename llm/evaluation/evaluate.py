@@ -36,7 +36,8 @@ class Chosen:
     """What is measured of the models, and beside what. The report is always written."""
 
     suites: tuple[SuiteName, ...] = setting(
-        default=("perplexity", "answers", "samples"), description=_suites_told()
+        default=("perplexity", "infilling", "answers", "samples"),
+        description="What is measured, of the models that it can measure. " + _suites_told(),
     )
     baselines: tuple[BaselineName, ...] = setting(
         default=BYTE_BASELINES, description=_baselines_told()

@@ -7,6 +7,10 @@ loss of the tuned model ask-docs on held-out answers. A group may have dots; the
 
 from dataclasses import dataclass
 
+USUAL = {"decoder": "perplexity.base.bits_per_byte"}
+FILLS_IN = "infilling.base.bits_per_byte"
+"""What models are promoted by that recipes say nothing of: by architecture, and that of all others."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -31,3 +35,8 @@ def parse(name: str) -> Metric:
             "perplexity.base.bits_per_byte, or suite.model.figure.group"
         )
     return Metric(*parts)
+
+
+def chosen(metric: str | None, architecture: str) -> Metric:
+    """The metric of a recipe whose base model has this architecture."""
+    return parse(metric or USUAL.get(architecture, FILLS_IN))

@@ -5,7 +5,7 @@ from typing import Any
 
 from llm.durable import write_json
 from llm.evaluation.comparison import FEWEST_ITEMS, Comparison, compare
-from llm.evaluation.metric import Metric, parse
+from llm.evaluation.metric import Metric, chosen
 from llm.evaluation.promote_settings import PromoteSettings
 from llm.evaluation.result import Figure, read, read_items
 from llm.evaluation.suite import BASE
@@ -23,13 +23,13 @@ def decide(values: PromoteSettings, inputs: Inputs, context: Context) -> StepRes
     Raises BadInput for a figure that was not measured, ValueError where the two were not measured on the
     same items.
     """
-    metric = parse(values.metric)
+    metric = chosen(values.metric, "decoder")
     folder = inputs["candidate"][0]
     result = read(folder)
     figure = _figure(metric, result.figures)
     candidate = read_items(folder, metric.figure, metric.group)
     decision: dict[str, Any] = {
-        "metric": values.metric,
+        "metric": str(metric),
         "unit": figure.unit,
         "better": figure.better,
         "confidence": values.confidence,

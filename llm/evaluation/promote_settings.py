@@ -1,6 +1,6 @@
 """When a model becomes the champion."""
 
-from llm.evaluation.metric import parse
+from llm.evaluation.metric import FILLS_IN, parse
 from llm.settings import section, setting
 
 
@@ -8,11 +8,12 @@ from llm.settings import section, setting
 class PromoteSettings:
     """When the champion pointer moves."""
 
-    metric: str = setting(
-        default="perplexity.base.bits_per_byte",
+    metric: str | None = setting(
+        default=None,
         description="Figure that must be better: suite.model.figure, where model is base or a task's name, as "
         "in perplexity.base.bits_per_byte. A fourth part is a group of it: a source for perplexity, as in "
-        "perplexity.base.bits_per_byte.docs, a task for answers.",
+        "perplexity.base.bits_per_byte.docs, a task for answers. none: perplexity.base.bits_per_byte for a "
+        "decoder, infilling.base.bits_per_byte for other architectures.",
     )
     confidence: float = setting(
         default=0.95,
@@ -23,6 +24,6 @@ class PromoteSettings:
 
     def __post_init__(self) -> None:
         try:
-            parse(self.metric)
+            parse(self.metric or FILLS_IN)
         except ValueError as error:
             raise ValueError(f"promote.metric: {error}") from None

@@ -4,13 +4,14 @@ For the recipe and the stages' wiring alone: no step reaches it, so a new line i
 nothing again.
 """
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from llm.evaluation.suite import Baseline, Suite
-from llm.examples.settings import Column
+from llm.evaluation.suite import BASE, Baseline, Subject, Suite
 from llm.parts import load, registry
-from llm.training.finetune.settings import FinetuneSettings
 from llm.training.finetune.task import task_of
+
+if TYPE_CHECKING:
+    from llm.recipe import Recipe
 
 SUITES = registry("suite")
 BASELINES = registry("baseline")
@@ -28,6 +29,14 @@ def baseline(name: str) -> Baseline:
     return found
 
 
-def examples(tasks: Iterable[FinetuneSettings]) -> dict[str, tuple[Column, ...]]:
-    """What each task of a recipe learns from, by the task's name."""
-    return {task.name: tuple(task_of(task.task).columns(task)) for task in tasks}
+def subjects(recipe: "Recipe") -> dict[str, Subject]:
+    """What suites are told of each model of a recipe, by its name: base, then the tasks'."""
+    architecture = recipe.pretrain.model.architecture
+    tuned = {task.name: (task, task_of(task.task)) for task in recipe.finetune}
+    return {
+        BASE: Subject(architecture),
+        **{
+            name: Subject(architecture, task.writes, tuple(task.columns(values)))
+            for name, (values, task) in tuned.items()
+        },
+    }

@@ -11,7 +11,7 @@ the suite that it stands beside shows it. The recipe imports these modules to kn
 they import torch, numpy and pyarrow inside functions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -34,6 +34,19 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """A model that suites may measure: what it is made of, and what it was tuned for.
+
+    writes: whether it says text; the head of another says labels or values. columns: of the examples
+    that it was tuned on; none for the base model.
+    """
+
+    architecture: str
+    writes: bool = True
+    columns: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True)
 class Suite:
     """A suite.
 
@@ -43,6 +56,7 @@ class Suite:
     shards), tokenizer, data (held-out examples: of every task for the base model, of its own for a tuned
     one; a model that there is no such data for is not measured). tuned_inputs: those of tuned models only.
     columns: what examples it reads; tasks that learn from others have no data for it.
+    architectures: what it can measure. writes: whether it asks for text, or for what another head says.
     figures: what may be promoted by. groups: what the groups of its items are.
     """
 
@@ -52,6 +66,8 @@ class Suite:
     inputs: tuple[Input, ...] = ()
     tuned_inputs: tuple[Input, ...] = ()
     columns: tuple[Column, ...] = CONVERSATIONS
+    architectures: tuple[str, ...] = ("decoder",)
+    writes: bool = True
     figures: tuple[Kind, ...] = ()
     groups: Literal["source", "task"] | None = None
 
@@ -59,21 +75,22 @@ class Suite:
         """What a call for the model of this name is given."""
         return self.inputs if model == BASE else (*self.inputs, *self.tuned_inputs)
 
-    def tasks_of(
-        self, model: str, examples: Mapping[str, Sequence[Column]]
-    ) -> tuple[str, ...] | None:
+    def tasks_of(self, model: str, subjects: Mapping[str, Subject]) -> tuple[str, ...] | None:
         """The tasks whose data a model is measured on; None where the model is not measured.
 
-        examples: what each task of the recipe learns from.
+        subjects: the models of the recipe, by name.
         """
+        subject = subjects[model]
         if self.models not in ("each", "base" if model == BASE else "tuned"):
+            return None
+        if subject.architecture not in self.architectures or subject.writes != self.writes:
             return None
         if "data" not in self.inputs_of(model):
             return ()
         found = tuple(
             name
-            for name, columns in examples.items()
-            if model in (BASE, name) and tuple(columns) == self.columns
+            for name, one in subjects.items()
+            if name != BASE and model in (BASE, name) and one.columns == self.columns
         )
         return found or None
 

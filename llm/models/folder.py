@@ -122,6 +122,19 @@ def load(
     Raises BadInput naming the file and the field or tensor that the decoder cannot do.
     """
     model = load_decoder(folder, device, compute_dtype)
+    return model, tokenizer_of(folder, model.config)
+
+
+def load_any(
+    folder: Path, device: str | torch.device = "cpu", compute_dtype: torch.dtype = torch.float32
+) -> tuple["Model", Tokenizer]:
+    """Read a folder of any architecture: the model and its tokenizer. Raises BadInput as `load` does."""
+    model = load_model(folder, device, compute_dtype)
+    return model, tokenizer_of(folder, model.config)
+
+
+def tokenizer_of(folder: Path, config: ModelConfig) -> Tokenizer:
+    """The tokenizer of a model folder. Raises BadInput where it is none of such a model's."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise BadInput(
@@ -132,12 +145,12 @@ def load(
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
         raise BadInput(f"{path} cannot be read: {error}; copy the file again") from error
-    if tokenizer.get_vocab_size() > model.config.vocabulary:
+    if tokenizer.get_vocab_size() > config.vocabulary:
         raise BadInput(
             f"{folder}: tokenizer.json has {tokenizer.get_vocab_size()} tokens, config.json's "
-            f"vocab_size is {model.config.vocabulary}: they are not of one model"
+            f"vocab_size is {config.vocabulary}: they are not of one model"
         )
-    return model, tokenizer
+    return tokenizer
 
 
 def load_decoder(

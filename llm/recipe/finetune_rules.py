@@ -73,23 +73,9 @@ def _builtin(
 def _wrong_architecture(
     recipe: "Recipe", values: "FinetuneSettings", task: Task, path: str
 ) -> Problem:
-    if tuple(task.architectures) == ("decoder",):
-        return needs_decoder(recipe, "finetune", path)
     architecture = recipe.pretrain.model.architecture
     return Problem(
         ("pretrain.model.architecture", "pretrain.model.preset", path),
         f"finetune {values.name} ({values.task}) starts from {' or '.join(task.architectures)}, and "
         f"pretrain.model is an {architecture}: choose another preset, or drop the task",
-    )
-
-
-def needs_decoder(recipe: "Recipe", stage: str, field: str) -> Problem:
-    """That a stage, or what `field` names, is for decoders alone."""
-    architecture = recipe.pretrain.model.architecture
-    last = "pretrain" if stage != "promote" else "evaluate"
-    return Problem(
-        ("pretrain.model.architecture", "pretrain.model.preset", field),
-        f"{stage} needs a decoder, and pretrain.model is an {architecture} (preset "
-        f"{recipe.pretrain.model.preset}): run it with --until {last}, or choose a decoder such as "
-        "preset qwen3",
     )

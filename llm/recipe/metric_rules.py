@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llm.evaluation import registry
-from llm.evaluation.metric import Metric, parse
+from llm.evaluation.metric import Metric, chosen
 from llm.evaluation.suite import BASE, Suite
 from llm.recipe.messages import Problem
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 def promotion(recipe: "Recipe") -> Iterator[Problem]:
     """What is wrong with promote.metric: its suite, its model, its figure or its group."""
-    metric = parse(recipe.promote.metric)
+    metric = chosen(recipe.promote.metric, recipe.pretrain.model.architecture)
     if metric.suite not in registry.SUITES:
         yield _problem(recipe, metric, f"there is no suite {metric.suite!r}", registry.SUITES)
         return
     if metric.suite not in recipe.evaluate.suites:
-        chosen = ", ".join(recipe.evaluate.suites)
+        suites = ", ".join(recipe.evaluate.suites)
         yield Problem(
             ("promote.metric", "evaluate.suites"),
-            f"promote.metric is {metric}, and evaluate.suites is [{chosen}]: add {metric.suite} to it, or "
+            f"promote.metric is {metric}, and evaluate.suites is [{suites}]: add {metric.suite} to it, or "
             "name a figure of another suite",
         )
         return
@@ -33,7 +33,10 @@ def promotion(recipe: "Recipe") -> Iterator[Problem]:
     if not figures:
         yield _problem(recipe, metric, f"{metric.suite} has no figure to promote by", ())
     elif metric.model not in measured:
-        why = f"{metric.suite} does not measure the model {metric.model!r}"
+        architecture = recipe.pretrain.model.architecture
+        fits = architecture in suite.architectures
+        what = f"the model {metric.model!r}" if fits else f"an {architecture}"
+        why = f"{metric.suite} does not measure {what}"
         yield _problem(recipe, metric, why, measured)
     elif metric.figure not in figures:
         yield _problem(recipe, metric, f"{metric.suite} has no figure {metric.figure!r}", figures)
@@ -49,7 +52,7 @@ def _group(recipe: "Recipe", metric: Metric, suite: Suite) -> Iterator[Problem]:
             return
         why = f"there is no source {metric.group!r} in crawl.sources"
     elif suite.groups == "task":
-        known = suite.tasks_of(metric.model, registry.examples(recipe.finetune)) or ()
+        known = suite.tasks_of(metric.model, registry.subjects(recipe)) or ()
         why = f"{metric.model} is not measured on the task {metric.group!r}"
     else:
         why = f"{metric.suite} has no groups"
@@ -59,8 +62,8 @@ def _group(recipe: "Recipe", metric: Metric, suite: Suite) -> Iterator[Problem]:
 
 def _models(recipe: "Recipe", suite: Suite) -> list[str]:
     """The models that a suite measures."""
-    examples = registry.examples(recipe.finetune)
-    return [name for name in (BASE, *examples) if suite.tasks_of(name, examples) is not None]
+    subjects = registry.subjects(recipe)
+    return [name for name in subjects if suite.tasks_of(name, subjects) is not None]
 
 
 def _problem(recipe: "Recipe", metric: Metric, why: str, known: Iterable[str]) -> Problem:
@@ -86,8 +89,9 @@ def _closest(recipe: "Recipe", metric: Metric) -> str | None:
                 names += [figure, *(f"{figure}.{group}" for group in groups[suite.groups])]
     # A source where the model should be was how a figure of one source was named before.
     moved = f"{metric.suite}.{BASE}.{metric.figure}.{metric.model}"
-    return (
-        moved
-        if moved in names
-        else next(iter(difflib.get_close_matches(str(metric), names, n=1, cutoff=0.8)), None)
-    )
+    rest = str(metric).partition(".")[2]
+    elsewhere = [name for name in names if name.partition(".")[2] == rest]
+    for sure in ([moved], elsewhere):
+        if sure and sure[0] in names:
+            return sure[0]
+    return next(iter(difflib.get_close_matches(str(metric), names, n=1, cutoff=0.8)), None)

@@ -1,8 +1,8 @@
 """What a recipe's sections ask of each other: told when it is loaded, not hours later by a step.
 
-`always` has what no run can do; `broken` what one of the stages that are to run could not do: an
-encoder can be pretrained, and nothing after that is for it. Messages name both fields, each with its
-value, and the way out. Nothing here looks at a file: see `llm.recipe.files`.
+`always` has what no run can do; `broken` what one of the stages that are to run could not do: a
+recipe for a decoder alone may be pretrained as an encoder all the same. Messages name both fields,
+each with its value, and the way out. Nothing here looks at a file: see `llm.recipe.files`.
 """
 
 import dataclasses
@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llm.evaluation import registry
 from llm.evaluation.suite import BASE
 from llm.recipe.addresses import address_problems
 from llm.recipe.files import missing
-from llm.recipe.finetune_rules import finetune, needs_decoder
+from llm.recipe.finetune_rules import finetune
 from llm.recipe.messages import Problem
 from llm.recipe.metric_rules import promotion
 from llm.recipe.values import is_finite
@@ -245,8 +246,7 @@ def _windows(recipe: "Recipe") -> Iterator[Problem]:
 
 def _evaluate(recipe: "Recipe") -> Iterator[Problem]:
     settings, model = recipe.evaluate, recipe.pretrain.model
-    if model.architecture != "decoder":
-        yield needs_decoder(recipe, "evaluate", "evaluate")
+    yield from _measures_nothing(recipe)
     if not recipe.tokenize.validation.fraction:
         yield Problem(
             ("tokenize.validation.fraction", "evaluate"),
@@ -277,6 +277,24 @@ def _evaluate(recipe: "Recipe") -> Iterator[Problem]:
                 f"evaluate.perplexity.stride is {stride}, more than evaluate.{name}.training."
                 f"context_length {row}: lower it, or raise that one",
             )
+
+
+def _measures_nothing(recipe: "Recipe") -> Iterator[Problem]:
+    subjects = registry.subjects(recipe)
+    chosen = {name: registry.suite(name) for name in recipe.evaluate.suites}
+    if not chosen or any(
+        suite.tasks_of(name, subjects) is not None for suite in chosen.values() for name in subjects
+    ):
+        return
+    architecture = recipe.pretrain.model.architecture
+    fitting = [
+        name for name in registry.SUITES if architecture in registry.suite(name).architectures
+    ]
+    yield Problem(
+        ("evaluate.suites", "pretrain.model.architecture", "pretrain.model.preset"),
+        f"evaluate.suites is [{', '.join(chosen)}], and pretrain.model is an {architecture}, which they "
+        f"cannot measure: choose from {', '.join(fitting)}",
+    )
 
 
 RULES = {

@@ -53,9 +53,9 @@ def suite_call(
     model: what the recipe calls it; reference: its artifact.
     """
     suite = registry.suite(name)
-    made = stages["finetune"]["data"]
-    examples = registry.examples(task for task in run.recipe.finetune if task.name in made)
-    tasks = suite.tasks_of(model, examples)
+    made = {BASE, *stages["finetune"]["data"]}
+    subjects = registry.subjects(run.recipe)
+    tasks = suite.tasks_of(model, {name: subjects[name] for name in subjects if name in made})
     if tasks is None:
         return None
     values: Measure[Any] = Measure(
@@ -83,7 +83,12 @@ def _inputs(
 
 
 def baselines(run: Run, stages: Stages) -> dict[str, Reference]:
-    """The named baselines, each with its own key; those that are trained after the others."""
+    """The named baselines, each with its own key; those that are trained after the others.
+
+    They say how well text can be foretold from left to right: beside other models there is none.
+    """
+    if run.recipe.pretrain.model.architecture != "decoder":
+        return {}
     chosen = {name: registry.baseline(name) for name in run.recipe.evaluate.baselines}
     counted = [name for name, one in chosen.items() if one.trains is None]
     calls = [_baseline_call(run, stages, name, {}) for name in counted]

@@ -22,6 +22,12 @@ def parts_of_made(run: Run, model: Reference) -> dict[str, str]:
     return model_parts(settings)
 
 
+def architecture_of_made(run: Run, model: Reference) -> str | None:
+    """What a model that an earlier run made is; None where its record is too old to say."""
+    settings = _recorded(run, model)
+    return None if settings is None else settings.architecture
+
+
 def _recorded(run: Run, model: Reference) -> ModelSettings | None:
     """What a model's manifest says of its shape: a tuned one's, that of the model it began with."""
     artifact = run.store.read(model.step, model.key)

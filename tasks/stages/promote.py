@@ -5,7 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm.evaluation.metric import parse
+from llm.evaluation import registry
+from llm.evaluation.metric import Metric, chosen
 from llm.evaluation.suite import BASE
 from llm.runs import Outputs
 from llm.step import BadInput
@@ -13,7 +14,7 @@ from llm.store import Reference
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Step
 from tasks.stages.evaluate import models, suite_call
-from tasks.stages.models import parts_of_made
+from tasks.stages.models import architecture_of_made, parts_of_made
 
 DECIDE = Step("promote", "llm.evaluation.promote:decide")
 TRIES = 10
@@ -24,6 +25,11 @@ def champion_pointer(recipe: str) -> str:
     return f"champion-{recipe}"
 
 
+def metric_of(run: Run) -> Metric:
+    """The figure that a run promotes by."""
+    return chosen(run.recipe.promote.metric, run.recipe.pretrain.model.architecture)
+
+
 def promote(run: Run, stages: Stages) -> Outputs:
     """Measure the champion on tonight's items too, compare by one figure, and move the pointer.
 
@@ -31,7 +37,7 @@ def promote(run: Run, stages: Stages) -> Outputs:
     that never ends, so that no run says "promoted" whose model was not.
     """
     pointer = champion_pointer(run.recipe.name)
-    candidate = models(stages)[parse(run.recipe.promote.metric).model]
+    candidate = models(stages)[metric_of(run).model]
     for _ in range(TRIES):
         champion = run.runs.pointer(pointer)
         beside = None if champion is None else _model_of(run, champion)
@@ -55,7 +61,7 @@ def promote(run: Run, stages: Stages) -> Outputs:
 
 def _model_of(run: Run, champion: Mapping[str, Any]) -> Reference | None:
     """The champion's model that the metric is about; None where it has none of that name."""
-    name = parse(run.recipe.promote.metric).model
+    name = metric_of(run).model
     if name == BASE:
         return Reference.from_json(champion["base"])
     return dict(tuned_models(champion)).get(name)
@@ -63,7 +69,7 @@ def _model_of(run: Run, champion: Mapping[str, Any]) -> Reference | None:
 
 def _decide(run: Run, stages: Stages, champion: Reference | None) -> Reference:
     """The decision between tonight's model and the champion's (None: there is none of that name)."""
-    metric = parse(run.recipe.promote.metric)
+    metric = metric_of(run)
     measured = stages["evaluate"].get(metric.suite, {})
     if metric.model not in measured:
         raise BadInput(
@@ -71,23 +77,30 @@ def _decide(run: Run, stages: Stages, champion: Reference | None) -> Reference:
             "run it with the suite in evaluate.suites, and with data for the task"
         )
     inputs = {"candidate": [measured[metric.model]]}
-    if champion is not None:
+    if champion is not None and _measures(run, metric.suite, champion):
         call = suite_call(run, stages, metric.suite, metric.model, champion)
         assert call is not None, "the suite has measured tonight's model of that name"
         parts = parts_of_made(run, champion)  # it may be of another architecture
         inputs["champion"] = [run.step(dataclasses.replace(call, label="champion", parts=parts))]
-    return run.step(Call(DECIDE, run.recipe.promote, inputs))
+    values = dataclasses.replace(run.recipe.promote, metric=str(metric))
+    return run.step(Call(DECIDE, values, inputs))
+
+
+def _measures(run: Run, name: str, champion: Reference) -> bool:
+    """Whether a suite can measure a champion, which may be of another architecture than tonight's."""
+    architecture = architecture_of_made(run, champion)
+    return architecture is None or architecture in registry.suite(name).architectures
 
 
 def _entry(run: Run, stages: Stages, decision: Reference) -> dict[str, Any]:
     """What the pointer names: the models, and the measurement that made them champion."""
-    metric = parse(run.recipe.promote.metric)
+    metric = metric_of(run)
     base = stages["pretrain"]["model"]["base"]
     measured = stages["evaluate"][metric.suite][metric.model]
     entry = {
         "recipe": run.recipe.name,
         "snapshot": run.snapshot,
-        "metric": run.recipe.promote.metric,
+        "metric": str(metric),
         "value": json.loads((run.store.local(decision) / "decision.json").read_text())["candidate"],
         "base": base.to_json(),
         "decision": decision.to_json(),

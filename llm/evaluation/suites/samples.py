@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from llm.evaluation.result import Measured
-    from llm.models.decoder import Decoder
+    from llm.models.folder import Model
 
 LIBRARIES = ("torch", "tokenizers")
 
 FILE = "samples.json"
+GAP = "___"  # in a prompt: what an encoder or encoder-decoder fills in
 
 
 @section
@@ -31,7 +32,8 @@ class SampleSettings:
 
     prompts: tuple[str, ...] = setting(
         default=("Return ", "The ", "If "),
-        description="Beginnings for the base model to continue.",
+        description="Beginnings for the base model to continue; an encoder and an encoder-decoder fill in ___, "
+        "which stands at the end where the prompt has none.",
     )
     questions: tuple[str, ...] = setting(
         default=(), description="Questions asked of each fine-tuned model."
@@ -62,6 +64,7 @@ SUITE = Suite(
     settings=SampleSettings,
     models="each",
     tuned_inputs=("data",),
+    architectures=("decoder", "encoder", "encoder_decoder"),
 )
 
 
@@ -101,7 +104,7 @@ def show(measured: "Measured") -> Iterator[Section]:
             prompt=one["prompt"],
             text=one["text"],
             ended=one["ended"],
-            answers=model != BASE,
+            answers=model != BASE or GAP in one["prompt"],
             reference=one.get("reference"),
         )
         for model, result in measured.models.items()
@@ -113,13 +116,28 @@ def show(measured: "Measured") -> Iterator[Section]:
 
 
 def _texts(values: SampleSettings, artifact: Path, context: Context) -> list[dict[str, Any]]:
-    """The base model's continuations."""
+    """The base model's continuations, or what it fills in."""
+    from llm.evaluation.filling import fill
+    from llm.models.decoder import Decoder
     from llm.tokens.plain_text import encode_texts
     from llm.tokens.special import END_OF_TEXT
 
     if not values.prompts:
         return []
     model, tokenizer = _load(artifact, context)
+    if not isinstance(model, Decoder):
+        filled = fill(
+            model,
+            tokenizer,
+            [one.split(GAP) if GAP in one else [one, ""] for one in values.prompts],
+            values.temperature,
+            values.top_k,
+            values.seed,
+            values.max_new_tokens,
+        )
+        asked = [one if GAP in one else one + GAP for one in values.prompts]
+        pairs = zip(asked, filled, strict=True)
+        return [{"prompt": prompt, **asdict(text)} for prompt, text in pairs]
     start = _id(tokenizer, END_OF_TEXT)
     encoded = encode_texts(tokenizer, values.prompts)
     samples = _write(model, tokenizer, [[start, *one.ids] for one in encoded], values)
@@ -153,19 +171,20 @@ def _answers(
     return found
 
 
-def _load(artifact: Path, context: Context) -> "tuple[Decoder, Tokenizer]":
+def _load(artifact: Path, context: Context) -> "tuple[Model, Tokenizer]":
     from llm.models import folder as model_folder
     from llm.training import devices
 
     device = devices.choose(context.machine.device)
-    model, tokenizer = model_folder.load(artifact / "model", device)
+    model, tokenizer = model_folder.load_any(artifact / "model", device)
     return model, tokenizer
 
 
 def _write(
-    model: "Decoder", tokenizer: "Tokenizer", rows: Sequence[list[int]], settings: SampleSettings
+    model: "Model", tokenizer: "Tokenizer", rows: Sequence[list[int]], settings: SampleSettings
 ) -> list[dict[str, Any]]:
     """The text after each row's ids, how many tokens it has, and whether the model ended it."""
+    from llm.models.decoder import Decoder
     from llm.models.generation import Request
     from llm.models.writing import TextRequest, write_all
     from llm.tokens.special import END_OF_TEXT, MESSAGE_END, MESSAGE_START
@@ -187,6 +206,7 @@ def _write(
         )
         for number, ids in enumerate(rows)
     ]
+    assert isinstance(model, Decoder)
     return [asdict(text) for text in write_all(model, tokenizer, wanted)]
 
 

@@ -32,6 +32,7 @@ class Sequences:
 
     settings: ClassVar[type[FinetuneSettings]]
     architectures: ClassVar[Sequence[str]] = ("decoder",)
+    writes: ClassVar[bool] = True
     reserves: ClassVar[Sequence[str]] = ()
 
     def chat_template(self) -> str | None:

@@ -72,6 +72,9 @@ class Task(Protocol):
     architectures: Sequence[str]
     """What it can start from, as `pretrain.model.architecture` calls them."""
 
+    writes: bool
+    """Whether its models write text; the head of others says labels or values."""
+
     reserves: Sequence[str]
     """The groups of special tokens that it needs, as `tokenizer.reserve` calls them."""
 

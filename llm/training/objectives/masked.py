@@ -39,9 +39,8 @@ class Hiding:
 
         Only words are hidden: what ends a document, or fills a row, is not.
         """
-        places = np.flatnonzero(np.isin(tokens, self.words))
-        count = min(len(places), max(1, round(self.rate * len(places))))
-        chosen = random.choice(places, count, replace=False)
+        chosen = self.choose(tokens, random)
+        count = len(chosen)
         targets = np.full_like(tokens, IGNORE)
         targets[chosen] = tokens[chosen]
         draws = random.random(count)
@@ -50,6 +49,12 @@ class Hiding:
         replaced = chosen[(draws >= MASKED) & (draws < MASKED + RANDOM)]
         hidden[replaced] = random.choice(self.words, len(replaced))
         return hidden, targets
+
+    def choose(self, tokens: Integers, random: np.random.Generator) -> Integers:
+        """The places in tokens (T,) that are to be hidden: words alone, at least one if there is one."""
+        places = np.flatnonzero(np.isin(tokens, self.words))
+        count = min(len(places), max(1, round(self.rate * len(places))))
+        return random.choice(places, count, replace=False)
 
 
 def _words(tokenizer: Tokenizer) -> Integers:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llm.evaluation.evaluate import EvaluateSettings
+from llm.evaluation.promote_settings import PromoteSettings
 from llm.runs import RunRecord, Runs
 from llm.step import BadInput
 from llm.store import Reference, Store
@@ -46,7 +47,7 @@ class Promoting:
         self.snapshot = "2026-01-01"
         self.recipe: Any = SimpleNamespace(
             name="mine",
-            promote=SimpleNamespace(metric=metric),
+            promote=PromoteSettings(metric=metric),
             pretrain=PretrainSettings(),
             evaluate=EvaluateSettings(),
             finetune=[InstructSettings(name=name, data="x") for name in ("zebra", *TASKS)],
@@ -182,7 +183,7 @@ def test_a_tuned_model_of_the_same_base_must_be_better_too(tmp_path: Path) -> No
 def test_a_champion_without_a_model_of_that_name_is_no_champion_of_it(tmp_path: Path) -> None:
     run = Promoting(tmp_path)
     promote(run, run.stages("b", "french"))  # type: ignore[arg-type]
-    run.recipe.promote.metric = "answers.ask-docs.nats_per_token"
+    run.recipe.promote = PromoteSettings(metric="answers.ask-docs.nats_per_token")
     promote(run, run.stages("c", "ask-docs"))  # type: ignore[arg-type]
     assert run.beside == [] and champion(run)["base"]["key"] == "c"
 

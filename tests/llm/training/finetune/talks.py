@@ -1,5 +1,7 @@
 """Short conversations and a tokenizer of bytes, for tests of fine-tuning."""
 
+from collections.abc import Sequence
+
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
@@ -11,14 +13,14 @@ CONTEXT = 64
 WORDS = ("open", "join", "split", "read", "write", "close", "walk", "move", "copy", "link")
 
 
-def byte_tokenizer() -> Tokenizer:
-    """A tokenizer of the special tokens and the 256 bytes."""
+def byte_tokenizer(special: Sequence[str] = SPECIAL_TOKENS) -> Tokenizer:
+    """A tokenizer of special tokens and the 256 bytes."""
     alphabet = sorted(ByteLevel.alphabet())
-    vocabulary = {token: number for number, token in enumerate((*SPECIAL_TOKENS, *alphabet))}
+    vocabulary = {token: number for number, token in enumerate((*special, *alphabet))}
     tokenizer = Tokenizer(BPE(vocabulary, []))
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = ByteLevelDecoder()
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.add_special_tokens(list(special))
     return tokenizer
 
 
