@@ -6,37 +6,64 @@ from typing import Any
 from llm.step import BadInput
 from llm.tokens.special import SPEAKERS
 
-Messages = list[dict[str, str]]
+Messages = list[dict[str, Any]]
+"""Messages with role, content, and train where the user said whether it is learned."""
 
-LAYOUTS = "messages, prompt and response, or instruction, input and output"
+LAYOUTS = (
+    "messages, conversations (from, value), prompt and response or completion, or instruction, input "
+    "and output"
+)
+SHAREGPT = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+SHAREGPT |= {"chatgpt": "assistant", "model": "assistant", "system": "system"}
 
 
-def read_messages(row: Mapping[str, Any]) -> Messages:
+def read_messages(row: Mapping[Any, Any]) -> Messages:
     """The conversation of a row, whichever of the layouts it has. Raises BadInput."""
     messages = _messages(row)
     _check(messages)
     return messages
 
 
-def _messages(row: Mapping[str, Any]) -> Messages:
+def _messages(row: Mapping[Any, Any]) -> Messages:
     if "messages" in row:
-        if not isinstance(row["messages"], list):
-            raise BadInput(f"messages must be a list, not {type(row['messages']).__name__}")
-        for place, message in enumerate(row["messages"]):
-            if not isinstance(message, dict):
-                raise BadInput(f"message {place} must be an object with role and content")
-        return [
-            {"role": message.get("role"), "content": message.get("content")}
-            for message in row["messages"]
-        ]
-    if "prompt" in row and "response" in row:
-        return _pair(row["prompt"], row["response"])
+        return _list("messages", row["messages"])
+    if "conversations" in row:
+        return _list("conversations", row["conversations"])
+    for answer in ("response", "completion"):
+        if "prompt" in row and answer in row:
+            prompt, said = row["prompt"], row[answer]
+            if isinstance(prompt, list) and isinstance(said, list):
+                return [*_list("prompt", prompt), *_list(answer, said)]
+            return _pair(prompt, said)
     if "instruction" in row and "output" in row:
         question, given = row["instruction"], row.get("input")
         if isinstance(given, str) and given.strip() and isinstance(question, str):
             question = f"{question.rstrip()}\n\n{given}"
         return _pair(question, row["output"])
-    raise BadInput(f"found the fields {', '.join(row) or 'none'}; wanted are {LAYOUTS}")
+    raise BadInput(f"found the fields {', '.join(map(str, row)) or 'none'}; wanted are {LAYOUTS}")
+
+
+def _list(field: str, found: Any) -> Messages:
+    if not isinstance(found, list):
+        raise BadInput(f"{field} must be a list, not {type(found).__name__}")
+    return [_message(place, message) for place, message in enumerate(found)]
+
+
+def _message(place: int, message: Any) -> dict[str, Any]:
+    if not isinstance(message, dict):
+        raise BadInput(f"message {place} must be an object with role and content")
+    if "from" in message and "role" not in message:
+        said = message["from"]
+        role = SHAREGPT.get(said, said) if isinstance(said, str) else said
+        found = {"role": role, "content": message.get("value")}
+    else:
+        found = {"role": message.get("role"), "content": message.get("content")}
+    train = message.get("train")
+    if train is None:
+        return found
+    if not isinstance(train, bool):
+        raise BadInput(f"message {place}: train must be true or false, it is {train!r:.40}")
+    return {**found, "train": train}
 
 
 def _pair(question: Any, answer: Any) -> Messages:

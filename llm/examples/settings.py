@@ -9,16 +9,25 @@ BUILTIN = "builtin:python-questions"
 
 @section
 class Column:
-    """One typed column of example shards, filled from the field of the same name."""
+    """One typed column of example shards, filled from a field of the user's rows."""
 
-    name: str = setting(description="Name of the column, and of the field in the user's files.")
-    type: Literal["messages", "text"] = setting(
-        description="messages: a conversation, a list of role and content; text: one text."
+    name: str = setting(description="Name of the column.")
+    type: Literal["messages", "text", "labels", "numbers"] = setting(
+        description="messages: a conversation, a list of role and content; text: one text; labels: one label or "
+        "several; numbers: one number or several."
     )
     answer: bool = setting(
         default=False,
         description="Whether the column holds what the model is to say of the others, so that two examples "
         "may share it.",
+    )
+    field: str | int | None = setting(
+        default=None,
+        description="The field of the user's rows, or the place of the cell in a table without a header (from "
+        "1); none: the field of the column's name, or of another name that is usual for it.",
+    )
+    optional: bool = setting(
+        default=False, description="Whether rows may do without; a text is empty then."
     )
 
 
@@ -34,6 +43,17 @@ class ExampleSettings:
         default=BUILTIN,
         description=f"{BUILTIN}, or files of the user's own (a path, * allowed).",
         path="file",
+    )
+    validation: str | None = setting(
+        default=None,
+        description="Files with the examples that are held out, taken as given; none: a share of data.",
+        path="file",
+    )
+    test: str | None = setting(
+        default=None, description="Files with examples for the last measurement.", path="file"
+    )
+    bad_rows: float = setting(
+        default=0.0, description="Share of bad rows that is left out (0 to 1).", ge=0, le=1
     )
     columns: tuple[Column, ...] = setting(
         default=CONVERSATIONS,

@@ -8,7 +8,8 @@ another's text would make it look learned.
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,52 +27,106 @@ def write(
     values: ExampleSettings,
     context: Context,
     counts: Mapping[str, Any] | None = None,
+    given: Mapping[str, Iterable[Example]] | None = None,
+    bad: Callable[[], int] = lambda: 0,
 ) -> StepResult:
-    """Write train.arrow and validation.arrow.
+    """Write train.arrow, validation.arrow and, where it is given, test.arrow.
 
-    Counts: read is train, validation and what is dropped together. dropped: repeated, held-out ones
-    that training has too; taken_down, those whose addresses the takedown list covers; and those that
-    `counts` brings, which are no part of `examples`. Raises BadInput where none is left to learn from.
+    given: splits that the user made: they are taken as they are, and what they share with training is
+    counted (leaks). Where validation is given, nothing of `examples` is held out.
+    Counts: read is train, validation, test and what is dropped together. dropped: repeated, held-out
+    ones that training has too; taken_down, those whose addresses the takedown list covers; bad, as
+    many as `bad` says at the end; and those that `counts` brings, which are no part of `examples`. Raises
+    BadInput where none is left to learn from.
     """
-    counts = dict(counts or {})
+    counts, given = dict(counts or {}), given or {}
     dropped: Counter[str] = Counter(counts.pop("dropped", {}))
+    fraction = 0.0 if "validation" in given else values.validation_fraction
     aside = context.work / "held-out.arrow"
-    with (
-        ShardWriter(context.out / "train.arrow", values.columns, "train") as train,
-        ShardWriter(aside, values.columns, "validation") as held_out,
-    ):
-        known, erased = array("Q"), set(values.erased)
-        for example in examples:
-            if erased and example.url and digest_of([example.url]) in erased:
-                dropped["taken_down"] += 1
-            elif documents.validation(_split_key(example, values), values.validation_fraction):
+    shards = {
+        split: ShardWriter(context.out / f"{split}.arrow", values.columns, split)
+        for split in ("train", "validation", *given)
+    }
+    known = array("Q")
+    erased = _Erased(values.erased, dropped)
+    with shards["train"] as train, ShardWriter(aside, values.columns, "validation") as held_out:
+        for example in erased.without(examples):
+            if documents.validation(_split_key(example, values), fraction):
                 held_out.add(example)
             else:
                 train.add(example)
                 known.extend(_marks(example, values))
     if not train.rows:
         raise BadInput(_nothing(values, held_out.rows, dropped["taken_down"]))
-    with ShardWriter(context.out / "validation.arrow", values.columns, "validation") as validation:
-        for example in _fresh(Shard.open(aside), values, np.unique(np.array(known, np.uint64))):
-            validation.add(example)
+    marks = np.unique(np.array(known, np.uint64))
+    if "validation" not in given:
+        with shards["validation"] as validation:
+            for example in _fresh(Shard.open(aside), values, marks):
+                validation.add(example)
+        dropped["repeated"] = held_out.rows - validation.rows
     aside.unlink()
-    dropped["repeated"] = held_out.rows - validation.rows
-    if not validation.rows:
-        context.report.warning(
-            f"none of {counted(train.rows, 'example')} is held out: what is learned cannot be evaluated"
-        )
-    kept = train.rows + validation.rows
+    for split, there in given.items():
+        with shards[split] as shard:
+            for example in erased.without(there):
+                shard.add(example)
+    leaks = {split: _leaks(context.out / f"{split}.arrow", values, marks) for split in given}
+    dropped["bad"] = bad()
+    _warn(shards, leaks, context)
+    return _result(shards, dropped, {**({"leaks": leaks} if given else {}), **counts})
+
+
+def _result(
+    shards: Mapping[str, ShardWriter], dropped: Counter[str], more: Mapping[str, Any]
+) -> StepResult:
+    sizes = {split: shard.rows for split, shard in shards.items()}
     return StepResult(
         counts={
-            "read": kept + dropped.total(),
-            "train": train.rows,
-            "validation": validation.rows,
+            "read": sum(sizes.values()) + dropped.total(),
+            **sizes,
             "dropped": {reason: number for reason, number in sorted(dropped.items()) if number},
-            **counts,
+            **more,
         },
-        content=digest_of([train.content, validation.content]),
-        summary=f"{counted(train.rows, 'example')} for training, {validation.rows:,} for validation",
+        content=digest_of([shard.content for shard in shards.values()]),
+        summary=_summary(sizes),
     )
+
+
+def _summary(sizes: Mapping[str, int]) -> str:
+    others = "".join(f", {sizes[split]:,} for {split}" for split in sizes if split != "train")
+    return f"{counted(sizes['train'], 'example')} for training{others}"
+
+
+class _Erased:
+    """Leaves out what was taken down, and counts it."""
+
+    def __init__(self, digests: Sequence[str], dropped: Counter[str]) -> None:
+        self.digests, self.dropped = set(digests), dropped
+
+    def without(self, examples: Iterable[Example]) -> Iterator[Example]:
+        """The others."""
+        for example in examples:
+            if self.digests and example.url and digest_of([example.url]) in self.digests:
+                self.dropped["taken_down"] += 1
+            else:
+                yield example
+
+
+def _leaks(path: Path, values: ExampleSettings, known: np.ndarray) -> int:
+    """How many examples of a shard training has too."""
+    chunks = Shard.open(path).chunks(values.columns)
+    return sum(int(_repeats(chunk, values, known).sum()) for chunk in chunks)
+
+
+def _warn(shards: Mapping[str, ShardWriter], leaks: Mapping[str, int], context: Context) -> None:
+    if not shards["validation"].rows:
+        rows = counted(shards["train"].rows, "example")
+        context.report.warning(f"none of {rows} is held out: what is learned cannot be evaluated")
+    for split, number in leaks.items():
+        if number:
+            context.report.warning(
+                f"{number:,} of {counted(shards[split].rows, 'example')} for {split} stand in the training "
+                "data too: figures on them flatter the model"
+            )
 
 
 def _split_key(example: Example, values: ExampleSettings) -> int:
@@ -104,14 +159,18 @@ def _marks(example: Example, values: ExampleSettings) -> Iterator[int]:
 
 
 def _fresh(held_out: Shard, values: ExampleSettings, known: np.ndarray) -> Iterator[Example]:
-    """The held-out examples of which training knows nothing. known: sorted hashes."""
+    """The held-out examples that training does not have."""
     for chunk in held_out.chunks(values.columns):
-        marks = [list(_marks(example, values)) for example in chunk]
-        flat = np.array([mark for each in marks for mark in each], np.uint64)
-        seen = np.isin(flat, known)
-        owners = np.repeat(np.arange(len(chunk)), [len(each) for each in marks])
-        repeated = np.bincount(owners[seen], minlength=len(chunk)) > 0
-        yield from (one for one, gone in zip(chunk, repeated, strict=True) if not gone)
+        repeats = _repeats(chunk, values, known)
+        yield from (one for one, repeated in zip(chunk, repeats, strict=True) if not repeated)
+
+
+def _repeats(chunk: Sequence[Example], values: ExampleSettings, known: np.ndarray) -> np.ndarray:
+    """Which of the examples training has too, (N,) bool. known: sorted hashes of what it has."""
+    marks = [list(_marks(example, values)) for example in chunk]
+    flat = np.array([mark for each in marks for mark in each], np.uint64)
+    owners = np.repeat(np.arange(len(chunk)), [len(each) for each in marks])
+    return np.bincount(owners[np.isin(flat, known)], minlength=len(chunk)) > 0
 
 
 def _nothing(values: ExampleSettings, held_out: int, taken_down: int) -> str:

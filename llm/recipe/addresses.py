@@ -33,7 +33,8 @@ def address_problems(recipe: "Recipe") -> Iterator[Problem]:
                 f"{path}.{field}", str(getattr(source, field, None) or ""), source.type
             )
     for number, task in enumerate(recipe.finetune):
-        yield from _only_files(f"finetune.{number}.data", task.data)
+        for field in ("data", "validation", "test"):
+            yield from _only_files(f"finetune.{number}.{field}", getattr(task, field) or "")
     for name, one in recipe.clean.decontaminate.sets.items():
         yield from _only_files(f"clean.decontaminate.sets.{name}.path", one.path)
     for name, source in recipe.crawl.sources.items():

@@ -25,8 +25,10 @@ def missing(recipe: "Recipe", stages: Sequence[str]) -> Iterator[Problem]:
         yield from _model_folder("pretrain.init", recipe.pretrain.init)
     if "finetune" in stages:
         for number, task in enumerate(recipe.finetune):
-            if not task.data.startswith("builtin:") and "://" not in task.data:
-                yield from _files(f"finetune.{number}.data", task.data)
+            for field in ("data", "validation", "test"):
+                path = getattr(task, field) or "builtin:"
+                if not path.startswith("builtin:"):
+                    yield from _files(f"finetune.{number}.{field}", path)
 
 
 def _files(field: str, path: str) -> Iterator[Problem]:

@@ -35,6 +35,7 @@ def finetune(recipe: "Recipe") -> Iterator[Problem]:
                 f"{values.data_parallel} times pretrain.model.context_length {model.context_length}: "
                 f"raise batch_tokens to {least}, or lower data_parallel or the context",
             )
+        yield from _unknown_columns(values, task, path)
         if values.data.startswith("builtin:"):
             yield from _builtin(recipe, values, task, path)
 
@@ -67,6 +68,24 @@ def _builtin(
             f"{path}.data is {BUILTIN}, questions on Python's documentation, and no source of "
             "crawl.sources has it (the seed builtin:python-docs): name conversations of your own, drop the "
             "task with `finetune: []`, or extend recipes/base.yaml, which has none",
+        )
+
+
+def _unknown_columns(values: "FinetuneSettings", task: Task, path: str) -> Iterator[Problem]:
+    there = [column.name for column in task.columns(values)]
+    for name, field in values.columns.items():
+        if name not in there:
+            yield Problem(
+                (f"{path}.columns",),
+                f"{path}.columns says where {name} is, and task {values.task} has the columns "
+                f"{', '.join(there)}: write {{COLUMN: FIELD}}, such as {{{there[0]}: {field}}}",
+            )
+    places = [field for field in values.columns.values() if isinstance(field, int)]
+    if places and (len(places) < len(values.columns) or min(places) < 1):
+        yield Problem(
+            (f"{path}.columns",),
+            f"{path}.columns is {dict(values.columns)}: name fields, or count the cells of a table without a "
+            "header from 1, not both",
         )
 
 

@@ -9,13 +9,14 @@ White space around a message is dropped, so that a message never melts into the 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
 from llm.tokens.plain_text import encode_text, encode_texts
 from llm.tokens.special import MESSAGE_END, MESSAGE_START, SPEAKERS, special_ids
 
-Messages = Sequence[Mapping[str, str]]
+Messages = Sequence[Mapping[str, Any]]
 
 BATCH_CHARACTERS = 200_000
 """What is encoded at once: an encoding holds some hundred bytes a token."""
@@ -39,12 +40,19 @@ class BadConversation(ValueError):
         self.number = number
 
 
+class _Message(NamedTuple):
+    role: str
+    text: str
+    learned: bool
+
+
 def encode_messages(
     tokenizer: Tokenizer, messages: Messages, ask: bool = False
 ) -> tuple[list[int], list[bool]]:
     """Encode messages (role, content): their ids, and which of them a model should learn to say.
 
-    Learned are the assistant's words and the <|im_end|> that closes them. `ask` adds the start of
+    Learned are the assistant's words and the <|im_end|> that closes them, but of a message whose `train`
+    is false; of others, those whose `train` is true. `ask` adds the start of
     an answer for the model to go on with. Special tokens spelled out inside a message stay text:
     no message can end itself or speak for another. Raises BadConversation naming the bad message.
     """
@@ -65,15 +73,14 @@ def encode_conversations(
     line_end = encode_text(tokenizer, "\n").ids
     for batch in _batches(conversations):
         encodings = iter(
-            encode_texts(tokenizer, [f"{role}\n{text}" for each in batch for role, text in each])
+            encode_texts(tokenizer, [f"{one.role}\n{one.text}" for each in batch for one in each])
         )
         for each in batch:
             ids: list[int] = []
             learn: list[bool] = []
-            for role, _ in each:
+            for role, _, answers in each:
                 encoding = next(encodings)
                 found = encoding.ids
-                answers = role == "assistant"
                 ids += [start, *found, end, *line_end]
                 learn.append(False)
                 if answers:
@@ -85,16 +92,16 @@ def encode_conversations(
             yield ids, learn
 
 
-def _batches(conversations: Iterable[Messages]) -> Iterator[list[list[tuple[str, str]]]]:
-    """Some BATCH_CHARACTERS of conversations at a time, each a list of role and text."""
-    batch: list[list[tuple[str, str]]] = []
+def _batches(conversations: Iterable[Messages]) -> Iterator[list[list[_Message]]]:
+    """Some BATCH_CHARACTERS of conversations at a time, each a list of messages."""
+    batch: list[list[_Message]] = []
     size = 0
     for number, messages in enumerate(conversations):
         try:
             batch.append([_read(place, message) for place, message in enumerate(messages)])
         except ValueError as error:
             raise BadConversation(number, str(error)) from None
-        size += sum(len(text) for _, text in batch[-1])
+        size += sum(len(one.text) for one in batch[-1])
         if size >= BATCH_CHARACTERS:
             yield batch
             batch, size = [], 0
@@ -102,10 +109,10 @@ def _batches(conversations: Iterable[Messages]) -> Iterator[list[list[tuple[str,
         yield batch
 
 
-def _read(number: int, message: Mapping[str, str]) -> tuple[str, str]:
+def _read(number: int, message: Mapping[str, Any]) -> _Message:
     role, content = message.get("role"), message.get("content")
     if role not in SPEAKERS:
         raise ValueError(f"message {number}: role {role!r} is not one of {', '.join(SPEAKERS)}")
     if not isinstance(content, str):
         raise ValueError(f"message {number}: content must be text, not {type(content).__name__}")
-    return role, content.strip()
+    return _Message(role, content.strip(), bool(message.get("train", role == "assistant")))

@@ -21,7 +21,7 @@ from llm.recipe.machine_rules import of_both
 from llm.recipe.rules import RESERVES
 from llm.step import BadInput
 from llm.tokens.special import GROUPS
-from llm.training.finetune.task import task_of
+from llm.training.finetune.task import examples_of, files_of, task_of
 from tasks.engine.run import Run
 from tasks.engine.step import Call
 
@@ -171,22 +171,26 @@ def _pretrain(recipe: Recipe) -> Iterator[str]:
 
 
 def _finetune(recipe: Recipe) -> Iterator[str]:
+    """Whether the first rows of each task's files can be read; a few bad ones may be left out."""
     from llm.corpus.sources.files import expand
+    from llm.examples.bad_rows import BadRows
     from llm.examples.files import read_file
-    from llm.examples.settings import ExampleSettings
 
     for number, task in enumerate(recipe.finetune):
         if task.data.startswith("builtin:"):
             continue
-        columns = tuple(task_of(task.task).columns(task))
-        values = ExampleSettings(data=task.data, columns=columns)
-        for path in expand(task.data):
+        values = examples_of(task)
+        for name, pattern in files_of(task).items():
+            field = f"finetune.{number}.{'data' if name == 'files' else name}"
+            bad = BadRows(task.bad_rows)
             try:
-                for _ in itertools.islice(read_file(path, values), _FIRST):
-                    pass
+                for path in expand(pattern):
+                    for _ in itertools.islice(read_file(path, values, bad=bad), _FIRST):
+                        pass
+                if not bad.good:
+                    bad.check()
             except BadInput as error:
-                yield f"finetune.{number}.data: {error}"
-                break
+                yield f"{field}: {error}"
 
 
 _LOOKS = {

@@ -4,12 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from llm.examples.settings import ExampleSettings
 from llm.parts import chosen
 from llm.runs import Outputs
 from llm.step import digest_of
 from llm.training.finetune.settings import FinetuneSettings, shaping
-from llm.training.finetune.task import task_of
+from llm.training.finetune.task import examples_of, files_of
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
 from tasks.stages.models import model_parts
@@ -19,7 +18,7 @@ DERIVE = Step(
     "llm.examples.questions:derive",
     holds="rows",
     files_in="data",
-    form=2,
+    form=3,
     formerly=("questions",),
 )
 READ = dataclasses.replace(DERIVE, place="llm.examples.files:read")
@@ -51,22 +50,18 @@ def finetune(run: Run, stages: Stages) -> Outputs:
 
 
 def _data(run: Run, task: FinetuneSettings) -> Call:
-    derived = task.data.startswith("builtin:")
-    columns = tuple(task_of(task.task).columns(task))
-    files: list[Path] = []
-    if not derived:
-        from llm.corpus.sources.files import expand
-
-        files = expand(task.data)
-    values = ExampleSettings(
-        data=task.data,
-        columns=columns,
-        validation_fraction=run.recipe.tokenize.validation.fraction,
-        erased=_taken_down(run, files),
+    values = dataclasses.replace(
+        examples_of(task), validation_fraction=run.recipe.tokenize.validation.fraction
     )
-    if derived:
-        return Call(DERIVE, values, {}, task.name)
-    return Call(READ, values, {"files": [Outside.files(files)]}, task.name)
+    if task.data.startswith("builtin:"):
+        erased = _taken_down(run, ())
+        return Call(DERIVE, dataclasses.replace(values, erased=erased), {}, task.name)
+    from llm.corpus.sources.files import expand
+
+    files = {name: expand(path) for name, path in files_of(task).items()}
+    erased = _taken_down(run, [path for group in files.values() for path in group])
+    inputs = {name: [Outside.files(group)] for name, group in files.items()}
+    return Call(READ, dataclasses.replace(values, erased=erased), inputs, task.name)
 
 
 def _taken_down(run: Run, files: Sequence[Path]) -> tuple[str, ...]:

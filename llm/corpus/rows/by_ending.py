@@ -26,18 +26,25 @@ _TOLD_ROWS = 256
 
 
 def numbered_rows(
-    path: Path, read: Callable[[int], None] = lambda done: None
+    path: Path, read: Callable[[int], None] = lambda done: None, header: bool = True
 ) -> Iterator[tuple[int, Any | BadRow]]:
     """The rows of a file by line or item.
 
     Of JSON lines, JSON, Parquet, CSV and TSV they are values; of other files the lines of their text.
+    header: whether the first line of a table names its columns; where it does not, every file is a
+    table (see `tables.table_rows`).
     read: told now and then how far the file was read (bytes). Raises BadInput for a file that cannot
     be read.
     """
     last = 0
     try:
         with path.open("rb") as raw:
-            for count, row in enumerate(_numbered(raw, path.name, inner_name(path.name))):
+            rows = (
+                _numbered(raw, path.name, inner_name(path.name))
+                if header
+                else table_rows(raw, path.name, LINE_BYTES, header=False)
+            )
+            for count, row in enumerate(rows):
                 if count % _TOLD_ROWS == 0:
                     read(raw.tell())
                 last = row[0]

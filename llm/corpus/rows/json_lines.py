@@ -73,7 +73,7 @@ def whole_value(value: Any) -> Any:
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, dict):
-        return {whole(key): whole_value(one) for key, one in value.items()}
+        return {whole_value(key): whole_value(one) for key, one in value.items()}
     if isinstance(value, list):
         return [whole_value(one) for one in value]
     return value

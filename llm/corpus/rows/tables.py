@@ -10,16 +10,21 @@ from llm.corpus.rows.json_lines import LINE_BYTES, BadRow
 
 
 def table_rows(
-    raw: BinaryIO, name: str, limit: int = LINE_BYTES
-) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+    raw: BinaryIO, name: str, limit: int = LINE_BYTES, header: bool = True
+) -> Iterator[tuple[int, dict[Any, Any] | BadRow]]:
     """The rows of a CSV or TSV file, packed or not, by the number of their last line.
 
-    Every cell is text, as it stands there. Raises csv.Error with the line for what is not a table,
-    UnicodeDecodeError for no UTF-8.
+    Every cell is text, as it stands there, by its column's name; without a header by its place, from 1.
+    Without one, cells of a TSV file are whatever stands between tabs: a quotation mark is one more
+    character. A file of another ending is read as TSV. Raises csv.Error with the line for what is not a
+    table, UnicodeDecodeError for no UTF-8.
     """
-    separator = "\t" if inner_name(name).endswith("tsv") else ","
+    separator = "," if inner_name(name).endswith("csv") else "\t"
     # The library's limit holds for the process; a higher one set elsewhere stays.
     csv.field_size_limit(max(limit, csv.field_size_limit()))
+    if not header:
+        yield from _placed(raw, name, limit, separator)
+        return
     reader = csv.DictReader(_decoded(raw, name, limit), delimiter=separator)
     try:
         for row in reader:
@@ -28,6 +33,22 @@ def table_rows(
                 yield reader.line_num, BadRow("bad_table", said)
             else:
                 yield reader.line_num, row
+    except csv.Error as error:
+        raise csv.Error(f"line {reader.line_num}: {error}") from error
+
+
+def _placed(
+    raw: BinaryIO, name: str, limit: int, separator: str
+) -> Iterator[tuple[int, dict[int, str]]]:
+    decoded = _decoded(raw, name, limit)
+    if separator == ",":
+        reader = csv.reader(decoded)
+    else:
+        reader = csv.reader(decoded, delimiter=separator, quoting=csv.QUOTE_NONE)
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, dict(enumerate(cells, start=1))
     except csv.Error as error:
         raise csv.Error(f"line {reader.line_num}: {error}") from error
 

@@ -1,6 +1,7 @@
 """What every fine-tuning task is set to; each task's own section adds to it."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal, TypeVar
 
 from llm.settings import section, setting
@@ -50,6 +51,28 @@ class FinetuneSettings(Optimisation):
         description="Files with the examples (a path, * allowed): JSON lines, JSON, CSV, TSV or Parquet.",
         path="file",
     )
+    validation: str | None = setting(
+        default=None,
+        description="Files with examples to measure on while models are chosen; none: a share of data "
+        "(tokenize.validation.fraction).",
+        path="file",
+    )
+    test: str | None = setting(
+        default=None,
+        description="Files with examples for the last measurement; none: there is none.",
+        path="file",
+    )
+    columns: Mapping[str, str | int] = setting(
+        default=dict,
+        description="Which field of the files each of the task's columns is filled from: a name, or the place of "
+        "a cell (from 1) in a table without a header. Others are found by the usual names.",
+    )
+    bad_rows: float = setting(
+        default=0.01,
+        description="Share of bad rows that is left out; more of them stop the step (0 to 1).",
+        ge=0,
+        le=1,
+    )
     epochs: float = setting(
         default=1.0, description="How often every example is seen (count).", gt=0
     )
@@ -80,6 +103,6 @@ def shaping(values: S) -> S:
     Another learning rate, or another number of epochs, encodes no example again.
     """
     how = {field.name for field in dataclasses.fields(Optimisation)}
-    how |= {"epochs", "steps", "validation_rows"}
+    how |= {"epochs", "steps", "validation_rows", "bad_rows"}
     kept = (field.name for field in dataclasses.fields(values) if field.name not in how)
     return type(values)(**{name: getattr(values, name) for name in kept})

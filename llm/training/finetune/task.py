@@ -5,12 +5,13 @@ name in the registry) and an object with the methods of `Task`. Recipes read bot
 torch, numpy and pyarrow in the methods that need them.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llm.examples.settings import Column
+from llm.examples.settings import Column, ExampleSettings
 from llm.parts import load
 from llm.step import Reporter
 from llm.training.finetune.settings import FinetuneSettings
@@ -113,3 +114,23 @@ def task_of(name: str) -> Task:
     """The task of a name. Raises LookupError in a step whose call has not chosen it."""
     found: Task = load("task", name)()
     return found
+
+
+def examples_of(values: FinetuneSettings) -> ExampleSettings:
+    """What the step of examples is told for a task of the recipe."""
+    columns = tuple(task_of(values.task).columns(values))
+    return ExampleSettings(
+        data=values.data,
+        validation=values.validation,
+        test=values.test,
+        bad_rows=values.bad_rows,
+        columns=tuple(
+            dataclasses.replace(one, field=values.columns.get(one.name)) for one in columns
+        ),
+    )
+
+
+def files_of(values: FinetuneSettings) -> dict[str, str]:
+    """The user's files by what they are called among the inputs of the step of examples."""
+    named = {"files": values.data, "validation": values.validation, "test": values.test}
+    return {name: path for name, path in named.items() if path is not None}

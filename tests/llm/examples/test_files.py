@@ -34,6 +34,12 @@ LAYOUTS = [
     {"prompt": "Why?", "response": "So."},
     {"instruction": "Why?", "input": "", "output": "So."},
     {"instruction": "Why?", "output": "So.", "more": 1},
+    {"prompt": "Why?", "completion": "So."},
+    {
+        "prompt": [{"role": "user", "content": "Why?"}],
+        "completion": [{"role": "assistant", "content": "So."}],
+    },
+    {"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]},
 ]
 
 
@@ -46,7 +52,8 @@ def test_common_layouts_and_compressions_are_read(tmp_path, context, row, ending
     path = tmp_path / f"mine.jsonl{ending}"
     path.write_bytes(pack(f"{json.dumps(row)}\n\n".encode()))
     read(context, path)
-    assert rows_of(context.out, "train") == [{**LAYOUTS[0], "url": ""}]
+    [example] = Shard.open(context.out / "train.arrow").examples(CONVERSATIONS)
+    assert example.cells[0] == LAYOUTS[0]["messages"]
 
 
 def test_an_instructions_input_follows_it(tmp_path, context):
@@ -234,7 +241,8 @@ def test_shards_open_in_datasets_and_keep_file_and_line(tmp_path, context):
     assert place(first) == f"mine.jsonl, line {first.line}"
     theirs = datasets.Dataset.from_file(str(context.out / "validation.arrow"))
     assert theirs["messages"][:] == [
-        one.cells[0] for one in shards["validation"].examples(CONVERSATIONS)
+        [{**message, "train": None} for message in one.cells[0]]
+        for one in shards["validation"].examples(CONVERSATIONS)
     ]
     assert 0 < len(theirs) == len(shards["validation"])
 
