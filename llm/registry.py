@@ -44,6 +44,8 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "mistral": "llm.models.layouts.llama",
         "gpt2": "llm.models.layouts.gpt2",
         "bert": "llm.models.layouts.bert",
+        "bart": "llm.models.layouts.bart",
+        "blenderbot": "llm.models.layouts.bart",
         "penstock": "llm.models.layouts.own",
     },
     # What a model is pretrained for (`pretrain.objective.type`).

@@ -95,7 +95,7 @@ class ModelSettings:
         default="qwen3",
         decides=False,  # what it fills in does
         description="Where the defaults of all other fields come from. Styles whose sizes are free: qwen3 "
-        "(normalises queries and keys), llama (does not), gpt2, bert. With sizes: nanogpt-tiny, gpt2-small "
+        "(normalises queries and keys), llama (does not), gpt2, bert, bart. With sizes: nanogpt-tiny, gpt2-small "
         "(124M), bert-base (110M), llama-60m, llama-350m, llama-1b.",
     )
     architecture: Architecture = setting(
@@ -230,8 +230,8 @@ class ModelSettings:
     export: str | None = setting(
         default=None,
         description="Layout of the model folder. hf: one that transformers reads, and what fits none is "
-        "refused; qwen3, llama, mistral, gpt2 or bert: that one; own: Penstock's; none: hf where it "
-        "fits, else own.",
+        "refused; qwen3, llama, mistral, gpt2, bert, bart or blenderbot: that one; own: Penstock's; "
+        "none: hf where it fits, else own.",
     )
 
     def __post_init__(self) -> None:

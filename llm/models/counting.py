@@ -12,13 +12,14 @@ def parameters(config: "ModelConfig") -> int:
     matrices = _attention(config) + _feed_forward(config)
     norm = d * (2 if config.norm == "layernorm" and config.bias else 1)
     block = matrices + 2 * norm + _attention_vectors(config) + _feed_forward_biases(config)
-    pre = config.norm_position == "pre"  # one norm at the end; a post-norm model's is at the start
+    # One norm at the end; a post-norm model's is at the start.
     total = config.vocabulary * d * (1 if config.tie_embeddings else 2) + norm
     total += config.context_length * d if config.positions == "learned" else 0
     total += config.layers * block
     if config.architecture == "encoder_decoder":
         cross = _attention(config) + _attention_vectors(config) + norm
-        total += config.layers * (block + cross) + (norm if pre else 0)
+        total += config.layers * (block + cross) + norm  # the other side's norm of either kind
+        total += config.context_length * d if config.positions == "learned" else 0
     total += config.token_types * d
     if config.head_transform:
         total += d * d + d + norm + config.vocabulary

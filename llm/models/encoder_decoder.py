@@ -1,7 +1,8 @@
 """The encoder-decoder: a source is read whole, a target is written while looking at it.
 
-Vaswani et al., Attention Is All You Need (arXiv 1706.03762). Both sides share the embeddings; the
-look at the source knows no positions.
+Vaswani et al., Attention Is All You Need (arXiv 1706.03762). Both sides share the embeddings of
+tokens; learned positions, and the norm of a post-norm model's embeddings, each side has its own, as in
+BART (arXiv 1910.13461). The look at the source knows no positions.
 """
 
 import torch
@@ -20,6 +21,11 @@ class EncoderDecoder(LanguageModel):
     def __init__(self, config: ModelConfig, compute_dtype: torch.dtype = torch.float32) -> None:
         super().__init__(config, compute_dtype)
         pre = config.norm_position == "pre"
+        self.source_positions = None
+        if config.positions == "learned":
+            shape = (config.context_length, config.d_model)
+            self.source_positions = nn.Parameter(torch.empty(shape))
+        self.source_embedding_norm = None if pre else make_norm(config)
         self.source_blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.source_norm = make_norm(config) if pre else nn.Identity()
         self.blocks = nn.ModuleList(Block(config, crossed=True) for _ in range(config.layers))
@@ -32,7 +38,9 @@ class EncoderDecoder(LanguageModel):
         """
         length = sources.shape[1]
         self.check_length(length)
-        x = self.embed(sources, source_segments)
+        x = self.embed_with(
+            self.source_positions, self.source_embedding_norm, sources, source_segments
+        )
         masks = self.masks(length, length, False, source_segments)
         for block, mask in zip(self.source_blocks, masks, strict=True):
             x = block(x, mask, self.angles(0, length))

@@ -24,7 +24,7 @@ from llm.models.config import ModelConfig
 from llm.models.layouts.fields import named, part, read_object, words
 from llm.models.layouts.filling import as_stored, fill
 from llm.models.layouts.table import Table, stored_name
-from llm.models.roles import ids_of, roles_of
+from llm.models.roles import START, ids_of, roles_of
 from llm.parts import load as load_part
 from llm.parts import registry, unkeyed
 from llm.step import BadInput
@@ -67,11 +67,16 @@ class Layout(Protocol):
 
 
 def save(
-    model: "Model", folder: Path, tokenizer_json: Path, chat_template: str | None = None
+    model: "Model",
+    folder: Path,
+    tokenizer_json: Path,
+    chat_template: str | None = None,
+    generation: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the model with its tokenizer and, for one that was taught to chat, its template.
 
-    chat_template: Jinja, as transformers reads it. The same model gives the same bytes: weights are
+    chat_template: Jinja, as transformers reads it. generation: further fields of generation_config.json,
+    such as decoder_start_token_id, which is padding's unless it is given. The same model gives the same bytes: weights are
     float32 whatever the compute type, and nothing holds a date or a version. Raises ValueError for a
     model that does not fit the layout it is to be in (config.export).
     """
@@ -86,8 +91,12 @@ def save(
     write_bytes(folder / "tokenizer.json", tokenizer_json.read_bytes())
     tokenizer = Tokenizer.from_file(str(tokenizer_json))
     ids, stops = ids_of(tokenizer)
+    generation = dict(generation or {})
+    if config.architecture == "encoder_decoder":
+        start = generation.pop(START, ids.get("pad_token_id"))
+        ids |= {} if start is None else {START: start}
     write_json(folder / "config.json", {**layout.config_json(config), **ids})
-    write_json(folder / "generation_config.json", {**ids, "eos_token_id": stops})
+    write_json(folder / "generation_config.json", {**ids, "eos_token_id": stops, **generation})
     description: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": model.config.context_length,

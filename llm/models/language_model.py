@@ -15,12 +15,8 @@ from llm.models.mask import Mask, places, self_mask
 from llm.models.norms import make_norm
 from llm.models.rotary import rotary_table
 
-EMBEDDINGS = (
-    "embedding",
-    "head",
-    "positions",
-    "types",
-)  # looked up, or the head: no layer's matrix
+# Looked up, or the head: no layer's matrix.
+EMBEDDINGS = ("embedding", "head", "positions", "source_positions", "types")
 RESIDUAL = ("attention.output.weight", "feed_forward.down.weight")  # what writes to the residual
 
 
@@ -120,16 +116,29 @@ class LanguageModel(nn.Module):
 
         Learned positions begin again in each of `segments` (B, T). extra (B, T, d_model) is added.
         """
+        positions, norm = self.positions, self.embedding_norm
+        return self.embed_with(positions, norm, tokens, segments, start, extra)
+
+    def embed_with(
+        self,
+        positions: Tensor | None,
+        norm: nn.Module | None,
+        tokens: Tensor,
+        segments: Tensor | None = None,
+        start: int = 0,
+        extra: Tensor | None = None,
+    ) -> Tensor:
+        """`embed` with learned positions (context_length, d_model) and a norm that are given."""
         x = embed(tokens, self.embedding)
-        if self.positions is not None:
+        if positions is not None:
             if segments is None:
-                x = x + self.positions[start : start + tokens.shape[1]]
+                x = x + positions[start : start + tokens.shape[1]]
             else:
-                x = x + F.embedding(places(segments), self.positions)
+                x = x + F.embedding(places(segments), positions)
         if extra is not None:
             x = x + extra
         x = x.to(self.compute_dtype)
-        return self.dropout(x if self.embedding_norm is None else self.embedding_norm(x))
+        return self.dropout(x if norm is None else norm(x))
 
     def masks(self, length: int, seen: int, causal: bool, segments: Tensor | None) -> list[Mask]:
         """Each layer's mask for `length` queries, the last of `seen` keys: see `mask.self_mask`."""

@@ -56,12 +56,25 @@ BERT = {
     "next_sentence": True,
     "head_transform": True,
 }
+# Lewis et al., BART (arXiv 1910.13461), as published.
+BART = {
+    "architecture": "encoder_decoder",
+    "norm": "layernorm",
+    "norm_position": "post",
+    "norm_epsilon": 1e-5,
+    "positions": "learned",
+    "feed_forward": "gelu",
+    "bias": True,
+    "dropout": 0.1,
+    "initialisation": "normal",
+}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "qwen3": QWEN3,
     "llama": LLAMA,
     "gpt2": GPT2,
     "bert": BERT,
+    "bart": BART,
     # nanoGPT's setting for Shakespeare on a CPU: GPT-2 without biases, with the exact GELU.
     "nanogpt-tiny": {
         **GPT2,

@@ -16,8 +16,9 @@ from llm.step import BadInput
 ROLES = {
     "bos_token": ("<|endoftext|>", "<s>"),
     "eos_token": ("<|endoftext|>", "</s>"),
-    "pad_token": ("<|pad|>",),
+    "pad_token": ("<|pad|>", "<pad>"),
 }
+START = "decoder_start_token_id"
 MESSAGE_END = "<|im_end|>"  # ends what a model that chats writes
 
 
@@ -46,6 +47,28 @@ def ids_of(tokenizer: Tokenizer) -> tuple[dict[str, Any], list[int] | None]:
     ids = {f"{role}_id": tokenizer.token_to_id(name) for role, name in roles_of(tokenizer).items()}
     stops = [ids.get("eos_token_id"), tokenizer.token_to_id(MESSAGE_END)]
     return ids, [stop for stop in stops if stop is not None] or None
+
+
+def start_of(folder: Path, tokenizer: Tokenizer, vocabulary: int) -> int:
+    """The id that an encoder-decoder's target starts from: what its folder says, else padding.
+
+    Raises BadInput where neither knows one, or the id is not below `vocabulary`.
+    """
+    start = None
+    for name in ("config.json", "generation_config.json"):  # the second overrides the first
+        path = folder / name
+        fields = read_object(path) if path.is_file() else {}
+        if fields.get(START) is not None:
+            start = _ids(path, START, fields[START])[0]
+    if start is None:
+        start = ids_of(tokenizer)[0].get("pad_token_id")
+    if start is None or not 0 <= start < vocabulary:
+        said = "no token" if start is None else f"{START} {start}"
+        raise BadInput(
+            f"{folder} has {said} that the model's target could start from, of {vocabulary}: give its id "
+            f"as {START} in config.json"
+        )
+    return start
 
 
 def delimiters(folder: Path, tokenizer: Tokenizer, vocabulary: int) -> Delimiters:

@@ -19,6 +19,8 @@ def as_stored(model: nn.Module, table: Table) -> dict[str, Tensor]:
             tensors[name] = torch.zeros(stored.zeros)
             continue
         parts = [parameters[own].detach().float().cpu() for own in stored.parameters]
+        if stored.unread:
+            parts.insert(0, torch.zeros(stored.unread, *parts[0].shape[1:]))
         whole = torch.cat(parts) if len(parts) > 1 else parts[0]
         tensors[name] = (whole.T if stored.transposed else whole).clone(
             memory_format=torch.contiguous_format
@@ -43,18 +45,20 @@ def fill(
         if stored.zeros:
             if tensor.count_nonzero():
                 raise BadInput(
-                    f"{folder}: tensor {name} is not zero, but config.json has no biases"
+                    f"{folder}: tensor {name} is not zero, but the model of config.json has no such biases"
                 )
             continue
         targets = [parameters[own] for own in stored.parameters]
-        shape = (sum(len(target) for target in targets), *targets[0].shape[1:])
+        rows = stored.unread + sum(len(target) for target in targets)
+        shape = (rows, *targets[0].shape[1:])
         if stored.transposed:
             shape = shape[::-1]
         if tuple(tensor.shape) != shape:
             raise BadInput(
                 f"{folder}: tensor {name} is {tuple(tensor.shape)}, config.json makes it {shape}"
             )
-        parts = (tensor.T if stored.transposed else tensor).split([len(one) for one in targets])
+        read = (tensor.T if stored.transposed else tensor)[stored.unread :]
+        parts = read.split([len(one) for one in targets])
         for target, part in zip(targets, parts, strict=True):
             target.copy_(part)
         missing -= set(stored.parameters)

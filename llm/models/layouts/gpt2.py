@@ -83,7 +83,7 @@ def table(config: ModelConfig, names: list[str]) -> Table:
     def add(theirs: str, ours: tuple[str, ...], width: int, transposed: bool) -> None:
         made[f"{theirs}.weight"] = Stored(tuple(f"{one}.weight" for one in ours), transposed)
         biases = tuple(f"{one}.bias" for one in ours)
-        made[f"{theirs}.bias"] = Stored(biases) if bias else Stored((), zeros=width)
+        made[f"{theirs}.bias"] = Stored(biases) if bias else Stored((), zeros=(width,))
 
     for layer in range(config.layers):
         for own, theirs in NORMS.items():

@@ -12,7 +12,14 @@ from llm.models.layouts.table import Stored, Table
 from llm.step import BadInput
 
 MODEL_TYPE = "penstock"
-WRITTEN_BESIDE = ("model_type", "bos_token_id", "eos_token_id", "pad_token_id", "vocab_size")
+WRITTEN_BESIDE = (
+    "model_type",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "decoder_start_token_id",
+    "vocab_size",
+)
 
 
 def misfits(layout: str, config: ModelConfig) -> list[str]:

@@ -13,12 +13,14 @@ class Stored:
     """What one tensor of a file holds.
 
     parameters: our names, along the first dimension. transposed: whether the file has inputs first.
-    zeros: the tensor's size where the model has no such parameters: the file holds zeros then.
+    zeros: the tensor's shape where the model has no such parameters: the file holds zeros then.
+    unread: how many rows of the file come before the parameter's: nobody reads them, zeros are written.
     """
 
     parameters: tuple[str, ...]
     transposed: bool = False
-    zeros: int = 0
+    zeros: tuple[int, ...] = ()
+    unread: int = 0
 
 
 Table = Mapping[str, Stored]

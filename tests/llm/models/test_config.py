@@ -165,7 +165,9 @@ def test_parameters_are_counted_to_the_last_one(values: dict[str, Any]) -> None:
     config = settings.resolve(vocabulary=100)
     model = on_meta(config)
     assert config.parameters == counted(model)
-    lookups = {"positions", "types"} | (set() if config.tie_embeddings else {"embedding"})
+    lookups = {"positions", "source_positions", "types"} | (
+        set() if config.tie_embeddings else {"embedding"}
+    )
     per_row = ("next_sentence.pooler.weight", "next_sentence.classifier.weight")
     matrices = sum(
         parameter.numel()
@@ -231,6 +233,8 @@ def test_only_scored_tokens_go_through_the_head() -> None:
         ({"preset": "nanogpt-tiny"}, "gpt2"),
         ({"preset": "gpt2", "feed_forward": "relu2"}, "gpt2"),
         ({"preset": "bert", "next_sentence": False}, "bert"),
+        ({"preset": "bart"}, "bart"),
+        ({"preset": "bart", "norm_position": "pre"}, "blenderbot"),
     ],
 )
 def test_what_fits_a_layout_of_transformers_is_exported_in_it(
@@ -244,7 +248,7 @@ def test_what_fits_a_layout_of_transformers_is_exported_in_it(
 @pytest.mark.parametrize(
     "values, field",
     [
-        ({"architecture": "encoder_decoder"}, "architecture"),
+        ({"architecture": "encoder_decoder"}, "norm"),
         ({"architecture": "encoder"}, "norm"),
         ({"logit_soft_cap": 30.0}, "logit_soft_cap"),
         ({"feed_forward": "relu2"}, "feed_forward"),

@@ -67,9 +67,9 @@ def copied(ours: EncoderDecoder) -> nn.Transformer:
 def test_logits_loss_and_gradients_equal_pytorchs_transformer(padded: bool) -> None:
     ours = model(preset="gpt2", feed_forward="gelu")
     theirs = copied(ours)
-    assert ours.positions is not None
+    assert ours.positions is not None and ours.source_positions is not None
     real = torch.arange(14) < torch.tensor([[14], [9 if padded else 14], [14]])
-    x = F.embedding(SOURCES, ours.embedding) + ours.positions[:14]
+    x = F.embedding(SOURCES, ours.embedding) + ours.source_positions[:14]
     y = F.embedding(TOKENS, ours.embedding) + ours.positions[:10]
     causal = nn.Transformer.generate_square_subsequent_mask(10)
     states = theirs(
@@ -81,8 +81,9 @@ def test_logits_loss_and_gradients_equal_pytorchs_transformer(padded: bool) -> N
     segments = real.long() if padded else None
     found = ours.loss(TOKENS, TARGETS, None, SOURCES, segments)
     torch.testing.assert_close(found, expected)
-    wanted = torch.autograd.grad(expected, (ours.embedding, ours.positions))
-    gradients = torch.autograd.grad(found, (ours.embedding, ours.positions))
+    looked_up = (ours.embedding, ours.positions, ours.source_positions)
+    wanted = torch.autograd.grad(expected, looked_up)
+    gradients = torch.autograd.grad(found, looked_up)
     torch.testing.assert_close(gradients, wanted, atol=1e-4, rtol=1e-3)
 
 
