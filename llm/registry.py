@@ -18,6 +18,8 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "perplexity": "llm.evaluation.suites.perplexity",
         "infilling": "llm.evaluation.suites.infilling",
         "answers": "llm.evaluation.suites.answers",
+        "labels": "llm.evaluation.suites.labels",
+        "values": "llm.evaluation.suites.values",
         "samples": "llm.evaluation.suites.samples",
     },
     # Simple methods that are measured beside them (`evaluate.baselines`).
@@ -58,5 +60,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
     # What a model is fine-tuned for (`finetune.N.task`).
     "task": {
         "instruct": "llm.training.finetune.instruct:Instruct",
+        "classify": "llm.training.finetune.classify:Classify",
+        "regress": "llm.training.finetune.regress:Regress",
     },
 }

@@ -1,8 +1,10 @@
-"""Commands that use a model or bring one along: generate, chat, import."""
+"""Commands that use a model or bring one along: generate, chat, predict, import."""
 
+import itertools
 import json
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ from llm.step import BadInput
 if TYPE_CHECKING:
     from llm.serving.writing import Writer
 
+AT_ONCE = 256  # texts that are told together
+
 MODEL = typer.Option(
     None,
     help="A model folder, or a model's name: base, or a task of finetune; default: the champion's.",
@@ -27,10 +31,18 @@ SEED = typer.Option(0, help="The same seed gives the same text.")
 STOP = typer.Option(None, help="End the text before this string; may be given several times.")
 
 
+def batched(items: Iterable[str], count: int) -> Iterator[list[str]]:
+    """Lists of at most `count` items, as `itertools.batched` makes them from Python 3.12 on."""
+    left = iter(items)
+    while batch := list(itertools.islice(left, count)):
+        yield batch
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(generate)
     app.command()(chat)
+    app.command()(predict)
     app.command(name="import")(import_model)
 
 
@@ -81,6 +93,29 @@ def chat(
         ):
             print(harmless(piece), end="", flush=True)
         print()
+
+
+def predict(
+    texts: list[str] = typer.Argument(
+        None,
+        help="Texts; of a pair, both with a tab between. Default: the lines of standard input.",
+    ),
+    model: str | None = MODEL,
+    recipe: str | None = RECIPE,
+) -> None:
+    """Say labels or values of texts with a fine-tuned model, as a line of JSON each."""
+    from llm.serving.telling import Teller
+    from tasks.commands.models import find_model
+
+    folder, which = find_model(HOME, "tuned", model, recipe)
+    if which:
+        Console(stderr=True).print(which, highlight=False, markup=False)
+    teller = Teller(folder)
+    lines = texts or (line.rstrip("\r\n") for line in sys.stdin)
+    for asked in batched((line for line in lines if line.strip()), AT_ONCE):
+        pairs = [(first, second) for first, _, second in (one.partition("\t") for one in asked)]
+        for text, said in zip(asked, teller.tell(pairs), strict=True):
+            print(json.dumps({"text": text, **said}, ensure_ascii=False), flush=True)
 
 
 def import_model(

@@ -15,7 +15,22 @@ NormPosition = Literal["pre", "post"]
 Positions = Literal["rope", "learned"]
 FeedForwardKind = Literal["swiglu", "gelu", "gelu_tanh", "relu2"]
 Initialisation = Literal["identity", "normal"]
+Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
+Pooling = Literal["first", "mean", "last"]
 ENCODER_ONLY = ("token_types", "next_sentence", "head_transform")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What a model says of a text that has a head for whole texts instead of one for tokens.
+
+    problem: what transformers calls it. labels: the names of the outputs, in order. pooling: whose
+    state tells the text.
+    """
+
+    problem: Problem
+    labels: tuple[str, ...]
+    pooling: Pooling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +65,7 @@ class ModelConfig:
     next_sentence: bool = False
     head_transform: bool = False
     export: str | None = None  # the layout that it is written in; None: the first that it fits
+    outputs: Outputs | None = None
 
     @property
     def windows(self) -> tuple[int | None, ...]:
@@ -63,7 +79,7 @@ class ModelConfig:
     @property
     def free_fields(self) -> frozenset[str]:
         """Fields in which a model may differ from the folder that its first weights come from."""
-        free = {"dropout", "initialisation", "export"}
+        free = {"dropout", "initialisation", "export", "outputs"}
         if self.positions == "rope":  # a table of rotary positions is made again for any length
             free.add("context_length")
         return frozenset(free)

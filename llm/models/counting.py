@@ -12,8 +12,9 @@ def parameters(config: "ModelConfig") -> int:
     matrices = _attention(config) + _feed_forward(config)
     norm = d * (2 if config.norm == "layernorm" and config.bias else 1)
     block = matrices + 2 * norm + _attention_vectors(config) + _feed_forward_biases(config)
+    told = config.outputs is not None  # of whole texts, by a head that stands for that of tokens
     # One norm at the end; a post-norm model's is at the start.
-    total = config.vocabulary * d * (1 if config.tie_embeddings else 2) + norm
+    total = config.vocabulary * d * (1 if config.tie_embeddings or told else 2) + norm
     total += config.context_length * d if config.positions == "learned" else 0
     total += config.layers * block
     if config.architecture == "encoder_decoder":
@@ -21,6 +22,9 @@ def parameters(config: "ModelConfig") -> int:
         total += config.layers * (block + cross) + norm  # the other side's norm of either kind
         total += config.context_length * d if config.positions == "learned" else 0
     total += config.token_types * d
+    if config.outputs is not None:
+        deep = config.architecture != "decoder"
+        return total + len(config.outputs.labels) * (d + deep) + (d * d + d) * deep
     if config.head_transform:
         total += d * d + d + norm + config.vocabulary
     if config.next_sentence:

@@ -55,8 +55,9 @@ class Encoder(LanguageModel):
             self.types = nn.Parameter(torch.empty(config.token_types, config.d_model))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = make_norm(config) if config.norm_position == "pre" else nn.Identity()
-        self.transform = HeadTransform(config) if config.head_transform else None
-        self.next_sentence = NextSentence(config) if config.next_sentence else None
+        tokens = config.outputs is None  # what its heads are for
+        self.transform = HeadTransform(config) if config.head_transform and tokens else None
+        self.next_sentence = NextSentence(config) if config.next_sentence and tokens else None
 
     def before_head(self, x: Tensor) -> Tensor:
         """What the masked head reads."""

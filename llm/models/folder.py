@@ -23,6 +23,7 @@ from llm.models.build import build
 from llm.models.config import ModelConfig
 from llm.models.layouts.fields import named, part, read_object, words
 from llm.models.layouts.filling import as_stored, fill
+from llm.models.layouts.outputs import outputs_json, read_outputs
 from llm.models.layouts.table import Table, stored_name
 from llm.models.roles import START, ids_of, roles_of
 from llm.parts import load as load_part
@@ -95,7 +96,9 @@ def save(
     if config.architecture == "encoder_decoder":
         start = generation.pop(START, ids.get("pad_token_id"))
         ids |= {} if start is None else {START: start}
-    write_json(folder / "config.json", {**layout.config_json(config), **ids})
+    write_json(
+        folder / "config.json", {**layout.config_json(config), **outputs_json(config), **ids}
+    )
     write_json(folder / "generation_config.json", {**ids, "eos_token_id": stops, **generation})
     description: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -103,6 +106,9 @@ def save(
         "clean_up_tokenization_spaces": False,
         **roles_of(tokenizer),
     }
+    if config.architecture != "encoder":
+        # Otherwise transformers hands GPT-2 token types, which it takes for tokens and adds.
+        description["model_input_names"] = ["input_ids", "attention_mask"]
     if chat_template is not None:
         description["chat_template"] = chat_template
     write_json(folder / "tokenizer_config.json", description)
@@ -171,6 +177,11 @@ def load_decoder(
         raise BadInput(
             f"{folder} holds an {model.config.architecture}, and what goes on here needs a decoder"
         )
+    if model.config.outputs is not None:
+        raise BadInput(
+            f"{folder} holds a model that says {', '.join(model.config.outputs.labels)[:60]} of texts, and "
+            "what goes on here needs one that writes"
+        )
     return cast("Decoder", model)
 
 
@@ -213,6 +224,8 @@ def read_config(folder: Path) -> ModelConfig:
     named(path, "model_type", name, registry("layout"))
     layout: Layout = load_part("layout", str(name))
     config = dataclasses.replace(layout.read_config(path, fields), export=name)
+    outputs = read_outputs(path, fields, config.architecture)
+    config = dataclasses.replace(config, outputs=outputs)
     _refuse_impossible_heads(path, config)
     return _with_own_head(layout, folder, config)
 

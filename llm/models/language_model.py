@@ -13,6 +13,7 @@ from llm.models.gradients import embed
 from llm.models.layers import Dropout
 from llm.models.mask import Mask, places, self_mask
 from llm.models.norms import make_norm
+from llm.models.output_head import OutputHead
 from llm.models.rotary import rotary_table
 
 # Looked up, or the head: no layer's matrix.
@@ -52,7 +53,9 @@ class LanguageModel(nn.Module):
         self.fused_loss = False
         shape = (config.vocabulary, config.d_model)
         self.embedding = nn.Parameter(torch.empty(shape))
-        self.head = None if config.tie_embeddings else nn.Parameter(torch.empty(shape))
+        tied = config.tie_embeddings or config.outputs is not None
+        self.head = None if tied else nn.Parameter(torch.empty(shape))
+        self.output_head = None if config.outputs is None else OutputHead(config)
         self.positions = None
         if config.positions == "learned":
             self.positions = nn.Parameter(torch.empty(config.context_length, config.d_model))
@@ -91,6 +94,8 @@ class LanguageModel(nn.Module):
 
     def _deviation(self, name: str, parameter: Tensor) -> float:
         """The standard deviation of a matrix's first values."""
+        if name.startswith("output_head."):
+            return 0.02
         identity = self.config.initialisation == "identity"
         if name.endswith(RESIDUAL):
             pre = self.config.norm_position == "pre"
@@ -197,6 +202,17 @@ class LanguageModel(nn.Module):
             soft_cap=self.config.logit_soft_cap,
             z_loss=self.z_loss,
         )
+
+    def outputs(self, tokens: Tensor, segments: Tensor, **more: Tensor) -> Tensor:
+        """What the head for whole texts says of each text of the rows: (texts, labels), float32.
+
+        tokens, segments (B, T), and what else `hidden_states` takes: texts are the segments, in order.
+        """
+        if self.output_head is None:
+            raise ValueError("the model has a head for tokens, and none for whole texts")
+        x = self.hidden_states(tokens, segments, **more)  # type: ignore[operator]
+        found: Tensor = self.output_head(x, segments)
+        return found
 
     @torch.no_grad()
     def row_losses(self, x: Tensor, targets: Tensor) -> Tensor:

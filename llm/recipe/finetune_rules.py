@@ -28,7 +28,7 @@ def finetune(recipe: "Recipe") -> Iterator[Problem]:
                     f"finetune {values.name} ({values.task}) needs special tokens, and "
                     f"tokenizer.reserve leaves them out: add {group}, as in reserve: [{listed}]",
                 )
-        if values.batch_tokens < least:
+        if task.writes and values.batch_tokens < least:  # others' rows are as long as their texts
             yield Problem(
                 (f"{path}.batch_tokens", "pretrain.model.context_length", f"{path}.data_parallel"),
                 f"{path}.batch_tokens is {values.batch_tokens}, less than data_parallel "

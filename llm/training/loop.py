@@ -10,6 +10,7 @@ Nothing random is kept from step to step: what a step reads and draws depends on
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,16 @@ from llm.training.ways.out_of_memory import is_out_of_memory
 from llm.training.ways.passes import Passes
 
 
+class Judge(Protocol):
+    """Who may end a run early."""
+
+    def over(self, done: int) -> bool:
+        """Whether a run ends here of which that was decided before it was interrupted."""
+
+    def ends(self, done: int, steps: int) -> bool:
+        """Whether training ends after `done` of `steps` steps: the same on every rank."""
+
+
 def train(
     model: nn.Module,
     batches: BatchSource,
@@ -33,8 +44,11 @@ def train(
     work: Path,
     start: Path | None = None,
     validation: Slice | None = None,
+    judge: Judge | None = None,
 ) -> int:
     """Train `model` in place; returns the steps done: plan.steps, or fewer when asked to stop.
+
+    judge: asked after each step, on every rank, whether training ends there.
 
     Goes on from the newest whole checkpoint in `work`, else from the checkpoint folder `start`.
     Writes metrics.jsonl, seen.jsonl, checkpoints/ and trunk/ into `work`; the last state is a
@@ -43,19 +57,23 @@ def train(
     """
     run = TrainingRun(model, objective, plan, group, work)
     try:
-        return _steps(batches, run, start, validation)
+        return _steps(batches, run, start, validation, judge)
     finally:
         run.close()
 
 
 def _steps(
-    batches: BatchSource, run: TrainingRun, start: Path | None, validation: Slice | None
+    batches: BatchSource,
+    run: TrainingRun,
+    start: Path | None,
+    validation: Slice | None,
+    judge: Judge | None,
 ) -> int:
     plan, group = run.plan, run.group
     done = run.resume(start)
     run.model.train()
     passes = Passes(batches, run) if isinstance(run.state, Accelerated) else None
-    while done < plan.steps:
+    while done < plan.steps and not (judge and judge.over(done)):
         began = time.monotonic()
         reads = run.incidents.data_step(done)
         going = passes.make(done, reads) if passes else make_parts(batches, run, done, reads)
@@ -74,6 +92,8 @@ def _steps(
         if group.rank == 0:
             run.note(done, loss, norm, (passes or batches).seen(reads), seconds, found)
             run.writer.check()  # a full disk ends training now, not at the next checkpoint
+        if judge and judge.ends(done, plan.steps):
+            break
         if done % plan.checkpoint_every == 0 or done in (plan.steps, plan.trunk_at):
             run.checkpoint(done)
     run.checkpoint(done)

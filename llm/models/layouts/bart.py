@@ -111,7 +111,9 @@ IN_COMMON: Allowed = {
 def misfits(layout: str, config: ModelConfig) -> list[str]:
     """The fields that keep a model out of one of the layouts."""
     allowed = {**IN_COMMON, "norm_position": (NORM_POSITIONS[layout],)}
-    return [*outside(config, allowed), *uneven_heads(config)]
+    # BART's class for texts reads them twice, by the decoder too.
+    of_texts = ["outputs"] if config.outputs is not None else []
+    return [*outside(config, allowed), *uneven_heads(config), *of_texts]
 
 
 def may_lack(fields: Mapping[str, Any]) -> tuple[str, ...]:

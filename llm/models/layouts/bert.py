@@ -15,9 +15,11 @@ from llm.models.layouts.fit import (
     outside,
     uneven_heads,
 )
+from llm.models.layouts.outputs import misfit
 from llm.models.layouts.table import Stored, Table
 
 BOTH, MASKED, BARE = "BertForPreTraining", "BertForMaskedLM", "BertModel"
+TEXTS = "BertForSequenceClassification"
 WHOLE_MODEL = {
     "embedding": "bert.embeddings.word_embeddings.weight",
     "positions": "bert.embeddings.position_embeddings.weight",
@@ -28,6 +30,8 @@ WHOLE_MODEL = {
     "transform.norm": "cls.predictions.transform.LayerNorm",
     "next_sentence.pooler": "bert.pooler.dense",
     "next_sentence.classifier": "cls.seq_relationship",
+    "output_head.pooler": "bert.pooler.dense",
+    "output_head.classifier": "classifier",
 }
 HEADS = ("transform.", "next_sentence.classifier.")  # that the bare model comes without
 # Below bert.encoder.layer.N.
@@ -83,7 +87,7 @@ ALLOWED: Allowed = {
 def misfits(layout: str, config: ModelConfig) -> list[str]:
     """The fields that keep a model out of the layout."""
     without_types = ["token_types"] if config.token_types < 1 else []
-    return [*outside(config, ALLOWED), *uneven_heads(config), *without_types]
+    return [*outside(config, ALLOWED), *uneven_heads(config), *without_types, *misfit(config)]
 
 
 def may_lack(fields: Mapping[str, Any]) -> tuple[str, ...]:
@@ -115,9 +119,10 @@ def canonical(name: str, config: ModelConfig) -> str | None:
     """
     name = name.replace("LayerNorm.gamma", "LayerNorm.weight")
     name = name.replace("LayerNorm.beta", "LayerNorm.bias")
-    if not name.startswith(("bert.", "cls.")):
+    if not name.startswith(("bert.", "cls.", "classifier.")):
         name = f"bert.{name}"
-    unread = not config.next_sentence and name.startswith(("bert.pooler.", "cls.seq_relationship."))
+    pooled = config.next_sentence or config.outputs is not None
+    unread = not pooled and name.startswith(("bert.pooler.", "cls.seq_relationship."))
     return None if unread or name in REPEATED or name == POSITION_IDS else name
 
 
@@ -130,7 +135,7 @@ def config_json(config: ModelConfig) -> dict[str, Any]:
     """The config.json with which transformers builds the same encoder."""
     activation = next(theirs for theirs, own in ACTIVATIONS.items() if own == config.feed_forward)
     return {
-        "architectures": [BOTH if config.next_sentence else MASKED],
+        "architectures": [TEXTS if config.outputs else BOTH if config.next_sentence else MASKED],
         "model_type": "bert",
         **{field: getattr(config, name) for field, name in SIZES.items()},
         "hidden_act": activation,
@@ -147,7 +152,9 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
     """What config.json describes. Raises BadInput naming the field that the encoder cannot do."""
     refuse_others(path, fields, HARMLESS)
     architecture = (words(path, fields, "architectures") or [BOTH])[0]
-    refuse_others(path, {"architectures": architecture}, {"architectures": (BOTH, MASKED, BARE)})
+    refuse_others(
+        path, {"architectures": architecture}, {"architectures": (BOTH, MASKED, BARE, TEXTS)}
+    )
     given = sizes(path, fields, SIZES)
     activation = fields.get("hidden_act", "gelu")
     return ModelConfig(
@@ -168,7 +175,7 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
         bias=True,
         dropout=number(path, fields, "hidden_dropout_prob", 0.1, least=0, below=1),
         initialisation="normal",
-        next_sentence=architecture != MASKED,
+        next_sentence=architecture not in (MASKED, TEXTS),
         head_transform=True,
     )
 

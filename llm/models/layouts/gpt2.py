@@ -22,12 +22,14 @@ from llm.models.layouts.fit import (
     outside,
     uneven_heads,
 )
+from llm.models.layouts.outputs import for_texts, misfit
 from llm.models.layouts.table import Stored, Table
 
 WHOLE_MODEL = {
     "embedding": "transformer.wte.weight",
     "positions": "transformer.wpe.weight",
     "head": "lm_head.weight",
+    "output_head.classifier.weight": "score.weight",
 }
 NORMS = {"attention_norm": "ln_1", "feed_forward_norm": "ln_2"}
 # GPT-2 keeps linear layers with inputs first, and one for queries, keys and values.
@@ -66,7 +68,7 @@ ALLOWED: Allowed = {
 
 def misfits(layout: str, config: ModelConfig) -> list[str]:
     """The fields that keep a model out of the layout."""
-    return [*outside(config, ALLOWED), *uneven_heads(config)]
+    return [*outside(config, ALLOWED), *uneven_heads(config), *misfit(config)]
 
 
 def may_lack(fields: Mapping[str, Any]) -> tuple[str, ...]:
@@ -104,7 +106,7 @@ def canonical(name: str, config: ModelConfig) -> str | None:
         return None
     if name == "lm_head.weight":
         return None if config.tie_embeddings else name
-    return name if name.startswith("transformer.") else f"transformer.{name}"
+    return name if name.startswith(("transformer.", "score.")) else f"transformer.{name}"
 
 
 def repeats(name: str) -> str | None:
@@ -116,7 +118,7 @@ def config_json(config: ModelConfig) -> dict[str, Any]:
     """The config.json with which transformers builds the same decoder."""
     activation = next(theirs for theirs, own in ACTIVATIONS.items() if own == config.feed_forward)
     return {
-        "architectures": ["GPT2LMHeadModel"],
+        "architectures": [for_texts("GPT2LMHeadModel", config)],
         "model_type": "gpt2",
         **{field: getattr(config, name) for field, name in SIZES.items()},
         "n_inner": config.hidden,

@@ -8,6 +8,7 @@ from typing import Any
 from llm.models.config import ModelConfig
 from llm.models.layouts.fields import flag, number, part, refuse_others, sizes, whole, words
 from llm.models.layouts.fit import NO_CAPS, NO_WINDOW, Allowed, outside
+from llm.models.layouts.outputs import for_texts, misfit
 from llm.models.layouts.table import Stored, Table
 from llm.step import BadInput
 
@@ -21,6 +22,7 @@ WHOLE_MODEL = {
     "embedding": "model.embed_tokens.weight",
     "norm.weight": "model.norm.weight",
     "head": "lm_head.weight",
+    "output_head.classifier.weight": "score.weight",
 }
 IN_A_LAYER = {
     "attention_norm": "input_layernorm",
@@ -72,7 +74,7 @@ ALLOWED: Mapping[str, Allowed] = {
 
 def misfits(layout: str, config: ModelConfig) -> list[str]:
     """The fields that keep a model out of one of the layouts."""
-    return outside(config, ALLOWED[layout])
+    return [*outside(config, ALLOWED[layout]), *misfit(config)]
 
 
 def may_lack(fields: Mapping[str, Any]) -> tuple[str, ...]:
@@ -108,7 +110,7 @@ def config_json(config: ModelConfig) -> dict[str, Any]:
     """The config.json with which transformers builds the same decoder."""
     layout = str(config.export)
     fields = {
-        "architectures": [ARCHITECTURES[layout]],
+        "architectures": [for_texts(ARCHITECTURES[layout], config)],
         "model_type": layout,
         **{field: getattr(config, name) for field, name in SIZES.items()},
         "num_key_value_heads": config.kv_heads,

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from llm.models.config import ModelConfig
 from llm.models.layouts.fields import flag, named, number, whole
+from llm.models.layouts.outputs import FIELDS
 from llm.models.layouts.table import Stored, Table
 from llm.step import BadInput
 
@@ -19,6 +20,7 @@ WRITTEN_BESIDE = (
     "pad_token_id",
     "decoder_start_token_id",
     "vocab_size",
+    *FIELDS,
 )
 
 
@@ -50,6 +52,7 @@ def repeats(name: str) -> str | None:
 def config_json(config: ModelConfig) -> dict[str, Any]:
     """Every field of the configuration, and the size of the vocabulary as others call it."""
     fields = dataclasses.asdict(config)
+    del fields["outputs"]  # said as in the other layouts
     return {"model_type": MODEL_TYPE, "vocab_size": config.vocabulary, **fields}
 
 
@@ -60,7 +63,7 @@ def read_config(path: Path, fields: Mapping[str, Any]) -> ModelConfig:
     if unknown:
         raise BadInput(f"{path}: {unknown[0]} is no field of a model; remove it")
     hints = get_type_hints(ModelConfig)
-    given: dict[str, Any] = {"export": MODEL_TYPE}
+    given: dict[str, Any] = {"export": MODEL_TYPE, "outputs": None}
     for name, field in known.items():
         if name in given:
             continue

@@ -123,6 +123,11 @@ class Packed:
         """How many rows there are."""
         return self._count
 
+    @property
+    def length(self) -> int:
+        """Of each row (tokens)."""
+        return self.context_length
+
     def read(self, numbers: Integers) -> Batch:
         """The rows of these numbers, in this order."""
         shape = (len(numbers), self.context_length)

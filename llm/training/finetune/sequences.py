@@ -33,6 +33,7 @@ class Sequences:
     settings: ClassVar[type[FinetuneSettings]]
     architectures: ClassVar[Sequence[str]] = ("decoder",)
     writes: ClassVar[bool] = True
+    chosen_by: ClassVar[str | None] = None
     reserves: ClassVar[Sequence[str]] = ()
 
     def chat_template(self) -> str | None:
@@ -107,6 +108,10 @@ class Sequences:
         from llm.training.finetune.held_out import mean_loss
 
         return {"loss": mean_loss(model, self.objective(setup), rows, setup.values.validation_rows)}
+
+    def finish(self, setup: Setup, model: "Decoder", held_out: "Packed") -> Mapping[str, float]:
+        """Nothing is left to do."""
+        return {}
 
     def save(self, setup: Setup, model: "Decoder", folder: Path) -> None:
         """Write the decoder with the base's tokenizer."""

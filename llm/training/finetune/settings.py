@@ -38,6 +38,21 @@ class TuningOptimizer(OptimizerSettings):
 
 
 @section
+class EarlyStopping:
+    """How the best weights of a run are found on held-out examples."""
+
+    every: float = setting(
+        default=1.0, description="How often they are measured (epochs between).", gt=0
+    )
+    patience: int | None = setting(
+        default=None,
+        description="Measurements without a better one after which training ends (count); none: it goes to its "
+        "end.",
+        ge=1,
+    )
+
+
+@section
 class FinetuneSettings(Optimisation):
     """How a base model is tuned for a task."""
 

@@ -18,14 +18,17 @@ from llm.settings import deciding, restored
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.training.finetune.epochs import Epochs
 from llm.training.finetune.prepare import setup_of, splits_in
-from llm.training.finetune.settings import FinetuneSettings
-from llm.training.finetune.task import task_of
+from llm.training.finetune.settings import EarlyStopping, FinetuneSettings
+from llm.training.finetune.task import Rows, Setup, task_of
 from llm.training.incidents import Incidents
 from llm.training.ranks.room import most_bytes_of
 from llm.training.work import METRICS, MODEL, SEEN, folder_digest, hand_over
 from llm.words import counted
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from llm.training.finetune.best import Best
     from llm.training.ranks.rank import Group
 
 LIBRARIES = ("torch", "numpy", "numba", "safetensors", "tokenizers")
@@ -40,9 +43,10 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
     """
     [artifact], [rows] = inputs["model"], inputs["rows"]
     setup = setup_of(values, artifact / MODEL, rows)
-    train_rows = len(task_of(values.task).rows(setup, rows / "train"))
-    rows_per_step = _rows_per_step(values, setup.base.context_length)
-    steps = values.steps or math.ceil(values.epochs * train_rows / rows_per_step)
+    train_rows = task_of(values.task).rows(setup, rows / "train")
+    rows_per_step = _rows_per_step(values, train_rows.length)
+    an_epoch = len(train_rows) / rows_per_step
+    steps = values.steps or math.ceil(values.epochs * an_epoch)
     weights = sorted(setup.base.folder.glob("*.safetensors"))
     read = sorted(path for path in rows.rglob("*") if path.is_file())
     job = {
@@ -51,8 +55,10 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
         "rows": str(rows.resolve()),
         "steps": steps,
         "rows_per_step": rows_per_step,
+        "row_length": train_rows.length,
+        "measured_every": _measured_every(values, an_epoch),
         "identity": digest_of([repr(deciding(values)), *map(file_digest, [*weights, *read])]),
-        **context.launch.how(context.machine, setup.base.context_length),
+        **context.launch.how(context.machine, train_rows.length),
     }
     context.launch.train(
         __name__,
@@ -65,20 +71,31 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
     hand_over(context.work, context.out, (MODEL, METRICS, SEEN))
     measured = json.loads((context.work / MEASURED).read_bytes())
     return StepResult(
-        counts={"steps": steps, **_counts(measured), **Incidents.read(context.work).counts()},
+        counts={
+            "steps": measured["steps"],
+            **_counts(measured["figures"]),
+            **measured["finish"],
+            **Incidents.read(context.work).counts(),
+        },
         content=folder_digest(context.out / MODEL),
-        summary=_summary(steps, measured),
+        summary=_summary(measured["steps"], measured["figures"]),
     )
 
 
-def _rows_per_step(values: FinetuneSettings, context_length: int) -> int:
-    rows = values.batch_tokens // context_length
+def _rows_per_step(values: FinetuneSettings, length: int) -> int:
+    rows = values.batch_tokens // length
     if rows < values.data_parallel:
         raise BadInput(
             f"finetune {values.name}: batch_tokens {values.batch_tokens} must be at least "
-            f"data_parallel {values.data_parallel} times the model's context of {context_length}"
+            f"data_parallel {values.data_parallel} times the longest row, {length} tokens"
         )
     return rows
+
+
+def _measured_every(values: FinetuneSettings, an_epoch: float) -> int | None:
+    """Steps between measurements for the best weights; None where the last ones are kept."""
+    stopping: EarlyStopping | None = getattr(values, "early_stopping", None)
+    return None if stopping is None else max(1, round(stopping.every * an_epoch))
 
 
 def _counts(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
@@ -112,7 +129,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     plan = values.plan(
         job,
         steps=job["steps"],
-        tokens_per_step=job["rows_per_step"] * setup.base.context_length,
+        tokens_per_step=job["rows_per_step"] * job["row_length"],
     )
     rows = {split: task.rows(setup, folder / split) for split in splits_in(folder)}
 
@@ -122,13 +139,45 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     if group.rank == 0 and not (work / BEFORE).exists():
         write_json(work / BEFORE, measure("validation"))
     source = Epochs(rows["train"], job["rows_per_step"], values.seed)
-    done = loop.train(model, source, task.objective(setup), plan, group, work)
-    if done == plan.steps and group.rank == 0:
+    best = _best(job, setup, model, rows["validation"], group, work)
+    done = loop.train(model, source, task.objective(setup), plan, group, work, judge=best)
+    ended = done == plan.steps or (best is not None and best.over(done))
+    if ended and group.rank == 0:
+        if best is not None:
+            best.restore()
+        finish = task.finish(setup, model, rows["validation"])
         after = measure(*(split for split in rows if split != "train"))
         before = json.loads((work / BEFORE).read_bytes())
-        write_json(work / MEASURED, {"before": before, "after": after})
+        figures = {"before": before, "after": after}
+        write_json(work / MEASURED, {"steps": done, "figures": figures, "finish": finish})
         task.save(setup, model, work / MODEL)
-    return done == plan.steps
+    return ended
+
+
+def _best(
+    job: Mapping[str, Any],
+    setup: Setup,
+    model: "nn.Module",
+    held_out: Rows,
+    group: "Group",
+    work: Path,
+) -> "Best | None":
+    """What keeps the best weights; None where the last ones are kept, or nothing is held out."""
+    from llm.training.finetune.best import Best
+
+    task = task_of(job["values"]["task"])
+    figure = task.chosen_by
+    if job["measured_every"] is None or figure is None or not len(held_out):
+        return None
+
+    def score() -> list[float]:
+        found = task.measure(setup, model, held_out)
+        chosen, loss = (found.get(name) for name in (figure, "loss"))
+        lowest = -math.inf
+        return [lowest if chosen is None else chosen, lowest if loss is None else -loss]
+
+    patience = setup.values.early_stopping.patience
+    return Best(work, job["measured_every"], patience, score, model, group.rank == 0)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,10 @@ class Setup:
 class Rows(Protocol):
     """The rows of a split, mapped from the files that `Task.prepare` wrote."""
 
+    @property
+    def length(self) -> int:
+        """Of the longest row (tokens), by which those of a step are counted."""
+
     def __len__(self) -> int:
         """How many rows there are."""
 
@@ -75,6 +79,9 @@ class Task(Protocol):
 
     writes: bool
     """Whether its models write text; the head of others says labels or values."""
+
+    chosen_by: str | None
+    """The figure by which the best weights are kept, of which more is better; None: the last are."""
 
     reserves: Sequence[str]
     """The groups of special tokens that it needs, as `tokenizer.reserve` calls them."""
@@ -102,6 +109,9 @@ class Task(Protocol):
 
     def objective(self, setup: Setup) -> "Objective":
         """What is asked of it."""
+
+    def finish(self, setup: Setup, model: Any, held_out: Rows) -> Mapping[str, float]:
+        """What is done to the trained model before it is measured, and figures of that."""
 
     def measure(self, setup: Setup, model: Any, rows: Rows) -> Mapping[str, float | None]:
         """Figures on held-out rows, `loss` among them; null where nothing is held out."""

@@ -1,0 +1,120 @@
+"""How near a fine-tuned model comes to the values of held-out texts."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from llm.durable import write_json
+from llm.evaluation.section import Card, Section, Table
+from llm.evaluation.suite import Kind, Measure, Suite
+from llm.settings import section, setting
+from llm.step import Context, Inputs, StepResult
+from llm.training.finetune.of_texts import TEXTS
+from llm.training.finetune.regress import Regress
+from llm.words import counted
+
+if TYPE_CHECKING:
+    from llm.evaluation.result import Measured
+
+LIBRARIES = ("torch", "tokenizers")
+MORE = "more.json"
+
+
+@section
+class ValueSettings:
+    """How values of held-out texts are measured."""
+
+    texts: int = setting(
+        default=100_000, description="Held-out texts, at most (count): the first ones.", ge=1
+    )
+    precision: Literal["fp32", "bf16"] = setting(
+        default="fp32", description="Number format of the activations."
+    )
+
+
+SUITE = Suite(
+    says="values of held-out texts, of each regress task: those of `test` where it is given",
+    settings=ValueSettings,
+    models="tuned",
+    inputs=("data",),
+    columns=(*TEXTS, Regress.said),
+    architectures=("encoder", "decoder", "encoder_decoder"),
+    writes=False,
+    figures=(
+        Kind("mean_error", "mean distance from the value", "lower"),
+        Kind("squared_error", "mean squared error", "lower"),
+    ),
+)
+
+
+def measure(values: Measure[ValueSettings], inputs: Inputs, context: Context) -> StepResult:
+    """Tell held-out texts; an item is a text.
+
+    inputs: model (one artifact with model/), data (its task's examples). Writes more.json too: the
+    correlations.
+    """
+    import itertools
+
+    import numpy as np
+
+    from llm.evaluation.held_out import held_out_shard, names_of
+    from llm.evaluation.result import rows, write
+    from llm.evaluation.scoring import PRECISIONS
+    from llm.training import devices
+    from llm.training.finetune.figures import of_values
+    from llm.training.finetune.telling import load_teller, outputs_of
+
+    settings = values.settings
+    device = devices.choose(context.machine.device)
+    folder = inputs["model"][0] / "model"
+    model, tokenizer = load_teller(folder, device, PRECISIONS[settings.precision])
+    shard, split = held_out_shard(inputs["data"][0])
+    examples = list(itertools.islice(shard.examples(SUITE.columns), settings.texts))
+
+    def progress(done: int, total: int) -> None:
+        context.report.progress(done, total, "texts")
+
+    pairs = [(one.cells[0], one.cells[1]) for one in examples]
+    said = outputs_of(model, tokenizer, pairs, progress).astype(float)
+    wanted = np.array([one.cells[2] for one in examples], float).reshape(said.shape)
+    names, groups, ones = names_of(examples), [""] * len(examples), [1.0] * len(examples)
+    error = said - wanted
+    tables = [
+        rows("mean_error", names, groups, np.abs(error).mean(1).tolist(), ones),
+        rows("squared_error", names, groups, np.square(error).mean(1).tolist(), ones),
+    ]
+    protocol = (
+        f"{counted(len(examples), 'text')} of the {split} examples, each told by itself, in the values' own "
+        f"units; {settings.precision}"
+    )
+    result = write(context, "values", SUITE.figures, tables, protocol, "text")
+    found = of_values(said, wanted)
+    write_json(context.out / MORE, {name: found[name] for name in ("pearson", "spearman")})
+    return result
+
+
+def show(measured: "Measured") -> Iterator[Section]:
+    """Each task's errors and correlations."""
+    for model, result in measured.models.items():
+        if not result.figures:
+            yield Section(f"Values: {model}", "No text is held out.")
+            continue
+        more = json.loads((result.folder / MORE).read_text("utf8"))
+        cells = [
+            [one.unit, f"{one.value:.3f}", "" if not one.spread else f"± {one.spread:.3f}"]
+            for one in result.figures.values()
+        ]
+        cells += [
+            [f"correlation ({name.capitalize()})", f"{value:.3f}", ""]
+            for name, value in more.items()
+            if value is not None
+        ]
+        cards = []
+        if more["pearson"] is not None:
+            cards = [Card(f"{more['pearson']:.3f}", f"correlation of values, {model}")]
+        yield Section(
+            f"Values: {model}",
+            f"{result.protocol[0].upper()}{result.protocol[1:]}.",
+            parts=[Table([model, "", "95 % interval"], cells)],
+            cards=cards,
+        )

@@ -1,0 +1,70 @@
+"""The recipes that docs/finetuning.md shows run as they stand, but for their sizes."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from llm.step import Reporter
+from llm.store import Reference
+from tasks.commands.local import run_locally
+from tasks.engine.home import PROJECT, Home
+
+RECIPES = dict(
+    re.findall(
+        r"```yaml\n# (\S+)\.yaml\n(extends:.*?)```",
+        (PROJECT / "docs/finetuning.md").read_text("utf8"),
+        re.DOTALL,
+    )
+)
+SMALL = (
+    "tokenizer.vocabulary=400",
+    "tokenize.validation.fraction=0.2",
+    "pretrain.model.layers=1",
+    "pretrain.model.d_model=32",
+    "pretrain.model.hidden=64",
+    "pretrain.model.context_length=64",
+    "pretrain.batch_tokens=512",
+    "pretrain.tokens=4096",
+    "pretrain.schedule.warmup_tokens=1000",
+    "finetune.0.epochs=4",
+    "finetune.0.batch_tokens=512",
+)
+WORDS = {"cards": ("card", "pin", "chip"), "loans": ("loan", "rate", "debt")}
+
+
+def write_data(folder: Path) -> None:
+    """Files as the recipes name them."""
+    said = [
+        (f"my {word} number {number} is {state}", team)
+        for number in range(40)
+        for state in ("lost", "late")
+        for team, words in WORDS.items()
+        for word in words
+    ]
+    with (folder / "tickets.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("message", "team"), *said])
+    alike = [
+        (first, second, 5.0 if team == other else 1.0)
+        for (first, team), (second, other) in zip(said[::3], said[7::3], strict=False)
+    ]
+    with (folder / "pairs.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(alike)
+
+
+@pytest.mark.parametrize(
+    ("name", "figure"), [("tickets", "labels.team.accuracy"), ("alike", "values.alike.mean_error")]
+)
+def test_a_worked_recipe_runs_to_its_promotion(name: str, figure: str, tmp_path: Path) -> None:
+    for other, text in RECIPES.items():
+        (tmp_path / f"{other}.yaml").write_text(text)
+    write_data(tmp_path)
+    home = Home(tmp_path / "home")
+    run_id = run_locally(home, str(tmp_path / f"{name}.yaml"), SMALL, report=Reporter())
+    stages = home.runs.load(run_id).stages
+    report = Reference.from_json(stages["evaluate"]["outputs"]["report"]["all"])
+    figures = json.loads((home.store.local(report) / "metrics.json").read_text())
+    assert figures[figure] >= 0
+    assert home.runs.pointer(f"champion-{name}") is not None
