@@ -4,9 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from llm.models.config import Outputs
-from llm.models.layouts.choose import misfits
-from llm.models.layouts.outputs import POOLING
 from llm.models.layouts.own import MODEL_TYPE
 from llm.parts import chosen
 from llm.runs import Outputs
@@ -15,7 +12,7 @@ from llm.training.finetune.settings import FinetuneSettings, shaping
 from llm.training.finetune.task import examples_of, files_of, task_of
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Outside, Step
-from tasks.stages.models import model_parts
+from tasks.stages.models import layout_notes, model_parts
 
 DERIVE = Step(
     "examples",
@@ -48,27 +45,15 @@ def finetune(run: Run, stages: Stages) -> Outputs:
             Call(ROWS, shaping(task), {"model": base, "data": [data]}, task.name, parts=how)
         )
         how |= chosen("optimizer", [task.optimizer.type])
-        if not task_of(task.task).writes:  # not every layout has a head for texts
-            how |= chosen("layout", [MODEL_TYPE])
         inputs = {"model": base, "rows": [rows]}
+        writes = task_of(task.task).writes
+        if not writes:  # not every layout has a head for texts
+            how |= chosen("layout", [MODEL_TYPE])
+        notes = layout_notes(run.recipe.pretrain.model, writes)
         outputs["model"][task.name] = run.step(
-            Call(FINETUNE, task, inputs, task.name, notes=_notes(run, task), parts=how)
+            Call(FINETUNE, task, inputs, task.name, notes=notes, parts=how)
         )
     return outputs
-
-
-def _notes(run: Run, task: FinetuneSettings) -> tuple[str, ...]:
-    """That transformers has no class for what the task makes."""
-    model = run.recipe.pretrain.model
-    layout = str(model.export)
-    whole = model.resolve(vocabulary=1)
-    if not task_of(task.task).writes:
-        pooling = POOLING[model.architecture]
-        said = Outputs(problem="regression", labels=("value",), pooling=pooling)
-        whole = dataclasses.replace(whole, outputs=said)
-    if layout != MODEL_TYPE and not misfits(whole, layout):
-        return ()
-    return ("its folder is in Penstock's own layout: transformers has no class for such a model",)
 
 
 def _data(run: Run, task: FinetuneSettings) -> Call:

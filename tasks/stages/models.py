@@ -1,8 +1,13 @@
 """Which modules a call needs to make or to read a model: its architecture and its layout."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from llm.models.config import ModelSettings
+from llm.models.config import Outputs as ModelOutputs
+from llm.models.layouts.choose import misfits
+from llm.models.layouts.outputs import POOLING
+from llm.models.layouts.own import MODEL_TYPE
 from llm.parts import chosen, registry
 from llm.store import Reference
 from tasks.engine.run import Run
@@ -20,6 +25,18 @@ def parts_of_made(run: Run, model: Reference) -> dict[str, str]:
     if settings is None:
         return _parts(tuple(registry("architecture")), tuple(registry("layout")))
     return model_parts(settings)
+
+
+def layout_notes(model: ModelSettings, writes: bool = True) -> tuple[str, ...]:
+    """That transformers has no class for a model, where it has none. writes: or it says labels or values."""
+    config = model.resolve(vocabulary=1)
+    if not writes:
+        pooling = POOLING[model.architecture]
+        said = ModelOutputs(problem="regression", labels=("value",), pooling=pooling)
+        config = dataclasses.replace(config, outputs=said)
+    if config.export != MODEL_TYPE and not misfits(config, str(config.export)):
+        return ()
+    return ("its folder is in Penstock's own layout: transformers has no class for such a model",)
 
 
 def architecture_of_made(run: Run, model: Reference) -> str | None:

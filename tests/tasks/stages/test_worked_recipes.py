@@ -1,6 +1,7 @@
 """The recipes that docs/finetuning.md shows run as they stand, but for their sizes."""
 
 import csv
+import itertools
 import json
 import re
 from pathlib import Path
@@ -20,7 +21,7 @@ RECIPES = dict(
     )
 )
 SMALL = (
-    "tokenizer.vocabulary=400",
+    "tokenizer={type: bpe, vocabulary: 300, reserve: [masking]}",
     "tokenize.validation.fraction=0.2",
     "pretrain.model.layers=1",
     "pretrain.model.d_model=32",
@@ -32,23 +33,41 @@ SMALL = (
     "finetune.0.epochs=4",
     "finetune.0.batch_tokens=512",
 )
+SYLLABLES = (
+    "ba",
+    "ce",
+    "di",
+    "fo",
+    "gu",
+    "ha",
+    "je",
+    "ki",
+    "lo",
+    "mu",
+    "na",
+    "pe",
+    "ri",
+    "so",
+    "tu",
+)
+NAMES = ["".join(parts) for parts in itertools.product(SYLLABLES, SYLLABLES[::2])]
 WORDS = {"cards": ("card", "pin", "chip"), "loans": ("loan", "rate", "debt")}
 
 
 def write_data(folder: Path) -> None:
     """Files as the recipes name them."""
     said = [
-        (f"my {word} number {number} is {state}", team)
+        (f"{NAMES[number]} says my {word} {NAMES[-number]} is {state}", team)
         for number in range(40)
         for state in ("lost", "late")
         for team, words in WORDS.items()
         for word in words
     ]
-    with (folder / "tickets.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows([("message", "team"), *said])
+    rows = (json.dumps({"message": message, "team": team}) + "\n" for message, team in said)
+    (folder / "tickets.jsonl").write_text("".join(rows))
     alike = [
         (first, second, 5.0 if team == other else 1.0)
-        for (first, team), (second, other) in zip(said[::3], said[7::3], strict=False)
+        for (first, team), (second, other) in zip(said[::3], said[7::5], strict=False)
     ]
     with (folder / "pairs.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows(alike)

@@ -128,7 +128,7 @@ def test_the_old_names_of_a_norms_weights_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes, named",
     [
-        ({"architectures": ["BertForSequenceClassification"]}, "BertForSequenceClassification"),
+        ({"architectures": ["BertForQuestionAnswering"]}, "BertForQuestionAnswering"),
         ({"hidden_act": "relu"}, "hidden_act 'relu' is not supported"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type 'relative_key'"),
         ({"is_decoder": True}, "is_decoder True"),
