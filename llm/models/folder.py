@@ -106,9 +106,10 @@ def save(
         "clean_up_tokenization_spaces": False,
         **roles_of(tokenizer),
     }
-    if config.architecture != "encoder":
-        # Otherwise transformers hands GPT-2 token types, which it takes for tokens and adds.
-        description["model_input_names"] = ["input_ids", "attention_mask"]
+    # Releases of transformers differ in whether tokenizers say token types by themselves, and GPT-2 takes
+    # what it is given of them for tokens.
+    types = ["token_type_ids"] if config.token_types > 1 else []
+    description["model_input_names"] = ["input_ids", *types, "attention_mask"]
     if chat_template is not None:
         description["chat_template"] = chat_template
     write_json(folder / "tokenizer_config.json", description)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from llm.durable import file_digest, write_json
 from llm.settings import deciding, restored
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
-from llm.training.finetune.epochs import Epochs
+from llm.training.finetune.epochs import Epochs, check_seen
 from llm.training.finetune.prepare import setup_of, splits_in
 from llm.training.finetune.settings import EarlyStopping, FinetuneSettings
 from llm.training.finetune.task import Rows, Setup, task_of
@@ -70,12 +70,15 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
     )
     hand_over(context.work, context.out, (MODEL, METRICS, SEEN))
     measured = json.loads((context.work / MEASURED).read_bytes())
+    incidents = Incidents.read(context.work)
+    if not incidents.skips:  # rows that made the loss leap are left out on purpose
+        check_seen(context.out / SEEN, len(train_rows), measured["steps"])
     return StepResult(
         counts={
             "steps": measured["steps"],
             **_counts(measured["figures"]),
             **measured["finish"],
-            **Incidents.read(context.work).counts(),
+            **incidents.counts(),
         },
         content=folder_digest(context.out / MODEL),
         summary=_summary(measured["steps"], measured["figures"]),

@@ -17,6 +17,7 @@ from llm.models import folder
 from llm.models.build import build
 from llm.models.config import ModelSettings
 from llm.step import BadInput, Context, Inputs, Reporter, StepResult
+from llm.tokens.marked import Marks, encode_marked
 from llm.tokens.special import reserved
 from llm.training.finetune.classify import Classify, ClassifySettings
 from llm.training.finetune.of_texts import TextSchedule
@@ -24,6 +25,7 @@ from llm.training.finetune.prepare import prepare
 from llm.training.finetune.regress import Regress, RegressSettings
 from llm.training.finetune.settings import EarlyStopping
 from llm.training.finetune.step import finetune
+from llm.training.finetune.telling import outputs_of
 from tests.llm.training.finetune.talks import byte_tokenizer
 
 SIZES: dict[str, Any] = {"layers": 1, "d_model": 32, "heads": 2, "hidden": 64, "context_length": 64}
@@ -139,15 +141,17 @@ def test_labels_are_learned_and_said_by_transformers_too(
             padding=True,
             return_tensors="pt",
         )
+        assert ("token_type_ids" in batch) == (ours.config.token_types > 1)
         types = {"types": batch["token_type_ids"]} if "token_type_ids" in batch else {}
         with torch.no_grad():
             found = ours.outputs(batch["input_ids"], batch["attention_mask"], **types)
             torch.testing.assert_close(found, theirs(**batch).logits, rtol=1e-4, atol=1e-4)
-    from tokenizers import Tokenizer
-
-    from llm.tokens.marked import Marks, encode_marked
-
-    plain = Tokenizer.from_file(str(model / "tokenizer.json"))
+        plain = folder.tokenizer_of(model, ours.config)
+        told = outputs_of(
+            ours, plain, [one if isinstance(one, tuple) else (one, "") for one in asked]
+        )
+        torch.testing.assert_close(torch.from_numpy(told), found, rtol=1e-4, atol=1e-4)
+    plain = folder.tokenizer_of(model, ours.config)
     marks = Marks.of(plain, ours.config.architecture)
     for first, second in (*((one, "") for one in said[:2]), *pairs):
         [marked] = encode_marked(plain, marks, [(first, second)], 64)
