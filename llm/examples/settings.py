@@ -34,6 +34,11 @@ class Column:
 CONVERSATIONS = (Column(name="messages", type="messages"),)
 """The columns of a task that learns from conversations."""
 
+TEXTS = (Column(name="text", type="text"), Column(name="second", type="text", optional=True))
+LABEL = Column(name="label", type="labels", answer=True)
+VALUE = Column(name="value", type="numbers", answer=True)
+"""The columns of tasks that learn labels or values of texts, or of pairs of them."""
+
 
 @section
 class ExampleSettings:

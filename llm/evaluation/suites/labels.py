@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from llm.durable import write_json
 from llm.evaluation.section import Card, Section, Table
 from llm.evaluation.suite import Kind, Measure, Suite
+from llm.examples.settings import LABEL, TEXTS
 from llm.settings import section, setting
 from llm.step import Context, Inputs, StepResult
-from llm.training.finetune.classify import Classify
-from llm.training.finetune.of_texts import TEXTS
 from llm.words import counted
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ SUITE = Suite(
     settings=LabelSettings,
     models="tuned",
     inputs=("data",),
-    columns=(*TEXTS, Classify.said),
+    columns=(*TEXTS, LABEL),
     architectures=("encoder", "decoder", "encoder_decoder"),
     writes=False,
     figures=(

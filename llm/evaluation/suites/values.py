@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Literal
 from llm.durable import write_json
 from llm.evaluation.section import Card, Section, Table
 from llm.evaluation.suite import Kind, Measure, Suite
+from llm.examples.settings import TEXTS, VALUE
 from llm.settings import section, setting
 from llm.step import Context, Inputs, StepResult
-from llm.training.finetune.of_texts import TEXTS
-from llm.training.finetune.regress import Regress
 from llm.words import counted
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ SUITE = Suite(
     settings=ValueSettings,
     models="tuned",
     inputs=("data",),
-    columns=(*TEXTS, Regress.said),
+    columns=(*TEXTS, VALUE),
     architectures=("encoder", "decoder", "encoder_decoder"),
     writes=False,
     figures=(

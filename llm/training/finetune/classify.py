@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llm.examples.settings import Column
+from llm.examples.settings import LABEL
 from llm.settings import section, setting
 from llm.step import BadInput, Reporter
 from llm.training.finetune.of_texts import OfTexts, OfTextsSettings
@@ -52,7 +52,7 @@ class Classify(OfTexts):
     """The labels are those of the training examples, by name; the model folder has their names."""
 
     settings = ClassifySettings
-    said = Column(name="label", type="labels", answer=True)
+    said = LABEL
     chosen_by = "accuracy"
 
     def facts(self, values: ClassifySettings, shard: Path, base: Base) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from llm.examples.settings import Column
+from llm.examples.settings import TEXTS, Column
 from llm.settings import section, setting
 from llm.step import Reporter
 from llm.training.finetune.settings import EarlyStopping, FinetuneSettings, TuningSchedule
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from llm.training.objectives.of_texts import TextLoss
 
 LIBRARIES = ("torch", "numpy", "safetensors", "tokenizers")
-TEXTS = (Column(name="text", type="text"), Column(name="second", type="text", optional=True))
 # A head of the base model that a head for texts goes on from.
 CARRIED = {"output_head.pooler": "next_sentence.pooler"}
 ROWS = 8  # of one pass without gradients

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llm.examples.settings import Column
+from llm.examples.settings import VALUE
 from llm.settings import section, setting
 from llm.step import BadInput, Reporter
 from llm.training.finetune.of_texts import OfTexts, OfTextsSettings
@@ -36,7 +36,7 @@ class Regress(OfTexts):
     """Values are learned in units of their spread in training, and said in their own."""
 
     settings = RegressSettings
-    said = Column(name="value", type="numbers", answer=True)
+    said = VALUE
     chosen_by = "pearson"
 
     def facts(self, values: RegressSettings, shard: Path, base: Base) -> Mapping[str, Any]:
