@@ -62,5 +62,6 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "instruct": "llm.training.finetune.instruct:Instruct",
         "classify": "llm.training.finetune.classify:Classify",
         "regress": "llm.training.finetune.regress:Regress",
+        "translate": "llm.training.finetune.translate:Translate",
     },
 }

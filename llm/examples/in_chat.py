@@ -1,6 +1,6 @@
 """The conversations of a shard as tokens in the chat template, for training and for suites alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tokenizers import Tokenizer
@@ -30,3 +30,13 @@ def in_chat(shard: Shard, tokenizer: Tokenizer) -> Iterator[InChat]:
             raise BadInput(f"{place(chunk[error.number])}: {error}") from error
         except ValueError as error:
             raise BadInput(f"the model's tokenizer cannot encode conversations: {error}") from error
+
+
+def turns(learn: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Where each run of learned tokens begins and ends: 0 0 1 1 0 1 gives (2, 4), (5, 6)."""
+    begin = 0
+    for at, one in enumerate([*learn, False]):
+        if not one:
+            if begin < at:
+                yield begin, at
+            begin = at + 1

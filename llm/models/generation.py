@@ -128,7 +128,7 @@ class WritingBatch:
             self._read_sources(self.model)
         if self._running:
             rows += self._running
-            with self._threads(len(rows)):
+            with threads_for(self.model, len(rows)):
                 logits.append(self._one_token.logits([row.new[0] for row in rows], self._cache))
         if self._waiting and isinstance(self.model, Decoder):
             for group in _groups(self._waiting):
@@ -137,7 +137,7 @@ class WritingBatch:
             self._waiting = []
         if not rows:
             return []
-        with self._threads(len(rows)):
+        with threads_for(self.model, len(rows)):
             requests = [row.request for row in rows]
             tokens = draw(torch.cat(logits), requests, [row.draws for row in rows])
         made = [_took(row, token) for row, token in zip(rows, tokens, strict=True)]
@@ -159,32 +159,14 @@ class WritingBatch:
 
     def _read(self, model: Decoder, group: Sequence[_Row]) -> Tensor:
         """Let rows in: one pass over their ids. Logits after the last of each, (B, vocabulary)."""
-        tokens, lengths = _padded([row.new for row in group], model.embedding.device)
-        with self._threads(tokens.numel()):
-            # What follows a row's end is padding: a causal model never sees it.
-            read = model.new_cache(*tokens.shape)
-            x = model.hidden_states(tokens, cache=read)
-            last = torch.tensor(lengths, device=x.device) - 1
-            logits = model.logits(x[torch.arange(len(x), device=x.device), last])
-            slots = self._cache.add(lengths, [0] * len(group))
-            self._cache.fill(slots, read)
+        logits = read_prompts(model, self._cache, [row.new for row in group])
         self._running += group
         return logits
 
     def _read_sources(self, model: EncoderDecoder) -> None:
         """Let rows in: one pass over their sources; the target's first token is still to be read."""
         for group in _groups(self._waiting):
-            tokens, lengths = _padded([row.new for row in group], model.embedding.device)
-            segments = None
-            if min(lengths) < tokens.shape[1]:
-                places = torch.arange(tokens.shape[1], device=tokens.device)
-                segments = (places < torch.tensor(lengths, device=tokens.device)[:, None]).long()
-            with self._threads(tokens.numel()):
-                states = model.encode(tokens, segments)
-                read = model.new_cache(states, capacity=1)
-                slots = self._cache.add([0] * len(group), lengths)
-                seen = [layer.crossed for layer in read.layers]
-                self._cache.fill_sources(slots, [one for one in seen if one is not None])
+            read_sources(model, self._cache, [row.new for row in group])
             for row in group:
                 assert row.request.start_id is not None
                 row.new = [row.request.start_id]
@@ -196,10 +178,40 @@ class WritingBatch:
         self._running[slot] = self._running[-1]
         self._running.pop()
 
-    def _threads(self, tokens: int) -> AbstractContextManager[None]:
-        config = self.model.config
-        product = config.matrix_parameters * tokens // (4 * config.layers + 1)
-        return one_thread(self.model.embedding.device.type == "cpu" and product < SMALL_PRODUCT)
+
+def threads_for(model: Decoder | EncoderDecoder, tokens: int) -> AbstractContextManager[None]:
+    """One thread where a pass over so few tokens is quicker with it."""
+    config = model.config
+    product = config.matrix_parameters * tokens // (4 * config.layers + 1)
+    return one_thread(model.embedding.device.type == "cpu" and product < SMALL_PRODUCT)
+
+
+def read_prompts(model: Decoder, cache: RowCache, rows: Sequence[Sequence[int]]) -> Tensor:
+    """Let rows of ids into the cache in one pass: logits after the last of each, (B, vocabulary)."""
+    tokens, lengths = _padded(rows, model.embedding.device)
+    with threads_for(model, tokens.numel()):
+        # What follows a row's end is padding: a causal model never sees it.
+        read = model.new_cache(*tokens.shape)
+        x = model.hidden_states(tokens, cache=read)
+        last = torch.tensor(lengths, device=x.device) - 1
+        logits = model.logits(x[torch.arange(len(x), device=x.device), last])
+        cache.fill(cache.add(lengths, [0] * len(rows)), read)
+    return logits
+
+
+def read_sources(model: EncoderDecoder, cache: RowCache, rows: Sequence[Sequence[int]]) -> None:
+    """Let rows of sources into the cache in one pass; nothing of their targets is read."""
+    tokens, lengths = _padded(rows, model.embedding.device)
+    segments = None
+    if min(lengths) < tokens.shape[1]:
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        segments = (places < torch.tensor(lengths, device=tokens.device)[:, None]).long()
+    with threads_for(model, tokens.numel()):
+        states = model.encode(tokens, segments)
+        read = model.new_cache(states, capacity=1)
+        slots = cache.add([0] * len(rows), lengths)
+        seen = [layer.crossed for layer in read.layers]
+        cache.fill_sources(slots, [one for one in seen if one is not None])
 
 
 def _took(row: _Row, token: int) -> NewToken:

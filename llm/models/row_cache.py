@@ -59,6 +59,24 @@ class RowCache:
             lengths[slot] = lengths[last]
             lengths.pop()
 
+    def select(self, slots: Sequence[int], sources: bool = True) -> None:
+        """Let the rows be copies of those at these slots; sources: whether theirs are others, too."""
+        ends = max(self.lengths), max(self.source_lengths)
+        self.lengths = [self.lengths[slot] for slot in slots]
+        self.source_lengths = [self.source_lengths[slot] for slot in slots]
+        self._own = self._selected(self._own, slots, ends[0])
+        if sources:
+            self._sources = self._selected(self._sources, slots, ends[1])
+
+    def _selected(self, held: Tensor, slots: Sequence[int], end: int) -> Tensor:
+        if not end:
+            return held
+        rows = torch.tensor(slots, device=held.device)
+        chosen = held[:, :, :, :end].index_select(1, rows)
+        held = self._room(held, end)
+        held[:, : len(slots), :, :end] = chosen
+        return held
+
     def make_room(self) -> None:
         """Make room for one more position of every row."""
         self._own = self._room(self._own, max(self.lengths) + 1)

@@ -1,4 +1,4 @@
-"""The task instruct: a decoder learns to answer, from conversations of which the answers are learned."""
+"""The task instruct: a model learns to answer, from conversations of which the answers are learned."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from llm.examples.shards import Shard
     from llm.training.finetune.packed import Encoded
+    from llm.training.finetune.pairs import Pair
 
 
 @section
@@ -30,9 +31,13 @@ class InstructSettings(FinetuneSettings):
 
 
 class Instruct(Sequences):
-    """Conversations in the chat template; learned are the answers and what closes them."""
+    """Conversations in the chat template; learned are the answers and what closes them.
+
+    Of an encoder-decoder each answer is a target, whose source is the conversation up to it.
+    """
 
     settings = InstructSettings
+    architectures = ("decoder", "encoder_decoder")
     reserves = ("chat",)
 
     def columns(self, values: InstructSettings) -> Sequence[Column]:
@@ -53,3 +58,14 @@ class Instruct(Sequences):
         from llm.training.finetune.packed import Encoded
 
         return (Encoded(one.ids, one.learn) for one in in_chat(shard, tokenizer))
+
+    def pairs(
+        self, values: InstructSettings, shard: "Shard", tokenizer: "Tokenizer"
+    ) -> "Iterator[Pair]":
+        """Each learned answer, and the conversation before it with the opening of the answer."""
+        from llm.examples.in_chat import in_chat, turns
+        from llm.training.finetune.pairs import Pair
+
+        for _, ids, learn in in_chat(shard, tokenizer):
+            for begin, end in turns(learn):
+                yield Pair(ids[:begin], ids[begin:end])

@@ -87,7 +87,7 @@ def write(
     learned = too_long = empty = 0
     with (
         replacing(files.tokens) as aside,
-        _TokenWriter(aside, token_type(vocabulary)) as writer,
+        TokenWriter(aside, token_type(vocabulary)) as writer,
     ):
         for example in examples:
             ids, learn = example.ids, example.learn
@@ -102,10 +102,15 @@ def write(
             lengths.append(len(ids) - 1)
             writer.add(ids, learn)
     rows, starts = best_fit(np.array(lengths, dtype=np.int64), context_length)
+    return Counts(len(lengths), too_long, empty, write_plan(files.plan, rows, starts), learned)
+
+
+def write_plan(path: Path, rows: Integers, starts: Integers) -> int:
+    """Write which example stands in which row from which place on, in order; how many rows there are."""
     order = np.lexsort((starts, rows))
-    with replacing(files.plan) as aside, aside.open("wb") as stream:
+    with replacing(path) as aside, aside.open("wb") as stream:
         np.save(stream, np.stack([rows[order], starts[order], order]).astype(np.uint32))
-    return Counts(len(lengths), too_long, empty, int(rows.max(initial=-1)) + 1, learned)
+    return int(rows.max(initial=-1)) + 1
 
 
 class Packed:
@@ -114,7 +119,7 @@ class Packed:
     def __init__(self, files: Files, context_length: int, padding: int) -> None:
         """padding: the id that fills the end of a row; no token sees it, none learns it."""
         self.context_length, self.padding = context_length, padding
-        self._tokens = _Tokens(files.tokens)
+        self._tokens = Tokens(files.tokens)
         rows, self._starts, self._examples = np.load(files.plan, mmap_mode="r")
         self._count = int(rows[-1]) + 1 if len(rows) else 0
         self._firsts = np.searchsorted(rows, np.arange(self._count + 1))
@@ -145,7 +150,7 @@ class Packed:
         return Batch.of(tokens=tokens, targets=targets, segments=segments)
 
 
-class _TokenWriter:
+class TokenWriter:
     """Writes examples as one column, a list of (id, learn), some million tokens at a time."""
 
     def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
@@ -166,7 +171,7 @@ class _TokenWriter:
         if self._waiting >= _BATCH_TOKENS:
             self._write()
 
-    def __enter__(self) -> "_TokenWriter":
+    def __enter__(self) -> "TokenWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -188,7 +193,7 @@ class _TokenWriter:
         self._ids, self._learn, self._waiting = [], [], 0
 
 
-class _Tokens:
+class Tokens:
     """The examples of a token file, mapped."""
 
     def __init__(self, path: Path) -> None:

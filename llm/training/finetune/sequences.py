@@ -1,13 +1,14 @@
 """What tasks share whose examples are token sequences of which some tokens are learned.
 
-The examples of such a task are packed into rows (`packed`), and a decoder learns to say the learned
-tokens. A task adds its section, its columns and how an example is encoded.
+The examples of such a task are packed into rows, and the model learns to say the learned tokens: a
+decoder after those before them (`packed`), an encoder-decoder as targets of sources (`pairs`). A task
+adds its section, its columns and how an example is encoded for each that it can start from.
 """
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from llm.examples.settings import Column
 from llm.step import BadInput, Reporter
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
 
     from llm.examples.shards import Shard
     from llm.models.decoder import Decoder
+    from llm.models.encoder_decoder import EncoderDecoder
     from llm.training.batch import Objective
     from llm.training.finetune.packed import Encoded, Packed
+    from llm.training.finetune.pairs import PackedPairs, Pair
+
+    Model = Decoder | EncoderDecoder
 
 LIBRARIES = ("torch", "numpy", "safetensors", "tokenizers")
 
@@ -35,6 +40,8 @@ class Sequences:
     writes: ClassVar[bool] = True
     chosen_by: ClassVar[str | None] = None
     reserves: ClassVar[Sequence[str]] = ()
+    long: ClassVar[Literal["dropped", "cut"]] = "cut"
+    """What becomes of a pair with a side that is longer than the context."""
 
     def chat_template(self) -> str | None:
         """What the model folder says of how messages are put to it; None: it was taught none."""
@@ -48,6 +55,14 @@ class Sequences:
         """Each example of a shard as tokens. Raises BadInput naming file and line."""
         raise NotImplementedError
 
+    def pairs(self, values: Any, shard: "Shard", tokenizer: "Tokenizer") -> "Iterator[Pair]":
+        """Each example of a shard as sources and targets. Raises BadInput naming file and line."""
+        raise NotImplementedError
+
+    def generation(self, setup: Setup) -> Mapping[str, Any]:
+        """What the folder's generation_config.json says besides."""
+        return {}
+
     def facts(self, values: Any, shard: Path, base: Base) -> Mapping[str, Any]:
         """Nothing: each example says all of itself."""
         return {}
@@ -60,12 +75,17 @@ class Sequences:
 
         from llm.examples.shards import Shard
         from llm.tokens.special import id_count
-        from llm.training.finetune.packed import Files, write
+        from llm.training.finetune import packed, pairs
 
         values, base = setup.values, setup.base
         tokenizer = Tokenizer.from_file(str(base.tokenizer))
-        examples = self.encode(values, Shard.open(shard), tokenizer)
-        found = write(Files.of(files), examples, base.context_length, id_count(tokenizer))
+        into, examples, ids = packed.Files.of(files), Shard.open(shard), id_count(tokenizer)
+        if base.config.architecture == "encoder_decoder":
+            given = self.pairs(values, examples, tokenizer)
+            found = pairs.write(into, given, base.context_length, ids, self.long)
+        else:
+            encoded = self.encode(values, examples, tokenizer)
+            found = packed.write(into, encoded, base.context_length, ids)
         if split == "train" and not found.examples:
             raise BadInput(
                 f"finetune {values.name}: no example in {shard} has anything to learn within the "
@@ -74,28 +94,43 @@ class Sequences:
         if found.too_long:
             report.warning(
                 f"{counted(found.too_long, 'example')} for {split} longer than "
-                f"{base.context_length:,} tokens: cut at the end"
+                f"{base.context_length:,} tokens: {self._shortened(base)}"
             )
         return dataclasses.asdict(found)
 
-    def rows(self, setup: Setup, files: Path) -> "Packed":
+    def _shortened(self, base: Base) -> str:
+        if base.config.architecture != "encoder_decoder":
+            return "cut at the end"
+        if self.long == "dropped":
+            return "left out"
+        return "the source lost its beginning, or the target its end"
+
+    def rows(self, setup: Setup, files: Path) -> "Packed | PackedPairs":
         """The packed rows."""
         from tokenizers import Tokenizer
 
+        from llm.models.roles import start_of
         from llm.tokens.rows import FILLING
         from llm.tokens.special import PADDING
-        from llm.training.finetune.packed import Files, Packed
+        from llm.training.finetune import packed, pairs
 
-        padding = Tokenizer.from_file(str(setup.base.tokenizer)).token_to_id(PADDING)
-        return Packed(
-            Files.of(files), setup.base.context_length, FILLING if padding is None else padding
-        )
+        base = setup.base
+        tokenizer = Tokenizer.from_file(str(base.tokenizer))
+        padding = tokenizer.token_to_id(PADDING)
+        padding = FILLING if padding is None else padding
+        into = packed.Files.of(files)
+        if base.config.architecture != "encoder_decoder":
+            return packed.Packed(into, base.context_length, padding)
+        start = start_of(base.folder, tokenizer, base.config.vocabulary)
+        return pairs.PackedPairs(into, base.context_length, padding, start)
 
-    def model(self, setup: Setup, device: str, compute_type: "torch.dtype") -> "Decoder":
-        """The base decoder as it is."""
-        from llm.models.folder import load_decoder
+    def model(self, setup: Setup, device: str, compute_type: "torch.dtype") -> "Model":
+        """The base model as it is."""
+        from typing import cast
 
-        return load_decoder(setup.base.folder, device, compute_type)
+        from llm.models.folder import load_model
+
+        return cast("Model", load_model(setup.base.folder, device, compute_type))
 
     def objective(self, setup: Setup) -> "Objective":
         """The next token, wherever it is learned."""
@@ -103,18 +138,29 @@ class Sequences:
 
         return NextToken()
 
-    def measure(self, setup: Setup, model: "Decoder", rows: "Packed") -> Mapping[str, float | None]:
+    def measure(
+        self, setup: Setup, model: "Model", rows: "Packed | PackedPairs"
+    ) -> Mapping[str, float | None]:
         """loss: mean nats per learned token."""
         from llm.training.finetune.held_out import mean_loss
 
         return {"loss": mean_loss(model, self.objective(setup), rows, setup.values.validation_rows)}
 
-    def finish(self, setup: Setup, model: "Decoder", held_out: "Packed") -> Mapping[str, float]:
+    def finish(
+        self, setup: Setup, model: "Model", held_out: "Packed | PackedPairs"
+    ) -> Mapping[str, float]:
         """Nothing is left to do."""
         return {}
 
-    def save(self, setup: Setup, model: "Decoder", folder: Path) -> None:
-        """Write the decoder with the base's tokenizer."""
-        from llm.models.folder import save
+    def save(self, setup: Setup, model: "Model", folder: Path) -> None:
+        """Write the model with the base's tokenizer, and what it says for serving."""
+        from tokenizers import Tokenizer
 
-        save(model, folder, setup.base.tokenizer, self.chat_template())
+        from llm.models.folder import save
+        from llm.models.roles import START, start_of
+
+        base, said = setup.base, dict(self.generation(setup))
+        if base.config.architecture == "encoder_decoder":
+            tokenizer = Tokenizer.from_file(str(base.tokenizer))
+            said[START] = start_of(base.folder, tokenizer, base.config.vocabulary)
+        save(model, folder, base.tokenizer, self.chat_template(), said)
