@@ -20,6 +20,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "answers": "llm.evaluation.suites.answers",
         "labels": "llm.evaluation.suites.labels",
         "values": "llm.evaluation.suites.values",
+        "translations": "llm.evaluation.suites.translations",
         "samples": "llm.evaluation.suites.samples",
     },
     # Simple methods that are measured beside them (`evaluate.baselines`).

@@ -1,7 +1,6 @@
 """Translation on encoder-decoders and decoders: learned, written into the folder, the same after a kill."""
 
 import json
-import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from llm.examples.shards import Example, ShardWriter
 from llm.machine import Machine
@@ -100,7 +99,6 @@ def tuned(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ste
 def test_a_model_learns_to_translate(tuned: tuple[StepResult, Path]) -> None:
     result, out = tuned
     assert result.counts["validation_loss"]["after"] < 0.05
-    assert result.counts["validation_bleu"]["after"] == pytest.approx(100)
     assert result.counts["validation_chrf"]["after"] == pytest.approx(100)
     translator = Translator(out / "model")
     english, german = zip(*map(said, range(25)), strict=True)
@@ -181,7 +179,7 @@ def test_a_pair_that_is_longer_than_the_context_is_left_out_and_counted(tmp_path
     assert result.counts["train"]["too_long"] == 1
     with ShardWriter(tmp_path / "data" / "train.arrow", PAIRS, "train") as shard:
         shard.add(Example(("two", "zwei " * 20)))
-    with pytest.raises(BadInput, match="nothing|no example"):
+    with pytest.raises(BadInput, match=r"no example in .* within the model's context of 48"):
         prepare(values, made, Context(out=rows, work=tmp_path))
 
 
@@ -197,7 +195,13 @@ def test_an_encoder_decoder_learns_to_answer(tmp_path: Path) -> None:
     made = at(tmp_path / "made")
     result = finetune(values, inputs_for(values, "bart", tmp_path), made)
     assert result.counts["validation_loss"]["after"] < 0.05
-    assert os.path.exists(made.out / "model" / "tokenizer_config.json")
+    theirs = AutoModelForSeq2SeqLM.from_pretrained(made.out / "model")
+    tokenizer = AutoTokenizer.from_pretrained(made.out / "model")
+    asked = tokenizer.apply_chat_template(
+        conversation(3)[:1], add_generation_prompt=True, return_tensors="pt"
+    )
+    written = theirs.generate(**asked, do_sample=False, max_new_tokens=30)[0]
+    assert tokenizer.decode(written.tolist()[1:]) == "It does read.<|im_end|>"
 
 
 def test_two_languages_of_one_name_are_refused() -> None:
