@@ -38,6 +38,8 @@ TEXTS = (Column(name="text", type="text"), Column(name="second", type="text", op
 LABEL = Column(name="label", type="labels", answer=True)
 VALUE = Column(name="value", type="numbers", answer=True)
 """The columns of tasks that learn labels or values of texts, or of pairs of them."""
+PAIRS = (Column(name="source", type="text"), Column(name="target", type="text", answer=True))
+"""The columns of a task that learns to translate."""
 
 
 @section

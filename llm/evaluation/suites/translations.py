@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from llm.durable import write_json
 from llm.evaluation.section import Card, Section, Table, Text, Texts
 from llm.evaluation.suite import Kind, Measure, Suite
+from llm.examples.settings import PAIRS
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
-from llm.training.finetune.translate import PAIRS
 from llm.words import counted
 
 if TYPE_CHECKING:

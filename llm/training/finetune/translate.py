@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from llm.examples.settings import Column
+from llm.examples.settings import PAIRS, Column
 from llm.settings import section, setting
 from llm.training.finetune.sequences import Sequences
 from llm.training.finetune.settings import FinetuneSettings
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from llm.training.finetune.packed import Encoded, Packed
     from llm.training.finetune.pairs import PackedPairs, Pair
     from llm.training.finetune.sequences import Model
-
-PAIRS = (Column(name="source", type="text"), Column(name="target", type="text", answer=True))
 
 
 @section

@@ -13,12 +13,13 @@ from llm.evaluation.result import read as read_result
 from llm.evaluation.section import Texts
 from llm.evaluation.suite import Measure
 from llm.evaluation.suites.translations import TranslationSettings, measure, show
+from llm.examples.settings import PAIRS
 from llm.examples.shards import Example, ShardWriter
 from llm.models import folder
 from llm.models.build import build
 from llm.models.config import ModelSettings
 from llm.step import Context
-from llm.training.finetune.translate import PAIRS, TranslateSettings
+from llm.training.finetune.translate import TranslateSettings
 from llm.training.finetune.translating import Translation, Translator
 from tests.llm.training.finetune.talks import byte_tokenizer
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+from llm.examples.settings import PAIRS
 from llm.examples.shards import Example, ShardWriter
 from llm.machine import Machine
 from llm.models import folder
@@ -20,7 +21,7 @@ from llm.training.finetune.instruct import InstructSettings
 from llm.training.finetune.prepare import prepare
 from llm.training.finetune.settings import FinetuneSettings, TuningSchedule
 from llm.training.finetune.step import finetune
-from llm.training.finetune.translate import PAIRS, TranslateSettings
+from llm.training.finetune.translate import TranslateSettings
 from llm.training.finetune.translating import Translator
 from llm.training.ranks.launch import TrainingError
 from tests.examples import write_conversations
