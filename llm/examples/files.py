@@ -74,17 +74,11 @@ def read_file(
         yield Example(cells, address(row), name, number)
 
 
-def mappings(
-    path: Path, name: str = "", tell: Callable[[int], None] = lambda done: None
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The rows of a file by line or item; a file of another ending is read as JSON lines.
-
-    Raises BadInput naming the file (by `name`, or its own) and the line of one that is no object.
-    """
-    for number, row in rows(path, name, tell):
-        if isinstance(row, BadInput):
-            raise BadInput(f"{name or path.name}, {unit(path)} {number}: {row}") from None
-        yield number, row
+def addresses(path: Path) -> Iterator[str]:
+    """The addresses of a file's rows; those that are no objects, or have none, are passed over."""
+    for _, row in rows(path):
+        if not isinstance(row, BadInput) and (found := address(row)):
+            yield found
 
 
 def rows(

@@ -61,18 +61,18 @@ def _data(run: Run, task: FinetuneSettings) -> Call:
         examples_of(task), validation_fraction=run.recipe.tokenize.validation.fraction
     )
     if task.data.startswith("builtin:"):
-        erased = _taken_down(run, ())
+        erased = _taken_down(run, task, ())
         return Call(DERIVE, dataclasses.replace(values, erased=erased), {}, task.name)
     from llm.corpus.sources.files import expand
 
     files = {name: expand(path) for name, path in files_of(task).items()}
-    erased = _taken_down(run, [path for group in files.values() for path in group])
+    erased = _taken_down(run, task, [path for group in files.values() for path in group])
     inputs = {name: [Outside.files(group)] for name, group in files.items()}
     return Call(READ, dataclasses.replace(values, erased=erased), inputs, task.name)
 
 
-def _taken_down(run: Run, files: Sequence[Path]) -> tuple[str, ...]:
-    """Digests of the addresses in examples, none: of derived ones, that the list covers.
+def _taken_down(run: Run, task: FinetuneSettings, files: Sequence[Path]) -> tuple[str, ...]:
+    """Digests of the addresses in a task's examples that the list covers.
 
     Only those that are there: another entry on the list makes nothing again.
     """
@@ -80,11 +80,13 @@ def _taken_down(run: Run, files: Sequence[Path]) -> tuple[str, ...]:
         return ()
     from llm.corpus.erasure.exclusions import Exclusions
     from llm.corpus.site.documentation import standard_library
-    from llm.examples.files import address, mappings
+    from llm.examples.files import addresses
 
     covered = Exclusions(run.machine.takedown)
-    if files:
-        found = {address(row) for path in files for _, row in mappings(path)}
-    else:
+    if task.data.startswith("builtin:"):
         found = {source.url for source in standard_library()}
+    elif any(isinstance(field, int) for field in task.columns.values()):
+        return ()  # a table without a header has no addresses
+    else:
+        found = {url for path in files for url in addresses(path)}
     return tuple(sorted(digest_of([url]) for url in found if url and covered.covers(url)))

@@ -300,3 +300,11 @@ def test_many_examples_are_written_in_batches_and_read_again(tmp_path, context):
     assert [one.cells[0][1]["content"] for one in shard.examples(CONVERSATIONS)] == [
         row["response"] for row in rows
     ]
+
+
+def test_the_addresses_of_a_file_are_found_between_bad_rows(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text(
+        '{"url": "https://a.org/"}\n{broken\n[1]\n{"url": 3}\n{"url": "https://b.org/"}'
+    )
+    assert list(files.addresses(path)) == ["https://a.org/", "https://b.org/"]
