@@ -41,3 +41,11 @@ def of_both(recipe: "Recipe", machine: Machine, stages: Sequence[str]) -> Iterat
                 f"{section}.optimizer.type {name} works on whole matrices, and machine.parallelism fsdp "
                 "cuts them up: set machine.parallelism to ddp, or the optimizer to adamw",
             )
+    for number, task in enumerate(recipe.finetune if "finetune" in stages else ()):
+        if machine.parallelism == "fsdp" and task.early_stopping is not None:
+            yield Problem(
+                (f"finetune.{number}.early_stopping",),
+                f"finetune.{number}.early_stopping measures the whole model between steps, and "
+                "machine.parallelism fsdp shares its weights out: set machine.parallelism to ddp, or "
+                "early_stopping to null",
+            )

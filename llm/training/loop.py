@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from llm.step import BadInput
 from llm.training.batch import Batch, BatchSource, Objective, Tensors
 from llm.training.plan import TrainingPlan
 from llm.training.ranks.rank import Group
@@ -57,6 +58,11 @@ def train(
     """
     run = TrainingRun(model, objective, plan, group, work)
     try:
+        if judge and isinstance(run.state, Accelerated) and run.state.kind == "fsdp":
+            raise BadInput(
+                "early_stopping measures the whole model between steps, and fsdp shares its weights out: set "
+                "machine.parallelism to ddp, or early_stopping to null"
+            )
         return _steps(batches, run, start, validation, judge)
     finally:
         run.close()

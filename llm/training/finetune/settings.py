@@ -96,6 +96,10 @@ class FinetuneSettings(Optimisation):
         description="Optimizer steps (count) instead of what epochs come to; none: by epochs.",
         ge=1,
     )
+    early_stopping: EarlyStopping | None = setting(
+        default=None,
+        description="How the best weights are found on held-out examples; none: the last ones are kept.",
+    )
     schedule: TuningSchedule = setting(
         default=TuningSchedule, description="The learning rate by step."
     )
@@ -118,6 +122,6 @@ def shaping(values: S) -> S:
     Another learning rate, or another number of epochs, encodes no example again.
     """
     how = {field.name for field in dataclasses.fields(Optimisation)}
-    how |= {"epochs", "steps", "validation_rows", "bad_rows"}
+    how |= {"epochs", "steps", "early_stopping", "validation_rows", "bad_rows"}
     kept = (field.name for field in dataclasses.fields(values) if field.name not in how)
     return type(values)(**{name: getattr(values, name) for name in kept})

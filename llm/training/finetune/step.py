@@ -18,7 +18,7 @@ from llm.settings import deciding, restored
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.training.finetune.epochs import Epochs, check_seen
 from llm.training.finetune.prepare import setup_of, splits_in
-from llm.training.finetune.settings import EarlyStopping, FinetuneSettings
+from llm.training.finetune.settings import FinetuneSettings
 from llm.training.finetune.task import Rows, Setup, task_of
 from llm.training.incidents import Incidents
 from llm.training.ranks.room import most_bytes_of
@@ -97,7 +97,7 @@ def _rows_per_step(values: FinetuneSettings, length: int) -> int:
 
 def _measured_every(values: FinetuneSettings, an_epoch: float) -> int | None:
     """Steps between measurements for the best weights; None where the last ones are kept."""
-    stopping: EarlyStopping | None = getattr(values, "early_stopping", None)
+    stopping = values.early_stopping
     return None if stopping is None else max(1, round(stopping.every * an_epoch))
 
 
@@ -169,15 +169,15 @@ def _best(
     from llm.training.finetune.best import Best
 
     task = task_of(job["values"]["task"])
-    figure = task.chosen_by
-    if job["measured_every"] is None or figure is None or not len(held_out):
+    if job["measured_every"] is None or not len(held_out):
         return None
 
     def score() -> list[float]:
         found = task.measure(setup, model, held_out)
-        chosen, loss = (found.get(name) for name in (figure, "loss"))
-        lowest = -math.inf
-        return [lowest if chosen is None else chosen, lowest if loss is None else -loss]
+        loss = found["loss"]
+        values = [] if task.chosen_by is None else [found[task.chosen_by]]
+        values.append(None if loss is None else -loss)
+        return [-math.inf if value is None else value for value in values]
 
     patience = setup.values.early_stopping.patience
     return Best(work, job["measured_every"], patience, score, model, group.rank == 0)

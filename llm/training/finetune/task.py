@@ -81,7 +81,7 @@ class Task(Protocol):
     """Whether its models write text; the head of others says labels or values."""
 
     chosen_by: str | None
-    """The figure by which the best weights are kept, of which more is better; None: the last are."""
+    """The figure by which the best weights are found, of which more is better; None: by the loss alone."""
 
     reserves: Sequence[str]
     """The groups of special tokens that it needs, as `tokenizer.reserve` calls them."""

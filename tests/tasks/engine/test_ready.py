@@ -139,6 +139,14 @@ def test_a_recipe_without_a_source_is_not_run() -> None:
         ready.check(load_recipe("base"), Machine(), ("crawl",))
 
 
+def test_best_weights_need_whole_ones(tmp_path: Path) -> None:
+    fsdp = load_machine(tmp_path / "none.yaml", ["parallelism=fsdp"])
+    stopping = "finetune.0.early_stopping={patience: 2}"
+    with pytest.raises(BadInput, match=r"finetune\.0\.early_stopping .*machine\.parallelism fsdp"):
+        ready.check(load_recipe("demo", [stopping]), fsdp, ("finetune",))
+    ready.check(load_recipe("demo"), fsdp, ("finetune",))
+
+
 def test_an_optimizer_that_the_machine_cannot_have_is_told(tmp_path: Path) -> None:
     recipe = load_recipe("demo", ["pretrain.optimizer.type=muon"])
     fsdp = load_machine(tmp_path / "none.yaml", ["parallelism=fsdp"])

@@ -1,5 +1,6 @@
 """Instruction tuning: what is packed, what is learned, and that a kill changes nothing."""
 
+import json
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ from llm.step import BadInput, Context, Inputs, StepResult
 from llm.tokens.chat import encode_messages
 from llm.training.finetune.instruct import InstructSettings
 from llm.training.finetune.prepare import prepare
-from llm.training.finetune.settings import TuningSchedule
+from llm.training.finetune.settings import EarlyStopping, TuningSchedule
 from llm.training.finetune.step import finetune
 from llm.training.ranks.launch import TrainingError
 from llm.training.schedule import learning_rate
@@ -134,6 +135,14 @@ def test_killed_with_two_processes_a_retry_with_one_gives_the_bytes_of_an_undist
     undisturbed, out = tuned
     assert again == undisturbed
     assert files_of(context.out) == files_of(out)
+
+
+def test_the_best_weights_of_answers_are_found_by_the_loss(inputs: Inputs, tmp_path: Path) -> None:
+    context = at(tmp_path)
+    result = finetune(settings(early_stopping=EarlyStopping()), inputs, context)
+    note = json.loads((context.work / "best.json").read_text())
+    [score] = note["score"]
+    assert -score == pytest.approx(result.counts["validation_loss"]["after"], abs=1e-4)
 
 
 def kill_after_steps(work: Path, steps: int) -> None:
