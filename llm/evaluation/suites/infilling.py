@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llm.durable import write_json
 from llm.evaluation.section import Card, Section, Table
+from llm.evaluation.shown import figures_table, protocol_note
 from llm.evaluation.suite import BASE, BITS_PER_BYTE, Kind, Measure, Suite
 from llm.settings import section, setting
 from llm.step import BadInput, Context, Inputs, StepResult
@@ -161,16 +162,12 @@ def show(measured: "Measured") -> Iterator[Section]:
     result = measured.models.get(BASE)
     if result is None or not result.figures:
         return
-    cells = [
-        [figure.unit, f"{figure.value:.3f}", "" if not figure.spread else f"± {figure.spread:.3f}"]
-        for figure in result.figures.values()
-    ]
     accuracy = result.figures["accuracy"].value
     yield Section(
         "Filling in",
         "Tokens of held-out text are hidden, and the model says what stood there. "
-        f"{result.protocol[0].upper()}{result.protocol[1:]}.",
-        parts=[Table(["base model", "", "95 % interval"], cells)],
+        f"{protocol_note(result)}",
+        parts=[figures_table("base model", result)],
         cards=[Card(f"{accuracy:.1%}", "of hidden tokens filled in right")],
     )
     examples = json.loads((result.folder / EXAMPLES).read_text("utf8"))

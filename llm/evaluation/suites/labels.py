@@ -1,12 +1,12 @@
 """Whether a fine-tuned model says the right labels of held-out texts."""
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from llm.durable import write_json
 from llm.evaluation.section import Card, Section, Table
+from llm.evaluation.shown import figures_table, protocol_note
 from llm.evaluation.suite import Kind, Measure, Suite
 from llm.examples.settings import LABEL, TEXTS
 from llm.settings import section, setting
@@ -151,19 +151,16 @@ def show(measured: "Measured") -> Iterator[Section]:
             yield Section(f"Labels: {model}", "No text is held out.")
             continue
         more = json.loads((result.folder / MORE).read_text("utf8"))
-        cells = [
-            [one.unit, f"{one.value:.3f}", "" if not one.spread else f"± {one.spread:.3f}"]
-            for one in result.figures.values()
-        ]
-        for name, said in (("macro_f1", "macro F1"), ("ece", "calibration error")):
-            if more[name] is not None and math.isfinite(more[name]):
-                cells.append([said, f"{more[name]:.3f}", ""])
         accuracy = result.figures["accuracy"].value
         yield Section(
             f"Labels: {model}",
-            f"{result.protocol[0].upper()}{result.protocol[1:]}.",
+            protocol_note(result),
             parts=[
-                Table([model, "", "95 % interval"], cells),
+                figures_table(
+                    model,
+                    result,
+                    more=[("macro F1", more["macro_f1"]), ("calibration error", more["ece"])],
+                ),
                 *([_confused(more["confused"])] if more["confused"] else []),
             ],
             cards=[Card(f"{accuracy:.1%}", f"of texts told right, {model}")],

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from llm.durable import write_json
-from llm.evaluation.section import Card, Section, Table
+from llm.evaluation.section import Card, Section
+from llm.evaluation.shown import figures_table, protocol_note
 from llm.evaluation.suite import Kind, Measure, Suite
 from llm.examples.settings import TEXTS, VALUE
 from llm.settings import section, setting
@@ -99,21 +100,21 @@ def show(measured: "Measured") -> Iterator[Section]:
             yield Section(f"Values: {model}", "No text is held out.")
             continue
         more = json.loads((result.folder / MORE).read_text("utf8"))
-        cells = [
-            [one.unit, f"{one.value:.3f}", "" if not one.spread else f"± {one.spread:.3f}"]
-            for one in result.figures.values()
-        ]
-        cells += [
-            [f"correlation ({name.capitalize()})", f"{value:.3f}", ""]
-            for name, value in more.items()
-            if value is not None
-        ]
         cards = []
         if more["pearson"] is not None:
             cards = [Card(f"{more['pearson']:.3f}", f"correlation of values, {model}")]
         yield Section(
             f"Values: {model}",
-            f"{result.protocol[0].upper()}{result.protocol[1:]}.",
-            parts=[Table([model, "", "95 % interval"], cells)],
+            protocol_note(result),
+            parts=[
+                figures_table(
+                    model,
+                    result,
+                    more=[
+                        ("correlation (Pearson)", more["pearson"]),
+                        ("correlation (Spearman)", more["spearman"]),
+                    ],
+                )
+            ],
             cards=cards,
         )
