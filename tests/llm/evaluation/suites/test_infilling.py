@@ -8,12 +8,13 @@ import torch
 from tokenizers import Tokenizer
 from transformers import BertForMaskedLM
 
-from llm.evaluation import hidden
+from llm.evaluation import filling, hidden
 from llm.models import folder
 from llm.models.build import build
 from llm.models.config import ModelSettings
 from llm.models.encoder import Encoder
 from llm.models.encoder_decoder import EncoderDecoder
+from llm.step import BadInput
 from llm.tokens.rows import IGNORE
 from llm.tokens.special import reserved
 from tests.llm.training.finetune.talks import byte_tokenizer
@@ -110,3 +111,23 @@ def test_the_same_is_hidden_of_a_document_whatever_stands_beside_it(tokenizer: T
 def test_a_tokenizer_without_masks_is_told(tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match=r"<\|mask\|>"):
         hidden.hiding(encoder(tokenizer), byte_tokenizer(), 0.15, 3.0)
+
+
+def test_gaps_are_filled_in_place_and_a_model_that_writes_no_mark_fills_none(
+    tokenizer: Tokenizer,
+) -> None:
+    pieces = [["The ", " of the ", "."], ["If ", ""]]
+    [one, other] = filling.fill(encoder(tokenizer), tokenizer, pieces, 0.0, None, 0, 5)
+    assert one.text.startswith("The")
+    assert " of the" in one.text
+    assert one.text.endswith(".")
+    assert (one.tokens, other.tokens) == (2, 1)
+    model = encoder_decoder(tokenizer)
+    for written in filling.fill(model, tokenizer, pieces, 1.0, 50, 0, 5):
+        assert written.tokens <= 5
+    with torch.no_grad():  # all it writes is one byte, again and again
+        model.embedding[tokenizer.token_to_id("a")] += 5
+    [one, _] = filling.fill(model, tokenizer, pieces, 0.0, None, 0, 5)
+    assert one.text == "The of the."
+    with pytest.raises(BadInput, match="the model's context has room for 45: shorten it"):
+        filling.fill(model, tokenizer, [["x" * 60, ""]], 0.0, None, 0, 5)
