@@ -7,7 +7,7 @@ CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/python -m pip --quiet
 HELD = $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test setup ui lint test-slow docs clean bench-setup refresh wheels
+.PHONY: demo test tatoeba setup ui lint test-slow docs clean bench-setup refresh wheels
 
 demo: setup
 	@$(BIN)/penstock run demo
@@ -17,6 +17,12 @@ ui: setup
 
 test: setup lint
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# PAIRS: a file of English, tab, German, such as Tatoeba's deu.txt. See docs/results.md.
+tatoeba: setup
+	@test -n "$(PAIRS)" || { echo "say where the sentence pairs are: make tatoeba PAIRS=deu.txt"; exit 1; }
+	@$(BIN)/python benchmarks/split_pairs.py "$(PAIRS)" .penstock/tatoeba
+	@$(BIN)/penstock run tatoeba
 
 test-slow: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow

@@ -44,7 +44,7 @@ def test_a_recipe_that_a_page_shows_can_be_loaded(page: str, text: str, tmp_path
     for name in ("notes/a.jsonl.zst", "archive/a.jsonl.zst", "crawls/a.warc.gz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    for name in ("conversations.jsonl", "tickets.jsonl"):
+    for name in ("conversations.jsonl", "tickets.jsonl", "sentences.jsonl"):
         (tmp_path / name).touch()
     for _, other in shown():  # a recipe may extend another of its page
         (tmp_path / other.split()[1]).write_text(other)

@@ -1,10 +1,10 @@
-"""Commands that use a model or bring one along: generate, chat, predict, import."""
+"""Commands that use a model or bring one along: generate, chat, predict, translate, import."""
 
 import itertools
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from llm.step import BadInput
 if TYPE_CHECKING:
     from llm.serving.writing import Writer
 
-AT_ONCE = 256  # texts that are told together
+AT_ONCE = 256  # texts that are read together
 
 MODEL = typer.Option(
     None,
@@ -31,18 +31,12 @@ SEED = typer.Option(0, help="The same seed gives the same text.")
 STOP = typer.Option(None, help="End the text before this string; may be given several times.")
 
 
-def batched(items: Iterable[str], count: int) -> Iterator[list[str]]:
-    """Lists of at most `count` items, as `itertools.batched` makes them from Python 3.12 on."""
-    left = iter(items)
-    while batch := list(itertools.islice(left, count)):
-        yield batch
-
-
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(generate)
     app.command()(chat)
     app.command()(predict)
+    app.command()(translate)
     app.command(name="import")(import_model)
 
 
@@ -105,17 +99,49 @@ def predict(
 ) -> None:
     """Say labels or values of texts with a fine-tuned model, as a line of JSON each."""
     from llm.serving.telling import Teller
+
+    teller = Teller(_tuned(model, recipe))
+    for batch in _batches(texts):
+        asked = [one for one in batch if one.strip()]
+        pairs = [(first, second) for first, _, second in (one.partition("\t") for one in asked)]
+        for text, said in zip(asked, teller.tell(pairs), strict=True):
+            print(json.dumps({"text": text, **said}, ensure_ascii=False), flush=True)
+
+
+def translate(
+    texts: list[str] = typer.Argument(
+        None, help="Texts. Default: the lines of standard input, in the same order."
+    ),
+    model: str | None = MODEL,
+    recipe: str | None = RECIPE,
+    into: str | None = typer.Option(
+        None, help="Language to translate into, of a model that knows both directions."
+    ),
+) -> None:
+    """Translate texts with a fine-tuned model, a line each."""
+    from llm.training.finetune.translating import Translator
+
+    translator = Translator(_tuned(model, recipe))
+    for asked in _batches(texts):
+        for said in translator.translate(asked, into):
+            print(harmless(" ".join(said.split())), flush=True)
+
+
+def _tuned(model: str | None, recipe: str | None) -> Path:
+    """The folder of the tuned model that is meant; which it is, on standard error, where there are others."""
     from tasks.commands.models import find_model
 
     folder, which = find_model(HOME, "tuned", model, recipe)
     if which:
         Console(stderr=True).print(which, highlight=False, markup=False)
-    teller = Teller(folder)
-    lines = texts or (line.rstrip("\r\n") for line in sys.stdin)
-    for asked in batched((line for line in lines if line.strip()), AT_ONCE):
-        pairs = [(first, second) for first, _, second in (one.partition("\t") for one in asked)]
-        for text, said in zip(asked, teller.tell(pairs), strict=True):
-            print(json.dumps({"text": text, **said}, ensure_ascii=False), flush=True)
+    return folder
+
+
+def _batches(texts: Sequence[str] | None) -> Iterator[list[str]]:
+    """The texts, or else the lines of standard input, some at a time."""
+    lines = iter(texts or (line.rstrip("\r\n") for line in sys.stdin))
+    while batch := list(itertools.islice(lines, AT_ONCE)):
+        yield batch
 
 
 def import_model(

@@ -36,7 +36,15 @@ class Chosen:
     """What is measured of the models, and beside what. The report is always written."""
 
     suites: tuple[SuiteName, ...] = setting(
-        default=("perplexity", "infilling", "answers", "labels", "values", "samples"),
+        default=(
+            "perplexity",
+            "infilling",
+            "answers",
+            "labels",
+            "values",
+            "translations",
+            "samples",
+        ),
         description="What is measured, of the models that it can measure. " + _suites_told(),
     )
     baselines: tuple[BaselineName, ...] = setting(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from llm.evaluation.result import Measured, Part
+    from llm.models.decoder import Decoder
+    from llm.models.encoder_decoder import EncoderDecoder
 
 LIBRARIES = ("torch", "tokenizers")
 
@@ -44,6 +46,7 @@ SUITE = Suite(
     settings=AnswerSettings,
     models="each",
     inputs=("data",),
+    architectures=("decoder", "encoder_decoder"),
     figures=(Kind("nats_per_token", "nats per token", "lower"), BITS_PER_BYTE),
     groups="task",
 )
@@ -68,21 +71,55 @@ def measure(values: Measure[AnswerSettings], inputs: Inputs, context: Context) -
     conversation.
     """
     from llm.evaluation.result import rows, write
-    from llm.evaluation.scoring import PRECISIONS, score
+    from llm.evaluation.scoring import PRECISIONS
     from llm.models import folder as model_folder
+    from llm.models.decoder import Decoder
+    from llm.models.encoder_decoder import EncoderDecoder
+    from llm.models.roles import start_of
     from llm.training import devices
 
     settings = values.settings
-    model, tokenizer = model_folder.load(
-        inputs["model"][0] / "model",
-        devices.choose(context.machine.device),
-        PRECISIONS[settings.precision],
-    )
+    folder = inputs["model"][0] / "model"
+    device = devices.choose(context.machine.device)
+    model, tokenizer = model_folder.load_any(folder, device, PRECISIONS[settings.precision])
     found = [
         one
-        for task, folder in zip(values.tasks, inputs["data"], strict=True)
-        for one in read(folder, task, tokenizer, settings.questions)
+        for task, data in zip(values.tasks, inputs["data"], strict=True)
+        for one in read(data, task, tokenizer, settings.questions)
     ]
+    if isinstance(model, EncoderDecoder):
+        start = start_of(folder, tokenizer, model.config.vocabulary)
+        nats, tokens, read_how = _by_targets(model, start, found)
+    else:
+        assert isinstance(model, Decoder), "an encoder answers nothing"
+        nats, tokens, read_how = _in_windows(model, found, context)
+    if not found:
+        context.report.warning(
+            "no conversation is held out: answers are not measured; more data, or a higher "
+            "tokenize.validation.fraction, gives some"
+        )
+    protocol = (
+        f"loss on the assistant's tokens (with the closing <|im_end|>) of {len(found)} held-out "
+        f"conversations, each alone in the chat template; bytes are the UTF-8 bytes of the answers; "
+        f"{read_how}; {settings.precision}"
+    )
+    names, tasks = [one.name for one in found], [one.task for one in found]
+    bits, sizes = [one / math.log(2) for one in nats], [one.answer_bytes for one in found]
+    tables = [
+        rows("nats_per_token", names, tasks, nats, tokens),
+        rows("bits_per_byte", names, tasks, bits, sizes),
+    ]
+    return write(context, "answers", SUITE.figures, tables, protocol, "answer")
+
+
+Scored = tuple[list[float], list[float], str]
+"""Nats and tokens of each conversation's answers, and how they were read, for the protocol."""
+
+
+def _in_windows(model: "Decoder", found: "Sequence[Conversation]", context: Context) -> Scored:
+    """Each conversation as one text, in windows."""
+    from llm.evaluation.scoring import score
+
     length = model.config.context_length
     stride = max(1, length // 2)
 
@@ -97,25 +134,28 @@ def measure(values: Measure[AnswerSettings], inputs: Inputs, context: Context) -
         progress=progress,
         wanted=[one.learn[1:] for one in found],
     )
-    if not found:
-        context.report.warning(
-            "no conversation is held out: answers are not measured; more data, or a higher "
-            "tokenize.validation.fraction, gives some"
-        )
-    protocol = (
-        f"loss on the assistant's tokens (with the closing <|im_end|>) of {len(found)} held-out "
-        f"conversations, each alone in the chat template; bytes are the UTF-8 bytes of the answers; "
-        f"context of {length} tokens in windows {stride} apart; {settings.precision}"
-    )
     nats = [float(each.sum()) for each in scored]
-    names, tasks = [one.name for one in found], [one.task for one in found]
-    tokens = [int(one.learn[1:].sum()) for one in found]
-    bits, sizes = [one / math.log(2) for one in nats], [one.answer_bytes for one in found]
-    tables = [
-        rows("nats_per_token", names, tasks, nats, tokens),
-        rows("bits_per_byte", names, tasks, bits, sizes),
-    ]
-    return write(context, "answers", SUITE.figures, tables, protocol, "answer")
+    tokens = [float(one.learn[1:].sum()) for one in found]
+    return nats, tokens, f"context of {length} tokens in windows {stride} apart"
+
+
+def _by_targets(model: "EncoderDecoder", start: int, found: "Sequence[Conversation]") -> Scored:
+    """Each answer as a target, whose source is what stands before it."""
+    from llm.examples.in_chat import turns
+    from llm.training.finetune.pair_losses import pair_losses
+
+    limit = model.config.context_length
+    owners, pairs = [], []
+    for number, one in enumerate(found):
+        ids = one.ids.tolist()
+        for begin, end in turns(one.learn.tolist()):
+            owners.append(number)
+            pairs.append((ids[:begin][-limit:], ids[begin:end][:limit]))
+    nats, tokens = [0.0] * len(found), [0.0] * len(found)
+    for number, lost, count in zip(owners, *pair_losses(model, start, pairs), strict=True):
+        nats[number] += lost
+        tokens[number] += count
+    return nats, tokens, f"each answer behind the last {limit} tokens before it"
 
 
 def read(folder: Path, task: str, tokenizer: "Tokenizer", limit: int) -> list[Conversation]:

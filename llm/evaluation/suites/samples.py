@@ -151,6 +151,8 @@ def _answers(
 ) -> list[dict[str, Any]]:
     """A tuned model's answers to the recipe's questions and the first held-out ones."""
     from llm.examples.shards import Shard
+    from llm.models.encoder_decoder import EncoderDecoder
+    from llm.models.roles import start_of
     from llm.tokens.chat import encode_messages
 
     asked: list[tuple[list[dict[str, str]], dict[str, str]]] = [
@@ -164,7 +166,11 @@ def _answers(
     model, tokenizer = _load(artifact, context)
     questions = [encode_messages(tokenizer, messages, ask=True)[0] for messages, _ in asked]
     found = []
-    samples = _write(model, tokenizer, questions, values)
+    start = None
+    if isinstance(model, EncoderDecoder):
+        start = start_of(artifact / "model", tokenizer, model.config.vocabulary)
+        questions = [ids[-model.config.context_length :] for ids in questions]
+    samples = _write(model, tokenizer, questions, values, start)
     for (messages, reference), sample in zip(asked, samples, strict=True):
         prompt = messages[-1]["content"].strip() if messages else ""
         found.append({"prompt": prompt, **sample, **reference})
@@ -181,10 +187,17 @@ def _load(artifact: Path, context: Context) -> "tuple[Model, Tokenizer]":
 
 
 def _write(
-    model: "Model", tokenizer: "Tokenizer", rows: Sequence[list[int]], settings: SampleSettings
+    model: "Model",
+    tokenizer: "Tokenizer",
+    rows: Sequence[list[int]],
+    settings: SampleSettings,
+    start: int | None = None,
 ) -> list[dict[str, Any]]:
-    """The text after each row's ids, how many tokens it has, and whether the model ended it."""
-    from llm.models.decoder import Decoder
+    """The text after each row's ids, how many tokens it has, and whether the model ended it.
+
+    start: of an encoder-decoder, whose sources the rows are, what its texts start from.
+    """
+    from llm.models.encoder import Encoder
     from llm.models.generation import Request
     from llm.models.writing import TextRequest, write_all
     from llm.tokens.special import END_OF_TEXT, MESSAGE_END, MESSAGE_START
@@ -201,12 +214,13 @@ def _write(
                 settings.top_k,
                 settings.seed + number,
                 stops,
+                start,
             ),
             skip_special=True,
         )
         for number, ids in enumerate(rows)
     ]
-    assert isinstance(model, Decoder)
+    assert not isinstance(model, Encoder), "an encoder writes nothing"
     return [asdict(text) for text in write_all(model, tokenizer, wanted)]
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm.durable import write_json
-from llm.evaluation.section import Card, Section, Table, Text, Texts
+from llm.evaluation.section import Card, Section, Text, Texts
+from llm.evaluation.shown import figures_table, protocol_note
 from llm.evaluation.suite import Kind, Measure, Suite
 from llm.examples.settings import PAIRS
 from llm.settings import section, setting
-from llm.step import BadInput, Context, Inputs, StepResult
+from llm.step import Context, Inputs, StepResult
 from llm.words import counted
 
 if TYPE_CHECKING:
@@ -68,11 +69,6 @@ def measure(values: Measure[TranslationSettings], inputs: Inputs, context: Conte
     from llm.training import devices
     from llm.training.finetune import translating
 
-    if not translating.can_be_measured():
-        raise BadInput(
-            "evaluate.suites has translations, and sacrebleu is not installed: pip install "
-            "'penstock[evaluation]', or leave translations out"
-        )
     settings = values.settings
     device = devices.choose(context.machine.device)
     translator = translating.Translator(inputs["model"][0] / "model", device)
@@ -138,19 +134,15 @@ def show(measured: "Measured") -> Iterator[Section]:
         if not result.figures:
             yield Section(f"Translations: {model}", "No sentence is held out.")
             continue
-        cells = [
-            [one.unit, f"{one.value:.2f}", "" if not one.spread else f"± {one.spread:.2f}"]
-            for one in result.figures.values()
-        ]
         texts = [
             Text(model, one["source"], one["said"], True, True, one["wanted"])
             for one in json.loads((result.folder / FILE).read_text("utf8"))
         ]
         yield Section(
             f"Translations: {model}",
-            f"{result.protocol[0].upper()}{result.protocol[1:]}.",
+            protocol_note(result),
             parts=[
-                Table([model, "", "95 % interval"], cells),
+                figures_table(model, result, digits=2),
                 *([Texts(texts)] if texts else []),
             ],
             cards=[Card(f"{result.figures['chrf'].value:.1f}", f"chrF of translations, {model}")],

@@ -54,7 +54,7 @@ class TranslateSettings(FinetuneSettings):
     )
     validation_sentences: int = setting(
         default=200,
-        description="Held-out sources that are translated to measure BLEU and chrF (count); needs sacrebleu.",
+        description="Held-out sources that are translated to measure BLEU and chrF (count).",
         ge=0,
     )
 

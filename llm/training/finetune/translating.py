@@ -27,7 +27,6 @@ LIBRARIES = ("torch", "tokenizers", "sacrebleu")
 FILE = "translation.json"
 PLACE = "{source}"  # where the source stands in a prompt
 ROWS = 32  # texts that are written at once
-READ_TOKENS = 4096  # of references, scored in one pass
 LONGER = 20  # tokens that a translation may have more than twice its source
 
 
@@ -208,68 +207,18 @@ class Translator:
         Both 0 of a pair that is longer than the context, or has a side without tokens.
         """
         from llm.tokens.plain_text import encode_texts
+        from llm.training.finetune.pair_losses import pair_losses
 
         encoded = encode_texts(self.tokenizer, [one.strip() for one in targets])
         pairs = [
             (source, [*target.ids, self.end])
             for source, target in zip(self.encode(sources), encoded, strict=True)
         ]
-        nats, tokens = [0.0] * len(pairs), [0.0] * len(pairs)
-        limit = self.model.config.context_length
-        fits = [
-            number
-            for number, (source, target) in enumerate(pairs)
-            if source and self._length(source, target) <= limit
-        ]
-        fits.sort(key=lambda number: -self._length(*pairs[number]))
-        while fits:
-            longest = self._length(*pairs[fits[0]])
-            chosen, fits = (
-                fits[: max(1, READ_TOKENS // longest)],
-                fits[READ_TOKENS // longest or 1 :],
-            )
-            found = self._nats([pairs[number] for number in chosen])
-            for number, one in zip(chosen, found, strict=True):
-                nats[number], tokens[number] = one, float(len(pairs[number][1]))
-        return nats, tokens
-
-    def _length(self, source: Sequence[int], target: Sequence[int]) -> int:
-        if self.start is None:
-            return len(source) + len(target) - 1
-        return max(len(source), len(target))
-
-    def _nats(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
-        import torch
-
-        from llm.tokens.rows import IGNORE
-
-        def row(ids: Sequence[int], length: int, filling: int) -> list[int]:
-            return [*ids, *[filling] * (length - len(ids))]
-
-        def stacked(rows: Sequence[Sequence[int]], filling: int = 0) -> "torch.Tensor":
-            length = max(map(len, rows))
-            device = self.model.embedding.device
-            return torch.tensor([row(one, length, filling) for one in rows], device=device)
-
-        if self.start is None:
-            ids = [[*source, *target] for source, target in pairs]
-            said = [[*[IGNORE] * (len(source) - 1), *target] for source, target in pairs]
-            losses = self.model.token_losses(
-                stacked([one[:-1] for one in ids]), stacked(said, IGNORE)
-            )
-        else:
-            losses = self.model.token_losses(
-                stacked([[self.start, *target[:-1]] for _, target in pairs]),
-                stacked([target for _, target in pairs], IGNORE),
-                sources=stacked([source for source, _ in pairs]),
-                source_segments=stacked([[1] * len(source) for source, _ in pairs]),
-            )
-        found: list[float] = losses.sum(-1).tolist()
-        return found
+        return pair_losses(self.model, self.start, pairs)
 
 
 def can_be_measured() -> bool:
-    """Whether sacrebleu is installed."""
+    """Whether sacrebleu is installed: a machine that only trains may lack it."""
     return importlib.util.find_spec("sacrebleu") is not None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli import main
 from llm.step import Reporter
 from llm.store import Reference
 from tasks.commands.local import run_locally
@@ -21,7 +22,7 @@ RECIPES = dict(
     )
 )
 SMALL = (
-    "tokenizer={type: bpe, vocabulary: 300, reserve: [masking]}",
+    "tokenizer={type: bpe, vocabulary: 400, reserve: [chat, masking, spans]}",
     "tokenize.validation.fraction=0.2",
     "pretrain.model.layers=1",
     "pretrain.model.d_model=32",
@@ -69,21 +70,40 @@ def write_data(folder: Path) -> None:
         (first, second, 5.0 if team == other else 1.0)
         for (first, team), (second, other) in zip(said[::3], said[7::5], strict=False)
     ]
+    lines = (f"{text}\t{text[::-1]}\n" for text, _ in said[::2])
+    (folder / "pairs.tsv").write_text("".join(lines))
+    texts = (json.dumps({"text": text}) + "\n" for text, _ in said)
+    (folder / "sentences.jsonl").write_text("".join(texts))
     with (folder / "pairs.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows(alike)
 
 
 @pytest.mark.parametrize(
-    ("name", "figure"), [("tickets", "labels.team.accuracy"), ("alike", "values.alike.mean_error")]
+    ("name", "figure"),
+    [
+        ("tickets", "labels.team.accuracy"),
+        ("alike", "values.alike.mean_error"),
+        ("german", "translations.de.chrf"),
+    ],
 )
-def test_a_worked_recipe_runs_to_its_promotion(name: str, figure: str, tmp_path: Path) -> None:
+def test_a_worked_recipe_runs_to_its_promotion(
+    name: str, figure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for other, text in RECIPES.items():
         (tmp_path / f"{other}.yaml").write_text(text)
     write_data(tmp_path)
     home = Home(tmp_path / "home")
-    run_id = run_locally(home, str(tmp_path / f"{name}.yaml"), SMALL, report=Reporter())
+    small = (*SMALL, "pretrain.model.heads=2") if name == "german" else SMALL
+    run_id = run_locally(home, str(tmp_path / f"{name}.yaml"), small, report=Reporter())
     stages = home.runs.load(run_id).stages
     report = Reference.from_json(stages["evaluate"]["outputs"]["report"]["all"])
     figures = json.loads((home.store.local(report) / "metrics.json").read_text())
     assert figures[figure] >= 0
-    assert home.runs.pointer(f"champion-{name}") is not None
+    pointer = home.runs.pointer(f"champion-{name}")
+    assert pointer is not None
+    model = home.store.local(Reference.from_json(pointer["tuned"][0]["model"])) / "model"
+    command = "translate" if name == "german" else "predict"
+    with pytest.raises(SystemExit) as left:
+        main([command, "--model", str(model), "my card is lost"])
+    assert not left.value.code
+    assert len(capsys.readouterr().out.splitlines()) == 1
