@@ -169,7 +169,8 @@ def test_a_task_is_a_file_and_a_line(copy: Copy, tmp_path: Path) -> None:
     fields = copy.run("-m", "flows.cli", "schema")
     assert "finetune.sign" in fields
     wrong = copy.run("-c", WRONG, at=tmp_path)
-    assert "finetune.1.task: must be backwards or instruct, not 'backward': did you mean" in wrong
+    assert "finetune.1.task: must be backwards, classify, " in wrong
+    assert "not 'backward': did you mean backwards?" in wrong
 
 
 WRONG = """

@@ -98,13 +98,13 @@ def predict(
     recipe: str | None = RECIPE,
 ) -> None:
     """Say labels or values of texts with a fine-tuned model, as a line of JSON each."""
-    from llm.serving.telling import Teller
+    from llm.serving.predicting import Predictor
 
-    teller = Teller(_tuned(model, recipe))
+    predictor = Predictor(_tuned(model, recipe))
     for batch in _batches(texts):
         asked = [one for one in batch if one.strip()]
         pairs = [(first, second) for first, _, second in (one.partition("\t") for one in asked)]
-        for text, said in zip(asked, teller.tell(pairs), strict=True):
+        for text, said in zip(asked, predictor.predict(pairs), strict=True):
             print(json.dumps({"text": text, **said}, ensure_ascii=False), flush=True)
 
 

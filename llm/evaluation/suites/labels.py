@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "tokenizers")
 MORE = "more.json"
-SHOWN = 10  # labels that the report shows: those most often told wrong
+SHOWN = 10  # labels that the report shows: those most often predicted wrong
 
 
 @section
@@ -57,7 +57,7 @@ def measure(values: Measure[LabelSettings], inputs: Inputs, context: Context) ->
     """Tell held-out texts; an item is a text, its group the label that is right.
 
     inputs: model (one artifact with model/), data (its task's examples). A text is right where all its
-    labels are. Writes more.json too: macro F1, the calibration error, and the labels told wrong most often.
+    labels are. Writes more.json too: macro F1, the calibration error, and the labels most often predicted wrong.
     """
     import itertools
 
@@ -65,13 +65,13 @@ def measure(values: Measure[LabelSettings], inputs: Inputs, context: Context) ->
     from llm.evaluation.result import write
     from llm.evaluation.scoring import PRECISIONS
     from llm.training import devices
-    from llm.training.finetune.telling import load_teller, outputs_of
+    from llm.training.finetune.predicting import load_predictor, outputs_of
 
     settings = values.settings
     device = devices.choose(context.machine.device)
     folder = inputs["model"][0] / "model"
-    model, tokenizer = load_teller(folder, device, PRECISIONS[settings.precision])
-    assert model.config.outputs is not None, "load_teller sees to it"
+    model, tokenizer = load_predictor(folder, device, PRECISIONS[settings.precision])
+    assert model.config.outputs is not None, "load_predictor sees to it"
     shard, split = held_out_shard(inputs["data"][0])
     examples = list(itertools.islice(shard.examples(SUITE.columns), settings.texts))
 
@@ -84,7 +84,7 @@ def measure(values: Measure[LabelSettings], inputs: Inputs, context: Context) ->
     several = model.config.outputs.problem == "multi_label_classification"
     tables, more = _tables(examples, said, names, several)
     protocol = (
-        f"{counted(len(examples), 'text')} of the {split} examples, each told by itself; right where all of "
+        f"{counted(len(examples), 'text')} of the {split} examples, each predicted by itself; right where all of "
         f"its labels are, said where {'more likely than not' if several else 'likeliest'}; "
         f"{settings.precision}"
     )
@@ -131,11 +131,11 @@ def _tables(
     ]
     confused: dict[tuple[str, str], int] = {}
     if not several:
-        for group, told, fine in zip(
+        for group, place, fine in zip(
             groups, chances.argmax(1).tolist(), right.tolist(), strict=True
         ):
             if not fine:
-                confused[(group, names[told])] = confused.get((group, names[told]), 0) + 1
+                confused[(group, names[place])] = confused.get((group, names[place]), 0) + 1
     most = sorted(confused.items(), key=lambda one: (-one[1], one[0]))[:SHOWN]
     return tables, {
         "macro_f1": figures["macro_f1"],
@@ -163,7 +163,7 @@ def show(measured: "Measured") -> Iterator[Section]:
                 ),
                 *([_confused(more["confused"])] if more["confused"] else []),
             ],
-            cards=[Card(f"{accuracy:.1%}", f"of texts told right, {model}")],
+            cards=[Card(f"{accuracy:.1%}", f"of texts predicted right, {model}")],
         )
 
 

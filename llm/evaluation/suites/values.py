@@ -62,12 +62,12 @@ def measure(values: Measure[ValueSettings], inputs: Inputs, context: Context) ->
     from llm.evaluation.scoring import PRECISIONS
     from llm.training import devices
     from llm.training.finetune.figures import of_values
-    from llm.training.finetune.telling import load_teller, outputs_of
+    from llm.training.finetune.predicting import load_predictor, outputs_of
 
     settings = values.settings
     device = devices.choose(context.machine.device)
     folder = inputs["model"][0] / "model"
-    model, tokenizer = load_teller(folder, device, PRECISIONS[settings.precision])
+    model, tokenizer = load_predictor(folder, device, PRECISIONS[settings.precision])
     shard, split = held_out_shard(inputs["data"][0])
     examples = list(itertools.islice(shard.examples(SUITE.columns), settings.texts))
 
@@ -84,7 +84,7 @@ def measure(values: Measure[ValueSettings], inputs: Inputs, context: Context) ->
         rows("squared_error", names, groups, np.square(error).mean(1).tolist(), ones),
     ]
     protocol = (
-        f"{counted(len(examples), 'text')} of the {split} examples, each told by itself, in the values' own "
+        f"{counted(len(examples), 'text')} of the {split} examples, each predicted by itself, in the values' own "
         f"units; {settings.precision}"
     )
     result = write(context, "values", SUITE.figures, tables, protocol, "text")

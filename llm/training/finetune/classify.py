@@ -75,7 +75,7 @@ class Classify(OfTexts):
         if len(names) < (1 if several else 2):
             there = f"only the label {names[0]!r}" if names else "no label"
             raise BadInput(
-                f"finetune {values.name}: the training examples have {there}: there is nothing to tell apart"
+                f"finetune {values.name}: the training examples have {there}: a classifier needs two or more"
             )
         if isinstance(values.class_weights, Mapping):
             unknown = [name for name in values.class_weights if name not in counts]
@@ -97,7 +97,7 @@ class Classify(OfTexts):
     def targets(
         self, setup: Setup, cells: Sequence[list[str]], report: Reporter, split: str
     ) -> "tuple[np.ndarray, np.ndarray]":
-        """Class numbers (N,), or 0 and 1 for each label (N, labels); unknown labels are told."""
+        """Class numbers (N,), or 0 and 1 for each label (N, labels); the user is warned of unknown labels."""
         import numpy as np
 
         from llm.training.finetune.figures import UNKNOWN
@@ -108,7 +108,7 @@ class Classify(OfTexts):
             shown = ", ".join(f"{name!r} ({number})" for name, number in unknown.most_common(3))
             report.warning(
                 f"{counted(unknown.total(), 'example')} for {split} with labels that no training example has: "
-                f"{shown}; they count as told wrong"
+                f"{shown}; predictions for them count as wrong"
             )
         each = self._weights(setup)
         if not is_several(setup):

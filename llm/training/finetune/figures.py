@@ -47,10 +47,10 @@ def of_classes(outputs: Array, targets: Array) -> dict[str, float | None]:
 def of_labels(outputs: Array, targets: Array) -> dict[str, float | None]:
     """Figures of outputs (N, labels) for several labels each, targets (N, labels) of 0 and 1.
 
-    loss: mean nats a label. exact: the share of texts whose labels are all right.
+    loss: mean nats a label. accuracy: the share of texts whose labels are all right.
     """
     if not len(targets):
-        return dict.fromkeys(("loss", "micro_f1", "macro_f1", "exact", "ece"))
+        return dict.fromkeys(("loss", "micro_f1", "macro_f1", "accuracy", "ece"))
     chances = probabilities(outputs, several=True)
     said, wanted = chances > 0.5, targets > 0.5
     each = np.maximum(np.where(wanted, chances, 1 - chances), 1e-38)
@@ -60,7 +60,7 @@ def of_labels(outputs: Array, targets: Array) -> dict[str, float | None]:
         "loss": float(-np.log(each).mean()),
         "micro_f1": float(2 * hits.sum() / max(1, 2 * hits.sum() + wrong.sum())),
         "macro_f1": float(np.mean(2 * hits / np.maximum(1, 2 * hits + wrong))),
-        "exact": float((said == wanted).all(1).mean()),
+        "accuracy": float((said == wanted).all(1).mean()),
         "ece": calibration_error(confidence, (said == wanted).ravel()),
     }
 

@@ -35,7 +35,7 @@ ROWS = 8  # of one pass without gradients
 
 @section
 class TextSchedule(TuningSchedule):
-    """How the learning rate moves where a model learns to tell texts."""
+    """How the learning rate moves where a model learns to say something of texts."""
 
     peak_lr: float = setting(default=0.0005, description="Highest learning rate (no unit).", gt=0)
 

@@ -67,9 +67,9 @@ def write(
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model reads rows. types: whether it tells the texts of a pair apart by token types.
+    """How a model reads rows. types: whether token types mark the second text of a pair.
 
-    start: for an encoder-decoder, the token from which each text is told; None for others.
+    start: for an encoder-decoder, the token at which its decoder says something of each text; None for others.
     """
 
     types: bool

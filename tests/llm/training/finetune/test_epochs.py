@@ -33,7 +33,11 @@ def log(path: Path, changes: dict[int, Any] | None = None) -> Path:
 
 
 def test_what_the_loop_reads_is_whole_epochs(tmp_path: Path) -> None:
-    check_seen(log(tmp_path / "seen.jsonl"), ROWS, STEPS)
+    path = log(tmp_path / "seen.jsonl")
+    check_seen(path, ROWS, STEPS)
+    read = [row for line in path.read_text().splitlines() for row in json.loads(line)["windows"]]
+    for first in range(0, len(read) - ROWS + 1, ROWS):
+        assert sorted(read[first : first + ROWS]) == list(range(ROWS))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ BATCH_TOKENS = 4096
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def load_teller(
+def load_predictor(
     folder: Path, device: torch.device, compute_type: torch.dtype = torch.float32
 ) -> tuple[LanguageModel, Tokenizer]:
     """A model of a folder that says labels or values, and its tokenizer. Raises BadInput for others."""

@@ -7,20 +7,20 @@ from typing import Any
 import torch
 
 from llm.training.finetune.figures import probabilities
-from llm.training.finetune.telling import load_teller, outputs_of
+from llm.training.finetune.predicting import load_predictor, outputs_of
 
-SHOWN = 5  # labels whose probabilities are told
+SHOWN = 5  # labels whose probabilities are given
 
 
-class Teller:
+class Predictor:
     """A loaded model that says labels or values. Raises BadInput for a folder of another model."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        self.model, self.tokenizer = load_teller(folder, torch.device(device))
-        assert self.model.config.outputs is not None, "load_teller sees to it"
+        self.model, self.tokenizer = load_predictor(folder, torch.device(device))
+        assert self.model.config.outputs is not None, "load_predictor sees to it"
         self.outputs = self.model.config.outputs
 
-    def tell(self, pairs: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    def predict(self, pairs: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
         """What it says of each text with what stands behind it ("": it stands alone).
 
         label and the probabilities of the likeliest; labels, of a model that says several; or values.
