@@ -1,5 +1,6 @@
-"""The step that reads the user's own files: JSON lines, Parquet, plain text, dumps of wikis."""
+"""The step that reads the user's own files: JSON lines, Parquet, tables, plain text, dumps of wikis."""
 
+import csv
 import os
 import re
 from collections import Counter
@@ -19,6 +20,7 @@ from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.archive.warc import write_pages
 from llm.corpus.rows.json_lines import BadRow, json_lines, whole
 from llm.corpus.rows.parquet import parquet_rows
+from llm.corpus.rows.tables import table_rows
 from llm.corpus.sources.files_settings import FilesSource
 from llm.corpus.sources.names import short_names
 from llm.corpus.sources.progress import PieceStore
@@ -28,10 +30,11 @@ from llm.step import BadInput, Context, Inputs, StepResult
 LIBRARIES = ("pyarrow",)
 
 JSON_LINES = (".jsonl", ".ndjson", ".jsonlines")
+TABLES = (".csv", ".tsv")
 TEXT = (".txt", ".md", ".rst", ".text", ".markdown")
 # Dumps come in parts: enwiki-latest-pages-articles1.xml-p1p41242.bz2.
 DUMP = re.compile(r".*\.xml(-\w+)*")
-READABLE = (*JSON_LINES, ".json", ".parquet", ".xml", *TEXT)
+READABLE = (*JSON_LINES, ".json", ".parquet", *TABLES, ".xml", *TEXT)
 
 ARCHIVES = (".warc", ".arc", ".wet")
 
@@ -130,7 +133,9 @@ def _rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
     """The rows of a file; its last one says what broke it off, if something did."""
     inner = inner_name(name)
     try:
-        if inner.endswith(".parquet") and inner == name.lower():
+        if inner.endswith(TABLES) or isinstance(values.text, int):
+            yield from _table_rows(raw, name, values)
+        elif inner.endswith(".parquet") and inner == name.lower():
             yield from _parquet_rows(raw, name, values)
         elif inner.endswith((*JSON_LINES, ".json")):
             yield from _json_rows(raw, name, values)
@@ -147,6 +152,8 @@ def _rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
         yield Row(name, problem=f"damaged: {error}")
     except UnicodeDecodeError:
         yield Row(name, problem="damaged: not UTF-8")
+    except csv.Error as error:
+        yield Row(name, problem=f"bad_table: {error}")
     except pa.ArrowException as error:
         yield Row(name, problem=f"damaged: {str(error).splitlines()[0]}")
 
@@ -161,6 +168,15 @@ def _json_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
                 return
         elif number == 1 and isinstance(row, list):
             yield Row(place, problem=f"bad_json: the line is a list{ARRAY}")
+        else:
+            yield _row(row, name, number, values)
+
+
+def _table_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
+    header = isinstance(values.text, str)
+    for number, row in table_rows(raw, name, values.max_document_bytes, header):
+        if isinstance(row, BadRow):
+            yield Row(f"{name}#{number}", problem=str(row))
         else:
             yield _row(row, name, number, values)
 
@@ -181,10 +197,11 @@ def _wiki_rows(stream: BinaryIO, name: str, values: FilesSource) -> Iterator[Row
 
 def _parquet_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
     with pq.ParquetFile(raw) as file:
-        fields = [field for field in (values.text, values.url, values.id) if field]
+        text = str(values.text)
+        fields = [field for field in (text, values.url, values.id) if field]
         wanted = {*fields, *(field.split(".")[0] for field in fields)}
         names = file.schema_arrow.names
-        if values.text not in names and values.text.split(".")[0] not in names:
+        if text not in names and text.split(".")[0] not in names:
             there = ", ".join(names)
             yield Row(name, problem=f"no_text: no column {values.text!r}; there are: {there}")
             return
@@ -229,10 +246,12 @@ def _row(row: Any, name: str, number: int, values: FilesSource) -> Row:
     return Row(place, data, address)
 
 
-def field_of(row: Mapping[str, Any], name: str) -> Any:
+def field_of(row: Mapping[Any, Any], name: str | int) -> Any:
     """What a row holds under a name, dots leading into nested ones; None: nothing."""
     if name in row:
         return row[name]
+    if isinstance(name, int):
+        return None
     value: Any = row
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

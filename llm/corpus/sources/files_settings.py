@@ -7,19 +7,20 @@ from llm.settings import section, setting
 
 @section
 class FilesSource:
-    """Files of the user's own: JSON lines or Parquet with a document a row, plain text, dumps of wikis."""
+    """Files of the user's own: rows of JSON lines, Parquet and tables, plain text, dumps of wikis."""
 
     type: Literal["files"] = setting(default="files", description="Kind of source: files.")
     path: str = setting(
         description="A file, a folder, or a pattern such as archive/**/*.jsonl.zst. Endings: jsonl, "
-        "ndjson, parquet, txt, md, rst, xml (a wiki's dump, such as Wikipedia's pages-articles); all but "
+        "ndjson, parquet, csv, tsv, txt, md, rst, xml (a wiki's dump, such as Wikipedia's pages-articles); all but "
         "parquet also with .gz, .bz2, .zst or .xz.",
         path="file",
         min_length=1,
     )
-    text: str = setting(
+    text: str | int = setting(
         default="text",
-        description="Field of a row that holds the text; dots lead into nested ones.",
+        description="Field of a row that holds the text; dots lead into nested ones. Of a table without a header, "
+        "the place of the cell (from 1).",
     )
     url: str | None = setting(
         default="url",

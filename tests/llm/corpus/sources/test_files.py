@@ -80,6 +80,31 @@ def test_parquet_and_field_names(context: Context, tmp_path: Path) -> None:
     assert {reason.partition(":")[0] for reason in bad.values()} == {"no_text"}
 
 
+@pytest.mark.parametrize(("ending", "pack"), [("csv", bytes), ("csv.gz", gzip.compress)])
+def test_tables_by_the_names_of_their_columns(
+    context: Context, tmp_path: Path, ending: str, pack: Any
+) -> None:
+    path = tmp_path / f"rows.{ending}"
+    path.write_bytes(pack('text,label\n"Hello, ""you""",a\n"Two\nlines",b\nNA,c\n,d\n'.encode()))
+    found, bad = read(context, path)
+    assert list(found.values()) == ['Hello, "you"', "Two\nlines", "NA"]
+    assert list(bad.values()) == ["empty: field 'text' has no text"]
+
+
+def test_tables_without_a_header_by_the_place_of_a_cell(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "rows.tsv").write_text('Go.\tGeh.\t"1\nWho?\tWer?\t2\nalone\n')
+    found, bad = read(context, tmp_path / "rows.tsv", text=2)
+    assert found == {"file:///rows.tsv#1": "Geh.", "file:///rows.tsv#2": "Wer?"}
+    assert list(bad.values()) == ["no_text: field 2 is missing; there are: 1"]
+
+
+def test_a_table_that_is_none_is_told_by_line(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\nfine,a\ntoo,many,cells\n")
+    found, bad = read(context, tmp_path / "rows.csv")
+    assert list(found.values()) == ["fine"]
+    assert bad == {"file:///rows.csv#3": "bad_table: 1 cells more than the header names"}
+
+
 def test_text_files_of_a_folder_are_a_document_each(context: Context, tmp_path: Path) -> None:
     folder = tmp_path / "my texts"
     (folder / "deep").mkdir(parents=True)
