@@ -58,6 +58,10 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "masked_next_sentence": "llm.training.objectives.next_sentence:MaskedNextSentence",
         "span_corruption": "llm.training.objectives.span_corruption:Spans",
     },
+    # What is trained of a model that is fine-tuned (`finetune.N.adapt`).
+    "adapt": {
+        "lora": "llm.training.finetune.lora",
+    },
     # What a model is fine-tuned for (`finetune.N.task`).
     "task": {
         "instruct": "llm.training.finetune.instruct:Instruct",

@@ -16,34 +16,8 @@ from llm.models import head_attention
 from llm.models.activations import kernel_of
 from llm.models.kernels import operations
 from llm.models.kernels.operations import Heads, Norm
-from llm.models.layers import Linear, learn, side_by_side
+from llm.models.layers import Layer, Linear
 from llm.models.norms import LayerNorm, RMSNorm
-
-
-class Layer(NamedTuple):
-    """Some linear maps side by side: weights, and as many biases or none."""
-
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor, ...]
-
-    @classmethod
-    def of(cls, *layers: Linear) -> "Layer":
-        """From modules."""
-        biases = tuple(layer.bias for layer in layers if layer.bias is not None)
-        return cls(tuple(layer.weight for layer in layers), biases)
-
-    def low(self, dtype: torch.dtype) -> Tensor:
-        """The weights as one, (outputs, inputs), cast."""
-        return side_by_side(self.weights, dtype)
-
-    def onto(self, residual: Tensor | None, x: Tensor, low: Tensor) -> Tensor:
-        """residual + x W^T + b: x (rows, inputs) → (rows, outputs)."""
-        y = torch.mm(x, low.T) if residual is None else torch.addmm(residual, x, low.T)
-        return y.add_(side_by_side(self.biases, x.dtype)) if self.biases else y
-
-    def learn(self, slope: Tensor, x: Tensor) -> list[Tensor | None]:
-        """Deal with the gradients; what autograd is given for weights, then biases."""
-        return learn(self.weights, self.biases, slope, x)
 
 
 class Parts(NamedTuple):
@@ -73,7 +47,7 @@ class Parts(NamedTuple):
             found += [norm.weight, norm.bias]
         found += self.heads.norms
         for layer in layers:
-            found += [*layer.weights, *layer.biases]
+            found += layer.parameters()
         return found
 
 
@@ -96,7 +70,7 @@ def parts_of(block: Any) -> Parts | None:
     for one in (block.attention, block.feed_forward, *modules):
         if one._forward_hooks or one._forward_pre_hooks or one._backward_hooks:
             return None
-    if any(type(one) not in KINDS for one in modules):
+    if any(type(one) not in KINDS or _is_apart(one) for one in modules):
         return None
     attention, feed_forward = block.attention, block.feed_forward
     norms, epsilon = (None, None), 0.0
@@ -114,6 +88,12 @@ def parts_of(block: Any) -> Parts | None:
         Layer.of(feed_forward.down),
         kernel_of(feed_forward.kind),
     )
+
+
+def _is_apart(module: Any) -> bool:
+    """Whether a layer has a change that is no part of its matrix."""
+    change = getattr(module, "low_rank", None)
+    return change is not None and change.is_apart
 
 
 def _norm(module: nn.Module) -> Norm:

@@ -93,7 +93,9 @@ class _FusedLoss(SumWithGradients):
         low = F.pad(weight.to(x.dtype), (0, 0, 0, padding))
         shift = None if bias is None else F.pad(bias, (0, padding))
         grad_x = torch.empty_like(x)
-        grad_weight = torch.zeros_like(low, dtype=torch.float32)  # slices add up in it
+        learns = weight.requires_grad
+        # Slices add up in it.
+        grad_weight = torch.zeros_like(low, dtype=torch.float32) if learns else None
         grad_bias = None if bias is None else torch.zeros_like(shift)  # type: ignore[arg-type]
         total = x.new_zeros((), dtype=torch.float32)
         made = _compiled() if x.is_cuda else slope
@@ -104,13 +106,14 @@ class _FusedLoss(SumWithGradients):
             nats, change = made(logits, shift, targets[rows], vocabulary, ignore, soft_cap, z_loss)
             total += nats
             torch.mm(change, low, out=grad_x[rows])
-            grad_weight += change.T @ x[rows]
+            if grad_weight is not None:
+                grad_weight += change.T @ x[rows]
             if grad_bias is not None:
                 grad_bias += change.sum(0, dtype=torch.float32)
         ctx.added = False  # a trainer with DDP's hooks wants to be given them
         ctx.save_for_backward(
             grad_x,
-            grad_weight[:vocabulary],
+            None if grad_weight is None else grad_weight[:vocabulary],
             None if grad_bias is None else grad_bias[:vocabulary],
         )
         return total

@@ -1,6 +1,7 @@
 """What decoder, encoder and encoder-decoder share: embeddings in, a head out, first weights."""
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from llm.models.mask import Mask, places, self_mask
 from llm.models.norms import make_norm
 from llm.models.output_head import OutputHead
 from llm.models.rotary import rotary_table
+
+if TYPE_CHECKING:
+    from llm.models.low_rank import NewRows
 
 # Looked up, or the head: no layer's matrix.
 EMBEDDINGS = ("embedding", "head", "positions", "source_positions", "types")
@@ -40,10 +44,13 @@ class LanguageModel(nn.Module):
     Norms' statistics, softmax sums and the loss are float32 either way. A new model's parameters
     are not set: `initialise` or load them. z_loss: see `loss.summed_loss`; 0 unless a trainer says.
     fused_loss: whether losses that are learned from are made by `fused_loss`, which a trainer that
-    compiles the model says.
+    compiles the model says. new_embedding, new_head: rows of the two that are learned while the others
+    are frozen (see `low_rank.NewRows`).
     """
 
     rotary: Tensor
+    new_embedding: "NewRows | None"
+    new_head: "NewRows | None"
 
     def __init__(self, config: ModelConfig, compute_dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -55,6 +62,7 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Parameter(torch.empty(shape))
         tied = config.tie_embeddings or config.outputs is not None
         self.head = None if tied else nn.Parameter(torch.empty(shape))
+        self.new_embedding, self.new_head = None, None
         self.output_head = None if config.outputs is None else OutputHead(config)
         self.positions = None
         if config.positions == "learned":
@@ -134,7 +142,10 @@ class LanguageModel(nn.Module):
         extra: Tensor | None = None,
     ) -> Tensor:
         """`embed` with learned positions (context_length, d_model) and a norm that are given."""
-        x = embed(tokens, self.embedding)
+        if self.new_embedding is None:
+            x = embed(tokens, self.embedding)
+        else:
+            x = self.new_embedding.embed(tokens, self.embedding)
         if positions is not None:
             if segments is None:
                 x = x + positions[start : start + tokens.shape[1]]
@@ -168,7 +179,10 @@ class LanguageModel(nn.Module):
 
     def output_matrix(self) -> Tensor:
         """The head's weights (vocabulary, d_model): the embedding's when tied."""
-        return self.embedding if self.head is None else self.head
+        tied = self.head is None
+        table, new = (self.embedding, self.new_embedding) if tied else (self.head, self.new_head)
+        assert table is not None
+        return table if new is None else new.in_place(table)
 
     def output_bias(self) -> Tensor | None:
         """The head's biases (vocabulary,), for a model that has some."""

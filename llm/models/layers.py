@@ -6,7 +6,7 @@ Casting every weight once a pass costs about 1 % of a training step.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +16,81 @@ from torch.nn import functional as F
 from llm.models.gradient_places import sum_of
 from llm.models.gradients import add_product, collect, collect_product
 
+if TYPE_CHECKING:
+    from llm.models.low_rank import LowRank
+
 
 class Linear(nn.Module):
-    """y = x W^T + b; W (outputs, inputs) and b, where there is one, are cast to the type of x."""
+    """y = x W^T + b; W (outputs, inputs) and b, where there is one, are cast to the type of x.
+
+    low_rank: a learned change of W, which is frozen then (see `low_rank.LowRank`).
+    """
+
+    low_rank: "LowRank | None"
 
     def __init__(self, inputs: int, outputs: int, bias: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
+        self.low_rank = None
 
     def forward(self, x: Tensor) -> Tensor:
         return project(x, (self,))
+
+
+class Layer(NamedTuple):
+    """Some linear maps side by side: weights, as many biases or none, and the changes of weights."""
+
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+    changes: tuple["LowRank | None", ...]
+
+    @classmethod
+    def of(cls, *layers: Linear) -> "Layer":
+        """From modules."""
+        biases = tuple(layer.bias for layer in layers if layer.bias is not None)
+        changes = tuple(layer.low_rank for layer in layers)
+        return cls(tuple(layer.weight for layer in layers), biases, changes)
+
+    def parameters(self) -> list[Tensor]:
+        """All of them, in the order of what `learn` gives."""
+        learned = [part for one in self.changes if one is not None for part in (one.down, one.up)]
+        return [*self.weights, *self.biases, *learned]
+
+    def low(self, dtype: torch.dtype) -> Tensor:
+        """The weights with their changes as one, (outputs, inputs), cast."""
+        if not any(self.changes):
+            return side_by_side(self.weights, dtype)
+        pairs = zip(self.weights, self.changes, strict=True)
+        return _joined([one if add is None else add.added_to(one) for one, add in pairs], dtype)
+
+    def onto(self, residual: Tensor | None, x: Tensor, low: Tensor) -> Tensor:
+        """residual + x W^T + b: x (rows, inputs) → (rows, outputs)."""
+        y = torch.mm(x, low.T) if residual is None else torch.addmm(residual, x, low.T)
+        return y.add_(side_by_side(self.biases, x.dtype)) if self.biases else y
+
+    def learn(self, slope: Tensor, x: Tensor) -> list[Tensor | None]:
+        """Deal with the gradients, from slope (rows, outputs) and x (rows, inputs).
+
+        What autograd is given for weights, biases and changes.
+        """
+        frozen: list[Tensor | None] = [None] * (len(self.weights) + len(self.biases))
+        if not any(self.changes):
+            return (
+                learn(self.weights, self.biases, slope, x)
+                if self.weights[0].requires_grad
+                else frozen
+            )
+        parts = slope.split([len(one) for one in self.weights], dim=1)
+        for change, part in zip(self.changes, parts, strict=True):
+            if change is not None:
+                low = torch.mm(x, change.down.to(x.dtype).T).mul_(change.scale)
+                through = torch.mm(part, change.up.to(x.dtype)).mul_(change.scale)
+                frozen += [
+                    collect_product(change.down, through, x),
+                    collect_product(change.up, part, low),
+                ]
+        return frozen
 
 
 def project(x: Tensor, layers: Sequence[Linear]) -> Tensor:
@@ -34,13 +98,22 @@ def project(x: Tensor, layers: Sequence[Linear]) -> Tensor:
 
     It is one product, since wider matrices keep a processor busier.
     """
-    weights = [layer.weight for layer in layers]
-    biases = [layer.bias for layer in layers if layer.bias is not None]
-    if x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        y: Tensor = _Projection.apply(x, len(weights), *weights, *biases)
+    whole = Layer.of(*layers)
+    learning = torch.is_grad_enabled()
+    apart = any(one is not None and one.is_apart for one in whole.changes)
+    fused = learning and x.device.type == "cpu" and not torch.compiler.is_compiling()
+    if fused and not apart:
+        y: Tensor = _Projection.apply(x, whole, *whole.parameters())
         return y
-    bias = _joined(biases, x.dtype) if biases else None
-    return F.linear(x, _joined(weights, x.dtype), bias)
+    bias = _joined(whole.biases, x.dtype) if whole.biases else None
+    if not learning and not apart:
+        return F.linear(x, whole.low(x.dtype), bias)
+    y = F.linear(x, _joined(whole.weights, x.dtype), bias)
+    if not any(whole.changes):
+        return y
+    parts = y.split([len(one) for one in whole.weights], dim=-1)
+    pairs = zip(parts, whole.changes, strict=True)
+    return torch.cat([one if add is None else one + add.change(x) for one, add in pairs], dim=-1)
 
 
 def side_by_side(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
@@ -97,14 +170,13 @@ class _Projection(torch.autograd.Function):
     """A product that adds its weights' gradients where they belong."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, count: int, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, layer: Layer, *parameters: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])
-        weight = side_by_side(parameters[:count], x.dtype)
+        weight = layer.low(x.dtype)
         ctx.save_for_backward(flat, weight)
-        ctx.parameters, ctx.count, ctx.shape = parameters, count, x.shape
-        if len(parameters) > count:
-            bias = side_by_side(parameters[count:], x.dtype)
-            y = torch.addmm(bias, flat, weight.T)
+        ctx.layer, ctx.shape = layer, x.shape
+        if layer.biases:
+            y = torch.addmm(side_by_side(layer.biases, x.dtype), flat, weight.T)
         else:
             y = flat @ weight.T
         return y.view(*x.shape[:-1], len(weight))
@@ -114,8 +186,7 @@ class _Projection(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         flat, weight = ctx.saved_tensors
         slope = slope.reshape(-1, len(weight))
-        weights, biases = ctx.parameters[: ctx.count], ctx.parameters[ctx.count :]
-        made = learn(weights, biases, slope, flat)
+        made = ctx.layer.learn(slope, flat)
         grad_x = (slope @ weight).view(ctx.shape) if ctx.needs_input_grad[0] else None
         return grad_x, None, *made
 

@@ -128,8 +128,9 @@ class SumWithGradients(torch.autograd.Function):
                 "from it as it is, or see gradient_places.add_in_place"
             )
         grad_bias = None if grad_bias is None else grad_bias * upstream
+        grad_weight = None if grad_weight is None else grad_weight * upstream
         grad_x = grad_x * upstream.to(grad_x.dtype)
-        return grad_x, grad_weight * upstream, grad_bias, *[None] * 4
+        return grad_x, grad_weight, grad_bias, *[None] * 4
 
 
 class _SummedLoss(SumWithGradients):
@@ -154,7 +155,8 @@ class _SummedLoss(SumWithGradients):
         low = weight.to(x.dtype)
         grad_x = torch.empty_like(x)
         # In float32 whatever x is: slices add up in it.
-        weight_sum, grad_weight = place_for(weight)
+        learns = weight.requires_grad
+        weight_sum, grad_weight = place_for(weight) if learns else (None, None)
         bias_sum, grad_bias = (None, None) if bias is None else place_for(bias)
         fused = soft_cap is None and availability.usable(x, bias, inside=True)
         total = x.new_zeros((), dtype=torch.float32)
@@ -184,10 +186,10 @@ class _SummedLoss(SumWithGradients):
                 )
             factor = factors[rows].to(x.dtype)
             grad_x[rows] = (slopes @ low).mul_(factor)
-            scaled = x[rows] * factor
-            _add_product(weight_sum, slopes, scaled)
+            if weight_sum is not None:
+                _add_product(weight_sum, slopes, x[rows] * factor)
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
-        ctx.added = grad_weight is None or (bias is not None and grad_bias is None)
+        ctx.added = (learns and grad_weight is None) or (bias is not None and grad_bias is None)
         return total
 
 

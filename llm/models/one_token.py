@@ -196,7 +196,11 @@ class _Product:
     """The outputs of layers that read the same input, side by side."""
 
     def __init__(self, layers: Sequence[Linear], dtype: torch.dtype) -> None:
-        weights = [layer.weight.detach() for layer in layers]
+        changed = (
+            layer.weight if layer.low_rank is None else layer.low_rank.added_to(layer.weight)
+            for layer in layers
+        )
+        weights = [weight.detach() for weight in changed]
         biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
         whole = as_one(weights)
         if whole is None and sum(one.numel() for one in weights) <= JOINED_ELEMENTS:

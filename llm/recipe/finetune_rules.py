@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from llm.examples.settings import BUILTIN, CONVERSATIONS
 from llm.recipe.messages import Problem
+from llm.training.finetune.settings import lacks
 from llm.training.finetune.task import Task, task_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def finetune(recipe: "Recipe") -> Iterator[Problem]:
                 f"{path}.batch_tokens is {values.batch_tokens}, less than data_parallel "
                 f"{values.data_parallel} times pretrain.model.context_length {model.context_length}: "
                 f"raise batch_tokens to {least}, or lower data_parallel or the context",
+            )
+        for target in lacks(values.adapt, model):
+            yield Problem(
+                (f"{path}.adapt.targets", "pretrain.model"),
+                f"{path}.adapt.targets names {target}, and pretrain.model has none: leave it out",
             )
         yield from _unknown_columns(values, task, path)
         if values.data.startswith("builtin:"):

@@ -42,6 +42,12 @@ def of_both(recipe: "Recipe", machine: Machine, stages: Sequence[str]) -> Iterat
                 "cuts them up: set machine.parallelism to ddp, or the optimizer to adamw",
             )
     for number, task in enumerate(recipe.finetune if "finetune" in stages else ()):
+        if machine.parallelism == "fsdp" and task.adapt is not None:
+            yield Problem(
+                (f"finetune.{number}.adapt",),
+                f"finetune.{number}.adapt trains few weights, and machine.parallelism fsdp is for more than a "
+                "GPU can hold: set machine.parallelism to ddp, or adapt to null",
+            )
         if machine.parallelism == "fsdp" and task.early_stopping is not None:
             yield Problem(
                 (f"finetune.{number}.early_stopping",),

@@ -45,6 +45,7 @@ def finetune(run: Run, stages: Stages) -> Outputs:
             Call(ROWS, shaping(task), {"model": base, "data": [data]}, task.name, parts=how)
         )
         how |= chosen("optimizer", [task.optimizer.type])
+        how |= chosen("adapt", [task.adapt.type] if task.adapt else [])
         inputs = {"model": base, "rows": [rows]}
         writes = task_of(task.task).writes
         if not writes:  # not every layout has a head for texts

@@ -14,6 +14,7 @@ from torch import nn
 
 from llm.durable import write_json
 from llm.tensor_file import write_tensors
+from llm.training.ways.flat import learned
 
 LIBRARIES = ("torch", "safetensors")
 NOTE, WEIGHTS = "best.json", "best.safetensors"
@@ -54,8 +55,7 @@ class Best:
             self.step, self.score = done, score
             if self.writes:
                 tensors = {
-                    name: one.detach().to("cpu", copy=True)
-                    for name, one in self.model.named_parameters()
+                    name: one.detach().to("cpu", copy=True) for name, one in learned(self.model)
                 }
                 write_tensors(self.work / WEIGHTS, tensors, {})
         # Of a run that goes on from before its best, the best lies ahead: it is not the time to stop.
@@ -70,5 +70,5 @@ class Best:
         """Give the model its best weights."""
         if self.step:
             found = load_file(self.work / WEIGHTS)
-            for name, parameter in self.model.named_parameters():
+            for name, parameter in learned(self.model):
                 parameter.copy_(found[name])

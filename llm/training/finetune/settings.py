@@ -2,12 +2,15 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from llm.settings import section, setting
 from llm.training.optimisation import Optimisation
 from llm.training.optimizers.settings import OptimizerSettings
 from llm.training.schedule import ScheduleSettings
+
+if TYPE_CHECKING:
+    from llm.models.config import ModelConfig, ModelSettings
 
 
 @section
@@ -50,6 +53,54 @@ class EarlyStopping:
         "end.",
         ge=1,
     )
+
+
+# What recipes call the linear maps of a block, as peft's users do, and what they are called here.
+LORA_TARGETS = {
+    "q_proj": "query",
+    "k_proj": "key",
+    "v_proj": "value",
+    "o_proj": "output",
+    "gate_proj": "gate",
+    "up_proj": "up",
+    "down_proj": "down",
+}
+
+
+@section
+class LoraSettings:
+    """Low-rank changes of frozen matrices (LoRA, arXiv 2106.09685)."""
+
+    type: Literal["lora"] = setting(description="Kind of adapter: lora.")
+    rank: int = setting(
+        default=8, description="Rank of each change: the inner width of its two matrices.", ge=1
+    )
+    alpha: float = setting(
+        default=16.0, description="A change counts alpha / rank times (no unit).", gt=0
+    )
+    targets: (
+        tuple[
+            Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+            ...,
+        ]
+        | None
+    ) = setting(
+        default=None,
+        description="Linear maps of the blocks that are changed, by the names that peft's users know, whatever "
+        "the model's layout calls them; none: all.",
+    )
+    dropout: float = setting(
+        default=0.0,
+        description="Share of a change's inputs that is zeroed in training (0 to 1).",
+        ge=0,
+        lt=1,
+    )
+
+
+def lacks(adapt: LoraSettings | None, model: "ModelConfig | ModelSettings") -> list[str]:
+    """The targets of an adapter that a model has no linear map for."""
+    wanted = () if adapt is None else adapt.targets or ()
+    return [name for name in wanted if name == "gate_proj" and model.feed_forward != "swiglu"]
 
 
 @section
@@ -100,6 +151,11 @@ class FinetuneSettings(Optimisation):
         default=None,
         description="How the best weights are found on held-out examples; none: the last ones are kept.",
     )
+    adapt: LoraSettings | None = setting(
+        default=None,
+        description="How few of the weights are trained; none: all of them. Adapters want a learning rate some ten "
+        "times that of whole weights.",
+    )
     schedule: TuningSchedule = setting(
         default=TuningSchedule, description="The learning rate by step."
     )
@@ -122,6 +178,6 @@ def shaping(values: S) -> S:
     Another learning rate, or another number of epochs, encodes no example again.
     """
     how = {field.name for field in dataclasses.fields(Optimisation)}
-    how |= {"epochs", "steps", "early_stopping", "validation_rows", "bad_rows"}
+    how |= {"epochs", "steps", "early_stopping", "validation_rows", "bad_rows", "adapt"}
     kept = (field.name for field in dataclasses.fields(values) if field.name not in how)
     return type(values)(**{name: getattr(values, name) for name in kept})

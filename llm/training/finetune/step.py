@@ -13,12 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm.durable import file_digest, write_json
+import numpy as np
+
+from llm.durable import empty_folder, file_digest, write_json
+from llm.parts import load
 from llm.settings import deciding, restored
 from llm.step import BadInput, Context, Inputs, StepResult, digest_of
 from llm.training.finetune.epochs import Epochs, check_seen
 from llm.training.finetune.prepare import setup_of, splits_in
-from llm.training.finetune.settings import FinetuneSettings
+from llm.training.finetune.settings import FinetuneSettings, lacks
 from llm.training.finetune.task import Rows, Setup, task_of
 from llm.training.incidents import Incidents
 from llm.training.ranks.room import most_bytes_of
@@ -34,15 +37,22 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "numpy", "numba", "safetensors", "tokenizers")
 BEFORE = "before.json"  # figures of the base model
 MEASURED = "measured.json"
+ADAPTER = "adapter"
+ADAPTER_ROWS = 4  # on which a merged model is compared with what was trained
 
 
 def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> StepResult:
     """Tune the model in `inputs["model"]` on the rows in `inputs["rows"]`.
 
-    Writes model/, metrics.jsonl and seen.jsonl. Raises BadInput, TrainingError.
+    Writes model/, metrics.jsonl and seen.jsonl, and for an adapter adapter/ in peft's layout, which is
+    part of model/ already. Raises BadInput, TrainingError.
     """
     [artifact], [rows] = inputs["model"], inputs["rows"]
     setup = setup_of(values, artifact / MODEL, rows)
+    if lacking := lacks(values.adapt, setup.base.config):
+        raise BadInput(
+            f"finetune {values.name}: adapt.targets names {lacking[0]}, and the model has none: leave it out"
+        )
     train_rows = task_of(values.task).rows(setup, rows / "train")
     rows_per_step = _rows_per_step(values, train_rows.length)
     an_epoch = len(train_rows) / rows_per_step
@@ -68,7 +78,8 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
         steps=steps,
         most_bytes=most_bytes_of(sum(path.stat().st_size for path in weights), values.keep_last),
     )
-    hand_over(context.work, context.out, (MODEL, METRICS, SEEN))
+    adapter = () if values.adapt is None else (ADAPTER,)
+    hand_over(context.work, context.out, (MODEL, METRICS, SEEN, *adapter))
     measured = json.loads((context.work / MEASURED).read_bytes())
     incidents = Incidents.read(context.work)
     if not incidents.skips:  # rows that made the loss leap are left out on purpose
@@ -78,6 +89,7 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
             "steps": measured["steps"],
             **_counts(measured["figures"]),
             **measured["finish"],
+            **measured["adapter"],
             **incidents.counts(),
         },
         content=folder_digest(context.out / MODEL),
@@ -129,6 +141,8 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     setup = setup_of(values, Path(job["base"]), folder)
     device = devices.choose(job["device"])
     model = task.model(setup, device, devices.compute_type(values.precision, device))
+    if values.adapt is not None:
+        load("adapt", values.adapt.type).adapt(model, setup, task.reserves)
     plan = values.plan(
         job,
         steps=job["steps"],
@@ -149,10 +163,16 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
         if best is not None:
             best.restore()
         finish = task.finish(setup, model, rows["validation"])
+        adapter: Mapping[str, float] = {}
+        if values.adapt is not None:
+            some = rows["train"].read(np.arange(min(ADAPTER_ROWS, len(rows["train"]))))
+            part = load("adapt", values.adapt.type)
+            adapter = part.finish(model, values.adapt, some, empty_folder(work / ADAPTER))
         after = measure(*(split for split in rows if split != "train"))
         before = json.loads((work / BEFORE).read_bytes())
         figures = {"before": before, "after": after}
-        write_json(work / MEASURED, {"steps": done, "figures": figures, "finish": finish})
+        notes = {"steps": done, "figures": figures, "finish": finish, "adapter": adapter}
+        write_json(work / MEASURED, notes)
         task.save(setup, model, work / MODEL)
     return ended
 

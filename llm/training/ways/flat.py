@@ -26,6 +26,11 @@ def _round_up(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
+def learned(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that are not frozen, by name."""
+    return ((name, one) for name, one in model.named_parameters() if one.requires_grad)
+
+
 @dataclass(frozen=True)
 class FlatLayout:
     """Where each parameter lies in a flat buffer.
@@ -40,11 +45,11 @@ class FlatLayout:
 
     @classmethod
     def of(cls, model: nn.Module) -> "FlatLayout":
-        """The layout of a model's parameters, in their own order within each kind."""
+        """The layout of a model's parameters that are learned, in their own order within each kind."""
         places: list[tuple[str, tuple[int, ...], int]] = []
         offset, boundaries = 0, []
         for matrices in (True, False):
-            for name, parameter in model.named_parameters():
+            for name, parameter in learned(model):
                 if (parameter.ndim >= 2) == matrices:
                     places.append((name, tuple(parameter.shape), offset))
                     offset = _round_up(offset + parameter.numel(), ALIGNMENT)
@@ -108,14 +113,14 @@ class Flat:
         self.gradients = gradients
         self.losses, self.counts, self.squares, self.stops, self.micro = small.split(notes)
         self.mine = layout.share_of(group.rank, group.size)
-        self._parameters = dict(model.named_parameters())
+        self._parameters = dict(learned(model))
         self._views = [
             [(self._parameters[name], view) for name, view in layout.views(buffer)]
             for buffer in gradients
         ]
         self._adopt()
         if device.type == "cpu":
-            add_in_place(model.parameters())
+            add_in_place(self._parameters.values())
 
     def _adopt(self) -> None:
         """Move the model's values into the shared buffer and make its parameters views of it."""

@@ -82,6 +82,7 @@ def write_data(folder: Path) -> None:
     ("name", "figure"),
     [
         ("tickets", "labels.team.accuracy"),
+        ("lighter", "labels.team.accuracy"),
         ("alike", "values.alike.mean_error"),
         ("german", "translations.de.chrf"),
     ],

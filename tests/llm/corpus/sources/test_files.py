@@ -85,7 +85,7 @@ def test_tables_by_the_names_of_their_columns(
     context: Context, tmp_path: Path, ending: str, pack: Any
 ) -> None:
     path = tmp_path / f"rows.{ending}"
-    path.write_bytes(pack('text,label\n"Hello, ""you""",a\n"Two\nlines",b\nNA,c\n,d\n'.encode()))
+    path.write_bytes(pack(b'text,label\n"Hello, ""you""",a\n"Two\nlines",b\nNA,c\n,d\n'))
     found, bad = read(context, path)
     assert list(found.values()) == ['Hello, "you"', "Two\nlines", "NA"]
     assert list(bad.values()) == ["empty: field 'text' has no text"]
