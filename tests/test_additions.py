@@ -160,7 +160,8 @@ def test_a_task_is_a_file_and_a_line(copy: Copy, tmp_path: Path) -> None:
     assert counts["ask"]["steps"] == 2
     turned = counts["turn"]
     assert turned["train"]["examples"] + turned["validation"]["examples"] == len(words)
-    assert turned["train"]["learned_tokens"] == 3 * turned["train"]["examples"]
+    # Three letters and what ends them.
+    assert turned["train"]["learned_tokens"] == 4 * turned["train"]["examples"]
     assert turned["validation_loss"]["before"] == pytest.approx(math.log(260), rel=0.05)
     assert (
         turned["validation_loss"]["after"] < 2.5

@@ -73,11 +73,11 @@ def _first(tokenizer: Tokenizer, names: Sequence[str], what: str) -> tuple[str, 
 
 
 class Marked(NamedTuple):
-    """A text or a pair with its marks: ids (n,), where the second begins (n: nowhere), whether it was cut."""
+    """A text or a pair with its marks: ids (n,), where the second begins (n: nowhere), tokens cut off."""
 
     ids: list[int]
     second: int
-    cut: bool
+    cut: int
 
 
 def encode_marked(
@@ -108,7 +108,7 @@ def _marked(marks: Marks, first: list[int], second: list[int] | None, longest: i
     place = len(ids)
     if second is not None:
         ids += [*second, end]
-    return Marked(ids, place, whole > room)
+    return Marked(ids, place, max(0, whole - room))
 
 
 def with_marks(tokenizer_json: Path, marks: Marks) -> bytes:

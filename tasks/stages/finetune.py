@@ -8,6 +8,7 @@ from llm.models.layouts.own import MODEL_TYPE
 from llm.parts import chosen
 from llm.runs import Outputs
 from llm.step import digest_of
+from llm.training.finetune.proof.settings import PROVED, Proving
 from llm.training.finetune.settings import FinetuneSettings, shaping
 from llm.training.finetune.task import examples_of, files_of, task_of
 from tasks.engine.run import Run, Stages
@@ -24,6 +25,7 @@ DERIVE = Step(
 )
 READ = dataclasses.replace(DERIVE, place="llm.examples.files:read")
 ROWS = Step("rows", "llm.training.finetune.prepare:prepare", holds="rows")
+PROVE = Step("prove", "llm.training.finetune.proof.step:prove")
 FINETUNE = Step(
     "finetune",
     "llm.training.finetune.step:finetune",
@@ -34,22 +36,32 @@ FINETUNE = Step(
 
 
 def finetune(run: Run, stages: Stages) -> Outputs:
-    """For each task of the recipe: its data, the rows that are learned from, then the training."""
+    """For each task of the recipe: its data, the rows that are learned from, their proof, the training."""
     base = list(stages["pretrain"]["model"].values())
     parts = model_parts(run.recipe.pretrain.model)
-    outputs: Outputs = {"model": {}, "data": {}, "rows": {}}
+    outputs: Outputs = {"model": {}, "data": {}, "rows": {}, "proof": {}}
     for task in run.recipe.finetune:
         data = outputs["data"][task.name] = run.step(_data(run, task))
         how = {**parts, **chosen("task", [task.task])}
         rows = outputs["rows"][task.name] = run.step(
             Call(ROWS, shaping(task), {"model": base, "data": [data]}, task.name, parts=how)
         )
-        how |= chosen("optimizer", [task.optimizer.type])
-        how |= chosen("adapt", [task.adapt.type] if task.adapt else [])
-        inputs = {"model": base, "rows": [rows]}
         writes = task_of(task.task).writes
         if not writes:  # not every layout has a head for texts
             how |= chosen("layout", [MODEL_TYPE])
+        proof = outputs["proof"][task.name] = run.step(
+            Call(
+                PROVE,
+                Proving(task=shaping(task), proof=task.proof),
+                {"model": base, "data": [data], "rows": [rows]},
+                task.name,
+                parts=how,
+            )
+        )
+        how |= chosen("optimizer", [task.optimizer.type])
+        how |= chosen("adapt", [task.adapt.type] if task.adapt else [])
+        proved = run.parts(proof)[PROVED] if run.is_made(proof) else proof
+        inputs = {"model": base, "rows": [rows], "proof": [proved]}
         notes = layout_notes(run.recipe.pretrain.model, writes)
         outputs["model"][task.name] = run.step(
             Call(FINETUNE, task, inputs, task.name, notes=notes, parts=how)

@@ -1,7 +1,7 @@
 """The task classify: which label a text has, or which labels, of those that training has."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -135,6 +135,18 @@ class Classify(OfTexts):
             return found
         given = wanted if isinstance(wanted, Mapping) else {}
         return np.array([float(given.get(name, 1.0)) for name in facts["labels"]])
+
+    def target_of(self, setup: Setup, folder: Path) -> Callable[[list[str]], Any]:
+        """The numbers that the folder's config.json gives the labels."""
+        from llm.models.layouts.fields import read_object
+        from llm.training.finetune.figures import UNKNOWN
+
+        named = read_object(folder / "config.json")["id2label"]
+        numbers = {name: int(number) for number, name in named.items()}
+        if is_several(setup):
+            order = sorted(numbers, key=numbers.__getitem__)
+            return lambda cell: [float(name in cell) for name in order]
+        return lambda cell: numbers.get(cell[0], UNKNOWN) if cell else UNKNOWN
 
     def loss(self, setup: Setup) -> "TextLoss":
         """Nats of the labels."""

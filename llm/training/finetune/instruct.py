@@ -1,17 +1,20 @@
 """The task instruct: a model learns to answer, from conversations of which the answers are learned."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from llm.examples.settings import CONVERSATIONS, Column
 from llm.settings import section, setting
 from llm.training.finetune.sequences import Sequences
 from llm.training.finetune.settings import FinetuneSettings
+from llm.training.finetune.task import Setup
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from llm.examples.shards import Shard
+    from llm.examples.shards import Example, Shard
+    from llm.training.finetune.claims import Claim, Claims
     from llm.training.finetune.packed import Encoded
     from llm.training.finetune.pairs import Pair
 
@@ -66,6 +69,38 @@ class Instruct(Sequences):
         from llm.examples.in_chat import in_chat, turns
         from llm.training.finetune.pairs import Pair
 
-        for _, ids, learn in in_chat(shard, tokenizer):
+        for number, (_, ids, learn) in enumerate(in_chat(shard, tokenizer)):
             for begin, end in turns(learn):
-                yield Pair(ids[:begin], ids[begin:end])
+                yield Pair(ids[:begin], ids[begin:end], number)
+
+    def claims(self, setup: Setup, folder: Path) -> "Claims":
+        """The conversation in the folder's template, and its answers; a pair ends where an answer begins."""
+        from llm.tokens.template import ChatTemplate
+        from llm.training.finetune.claims import Claim
+
+        template = ChatTemplate.of(folder)
+        assert template is not None, "the task writes one"
+        in_pairs = setup.base.config.architecture == "encoder_decoder"
+
+        def of(example: "Example") -> "Sequence[Claim]":
+            [messages] = example.cells
+            said = [
+                (place, one["content"].strip())
+                for place, one in enumerate(messages)
+                if one.get("train", one["role"] == "assistant")
+            ]
+            if not in_pairs:
+                answers = [text for _, text in said]
+                return [Claim(text=template.render(messages), answers=answers)]
+            return [
+                Claim(
+                    # The template opens answers of the assistant alone.
+                    text=template.render(messages[:place], ask=True)
+                    if messages[place]["role"] == "assistant"
+                    else None,
+                    answers=[text],
+                )
+                for place, text in said
+            ]
+
+        return of

@@ -6,7 +6,7 @@ A task adds its section, the column of what is to be said, and what its outputs 
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llm.examples.shards import Example
     from llm.models.config import Outputs, Pooling
     from llm.models.language_model import LanguageModel
+    from llm.training.finetune.claims import Claim, Claims
     from llm.training.finetune.texts import TextRows
     from llm.training.objectives.of_texts import TextLoss
 
@@ -93,6 +94,10 @@ class OfTexts:
         """What is to be said of each text, (N, ...), and how much it counts, (N,)."""
         raise NotImplementedError
 
+    def target_of(self, setup: Setup, folder: Path) -> Callable[[Any], Any]:
+        """What is to be said of a text by its cell, as rows have it. folder: as `save` writes it."""
+        raise NotImplementedError
+
     def loss(self, setup: Setup) -> "TextLoss":
         """What is asked of the model."""
         raise NotImplementedError
@@ -154,6 +159,19 @@ class OfTexts:
             tokenizer = Tokenizer.from_file(str(setup.base.tokenizer))
             start = special_ids(tokenizer, (PADDING,))[PADDING]
         return TextRows(files, Reading(config.token_types > 1, start))
+
+    def claims(self, setup: Setup, folder: Path) -> "Claims":
+        """The text as the folder's tokenizer reads it, and what is to be said of it."""
+        from llm.training.finetune.claims import Claim
+
+        target_of = self.target_of(setup, folder)
+
+        def of(example: "Example") -> "Sequence[Claim]":
+            text, second, said = example.cells
+            read = (text, second) if second else text
+            return [Claim(text=read, marked=True, target=target_of(said))]
+
+        return of
 
     def model(
         self, setup: Setup, device: "torch.device", compute_type: "torch.dtype"

@@ -10,12 +10,12 @@ example, T = 8, examples of 6, 4 and 3 tokens:
 Targets are -100 (nothing is learned) but where the next token is part of an answer.
 
 On disk are the examples' tokens, each with a bit that says whether it is learned (an Arrow stream,
-some 2.2 bytes a token), and which of them stand in which row (12 bytes an example). Both are mapped;
-rows are put together when they are read.
+some 2.2 bytes a token), which of them stand in which row (12 bytes an example), and what became of each
+example (`ledger`). They are mapped; rows are put together when they are read.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -30,6 +30,7 @@ from llm.tokens.packing import best_fit
 from llm.tokens.rows import IGNORE
 from llm.tokens.shards import token_type
 from llm.training.batch import Batch, Integers
+from llm.training.finetune.ledger import Ledger
 
 LIBRARIES = ("numpy", "pyarrow")
 
@@ -41,10 +42,14 @@ _BATCH_TOKENS = 1 << 20
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example: ids (n,), and which of them are learned (n,)."""
+    """One example: ids (n,), and which of them are learned (n,).
+
+    origin: the number in its shard of what it was made of (from 0); None: each is one of the shard's.
+    """
 
     ids: Sequence[int]
     learn: Sequence[bool]
+    origin: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ class Files:
     def of(cls, folder: Path) -> "Files":
         """The files in a split's folder."""
         return cls(folder / "tokens.arrow", folder / "rows.npy")
+
+    @property
+    def folder(self) -> Path:
+        """The split's folder."""
+        return self.plan.parent
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,7 @@ def write(
     after that, all of it. The same examples in the same order give the same rows.
     """
     lengths: list[int] = []
+    ledger = Ledger()
     learned = too_long = empty = 0
     with (
         replacing(files.tokens) as aside,
@@ -95,12 +106,14 @@ def write(
                 too_long += 1
                 ids, learn = ids[: context_length + 1], learn[: context_length + 1]
             count = sum(learn[1:])
+            ledger.add(example.origin, len(example.ids), len(ids) if count else 0)
             if not count:
                 empty += 1
                 continue
             learned += count
             lengths.append(len(ids) - 1)
             writer.add(ids, learn)
+    ledger.write(files.folder)
     rows, starts = best_fit(np.array(lengths, dtype=np.int64), context_length)
     return Counts(len(lengths), too_long, empty, write_plan(files.plan, rows, starts), learned)
 
@@ -133,13 +146,30 @@ class Packed:
         """Of each row (tokens)."""
         return self.context_length
 
+    def examples(self, number: int) -> list[int]:
+        """The examples in a row, by their numbers as they were written, from left to right."""
+        found: list[int] = self._examples[self._members(number)].tolist()
+        return found
+
+    def owners(self, number: int) -> Mapping[str, Integers]:
+        """Of each array of a row, which of its examples each place belongs to: 1, 2, ...; 0: none."""
+        members = self._members(number)
+        owner = np.zeros(self.context_length, np.int64)
+        places = zip(self._starts[members].tolist(), self.examples(number), strict=True)
+        for count, (start, example) in enumerate(places, start=1):
+            owner[start : start + self._tokens.length(example) - 1] = count
+        return {"tokens": owner, "targets": owner, "segments": owner}
+
+    def _members(self, number: int) -> slice:
+        return slice(int(self._firsts[number]), int(self._firsts[number + 1]))
+
     def read(self, numbers: Integers) -> Batch:
         """The rows of these numbers, in this order."""
         shape = (len(numbers), self.context_length)
         tokens, targets = np.full(shape, self.padding), np.full(shape, IGNORE)
         segments = np.zeros(shape, np.int64)
         for row, number in enumerate(numbers.tolist()):
-            members = slice(int(self._firsts[number]), int(self._firsts[number + 1]))
+            members = self._members(number)
             columns = (column[members].tolist() for column in (self._starts, self._examples))
             for segment, (start, example) in enumerate(zip(*columns, strict=True), start=1):
                 ids, learn = self._tokens.example(example)
@@ -205,11 +235,20 @@ class Tokens:
         bits = (one.values.field("learn").buffers()[1] for one in lists)
         self._bits = [np.frombuffer(each, np.uint8) for each in bits]
 
-    def example(self, number: int) -> tuple[np.ndarray, Bits]:
-        """An example's ids (n,), and which of them are learned (n,)."""
+    def length(self, number: int) -> int:
+        """How many tokens an example has."""
+        _, begin, end = self._place(number)
+        return end - begin
+
+    def _place(self, number: int) -> tuple[int, int, int]:
         batch = bisect_right(self._starts, number) - 1
         place = number - self._starts[batch]
         begin, end = self._offsets[batch][place : place + 2].tolist()
+        return batch, begin, end
+
+    def example(self, number: int) -> tuple[np.ndarray, Bits]:
+        """An example's ids (n,), and which of them are learned (n,)."""
+        batch, begin, end = self._place(number)
         packed = self._bits[batch][begin // 8 : (end + 7) // 8]
         learn = np.unpackbits(packed, bitorder="little")[begin % 8 : begin % 8 + end - begin]
         return self._ids[batch][begin:end], learn.astype(np.bool_)

@@ -11,7 +11,7 @@ Targets see the targets before them and the source of their own pair (segments).
 On disk a pair is one example of `packed`: the source, which is not learned, then the target, which is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,7 @@ from llm.tokens.packing import best_fit
 from llm.tokens.rows import IGNORE
 from llm.tokens.shards import token_type
 from llm.training.batch import Batch, Integers
+from llm.training.finetune.ledger import Ledger
 from llm.training.finetune.packed import Counts, Files, Tokens, TokenWriter, write_plan
 
 LIBRARIES = ("numpy", "pyarrow")
@@ -31,10 +32,14 @@ SHORTEST = 32  # places of a row, where the context has as many
 
 @dataclass(frozen=True)
 class Pair:
-    """One pair: ids of the source, and of the target with what ends it."""
+    """One pair: ids of the source, and of the target with what ends it.
+
+    origin: the number in its shard of the example that it was made of (from 0); None: each is one.
+    """
 
     source: Sequence[int]
     target: Sequence[int]
+    origin: int | None = None
 
 
 def write(
@@ -51,21 +56,27 @@ def write(
     leaves nothing to learn. The same pairs in the same order give the same rows.
     """
     lengths: list[int] = []
+    ledger = Ledger()
     learned = too_long = empty = 0
     with replacing(files.tokens) as aside, TokenWriter(aside, token_type(vocabulary)) as writer:
         for pair in pairs:
             source, target = pair.source, pair.target
+            given = len(source) + len(target)
             if max(len(source), len(target)) > context_length:
                 too_long += 1
                 if long == "dropped":
+                    ledger.add(pair.origin, given, 0)
                     continue
                 source, target = source[-context_length:], target[:context_length]
-            if not len(source) or not len(target):
+            there = len(source) and len(target)
+            ledger.add(pair.origin, given, len(source) + len(target) if there else 0)
+            if not there:
                 empty += 1
                 continue
             learned += len(target)
             lengths.append(max(len(source), len(target)))
             writer.add([*source, *target], [False] * len(source) + [True] * len(target))
+    ledger.write(files.folder)
     row_length = max(min(SHORTEST, context_length), max(lengths, default=1))
     rows, starts = best_fit(np.array(lengths, dtype=np.int64), row_length)
     count = write_plan(files.plan, rows, starts)
@@ -101,6 +112,24 @@ class PackedPairs:
         begin = len(learn) - int(learn.sum())
         return ids[:begin], ids[begin:]
 
+    def examples(self, number: int) -> list[int]:
+        """The pairs in a row, by their numbers as they were written, from left to right."""
+        found: list[int] = self._pairs[self._members(number)].tolist()
+        return found
+
+    def owners(self, number: int) -> Mapping[str, Integers]:
+        """Of each array of a row, which of its pairs each place belongs to: 1, 2, ...; 0: none."""
+        source, target = np.zeros((2, self.length), np.int64)
+        begins = self._starts[self._members(number)].tolist()
+        for count, (begin, one) in enumerate(zip(begins, self.examples(number), strict=True), 1):
+            for owner, ids in zip((source, target), self.pair(one), strict=True):
+                owner[begin : begin + len(ids)] = count
+        read = {"sources": source, "source_segments": source}
+        return {**read, "tokens": target, "targets": target, "segments": target}
+
+    def _members(self, number: int) -> slice:
+        return slice(int(self._firsts[number]), int(self._firsts[number + 1]))
+
     def read(self, numbers: Integers) -> Batch:
         """The rows of these numbers, in this order."""
         shape = (len(numbers), self.length)
@@ -108,7 +137,7 @@ class PackedPairs:
         sources = np.full(shape, self.padding)
         segments, source_segments = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         for row, number in enumerate(numbers.tolist()):
-            members = slice(int(self._firsts[number]), int(self._firsts[number + 1]))
+            members = self._members(number)
             columns = (column[members].tolist() for column in (self._starts, self._pairs))
             for segment, (begin, one) in enumerate(zip(*columns, strict=True), start=1):
                 source, target = self.pair(one)

@@ -1,6 +1,6 @@
 """The task regress: one value or several of a text, such as how alike two sentences are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,6 +102,13 @@ class Regress(OfTexts):
         middle, spread = self._scale(setup)
         found = (np.array(cells, float).reshape(-1, count) - middle) / spread
         return found.astype(np.float32), np.ones(len(cells))
+
+    def target_of(self, setup: Setup, folder: Path) -> Callable[[list[float]], Any]:
+        """The values less their mean, where the head has a bias, in units of their spread."""
+        middle, spread = self._scale(setup)
+        return lambda cell: [
+            (value - one) / unit for value, one, unit in zip(cell, middle, spread, strict=True)
+        ]
 
     def _scale(self, setup: Setup) -> "tuple[np.ndarray, np.ndarray]":
         """What is taken from values, and what they are divided by; a head without biases adds nothing."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llm.models.decoder import Decoder
     from llm.models.encoder_decoder import EncoderDecoder
     from llm.training.batch import Objective
+    from llm.training.finetune.claims import Claims
     from llm.training.finetune.packed import Encoded, Packed
     from llm.training.finetune.pairs import PackedPairs, Pair
 
@@ -57,6 +58,10 @@ class Sequences:
 
     def pairs(self, values: Any, shard: "Shard", tokenizer: "Tokenizer") -> "Iterator[Pair]":
         """Each example of a shard as sources and targets. Raises BadInput naming file and line."""
+        raise NotImplementedError
+
+    def claims(self, setup: Setup, folder: Path) -> "Claims":
+        """What an example's rows are to be, by its own text: the answers at least."""
         raise NotImplementedError
 
     def generation(self, setup: Setup) -> Mapping[str, Any]:

@@ -104,6 +104,28 @@ def lacks(adapt: LoraSettings | None, model: "ModelConfig | ModelSettings") -> l
 
 
 @section
+class ProofSettings:
+    """How much of a task's rows is looked at before anything is trained on them."""
+
+    rows: int = setting(
+        default=4, description="Rows whose loss is compared, cut up in several ways (count).", ge=1
+    )
+    examples: int | None = setting(
+        default=20_000,
+        description="Examples of each split whose text is compared, drawn from all (count); none: all. Tokens are "
+        "counted in all rows, whatever this says.",
+        ge=1,
+    )
+    left_out: float = setting(
+        default=0.5,
+        description="Share of the training examples that may have nothing left to learn within the model's "
+        "context; more of them stop the step (0 to 1).",
+        ge=0,
+        le=1,
+    )
+
+
+@section
 class FinetuneSettings(Optimisation):
     """How a base model is tuned for a task."""
 
@@ -167,6 +189,11 @@ class FinetuneSettings(Optimisation):
         description="Rows of held-out examples on which the loss is measured (count).",
         ge=0,
     )
+    proof: ProofSettings = setting(
+        default=ProofSettings,
+        description="What is checked of the rows before anything is trained.",
+        decides=False,
+    )
 
 
 S = TypeVar("S", bound=FinetuneSettings)
@@ -178,6 +205,6 @@ def shaping(values: S) -> S:
     Another learning rate, or another number of epochs, encodes no example again.
     """
     how = {field.name for field in dataclasses.fields(Optimisation)}
-    how |= {"epochs", "steps", "early_stopping", "validation_rows", "bad_rows", "adapt"}
+    how |= {"epochs", "steps", "early_stopping", "validation_rows", "bad_rows", "adapt", "proof"}
     kept = (field.name for field in dataclasses.fields(values) if field.name not in how)
     return type(values)(**{name: getattr(values, name) for name in kept})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from llm.models.config import ModelConfig
     from llm.training.batch import Batch, Integers, Objective
+    from llm.training.finetune.claims import Claims
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,15 @@ class Rows(Protocol):
     def read(self, numbers: "Integers") -> "Batch":
         """The rows of these numbers, in this order."""
 
+    def examples(self, number: int) -> Sequence[int]:
+        """The examples in a row, by their numbers as they were written, from left to right."""
+
+    def owners(self, number: int) -> "Mapping[str, Integers]":
+        """Of each array of a row, which of its examples each place belongs to: 1, 2, ...; 0: none.
+
+        From what is known of the packing, and not from what `read` gives: the two are compared.
+        """
+
 
 class Task(Protocol):
     """What the step asks of a task. values: its section of the recipe."""
@@ -103,6 +113,9 @@ class Task(Protocol):
 
     def rows(self, setup: Setup, files: Path) -> Rows:
         """The rows that `prepare` wrote."""
+
+    def claims(self, setup: Setup, folder: Path) -> "Claims":
+        """What the rows are to be, by the examples' own text. folder: as `save` writes it."""
 
     def model(self, setup: Setup, device: "torch.device", compute_type: "torch.dtype") -> Any:
         """The model to train, on the device: base, with the head of the task."""

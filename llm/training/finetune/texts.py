@@ -6,9 +6,10 @@ split's folder holds arrays that are mapped when rows are read:
     tokens.npy   ids of all texts, one after the other       offsets.npy  where each begins (N + 1)
     second.npy   where the second text of a pair begins (N)   plan.npy     row, first place, text (3, N)
     targets.npy  class numbers (N) or values (N, outputs)     weights.npy  how much each text counts (N)
+    ledger.npy   what became of each text (`ledger`)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from llm.tokens.packing import best_fit
 from llm.tokens.rows import FILLING
 from llm.tokens.shards import token_type
 from llm.training.batch import Batch, Integers
+from llm.training.finetune.ledger import Ledger
 
 LIBRARIES = ("numpy",)
 
@@ -39,10 +41,13 @@ def write(
 ) -> dict[str, int]:
     """Write a split's folder; what was packed, for the manifest. The same texts give the same bytes."""
     pieces, seconds, cut = [], [], 0
+    ledger = Ledger()
     for one in texts:
+        ledger.add(None, len(one.ids) + one.cut, len(one.ids))
         pieces.append(np.array(one.ids, token_type(vocabulary)))
         seconds.append(one.second)
-        cut += one.cut
+        cut += one.cut > 0
+    ledger.write(folder)
     lengths = np.array([len(one) for one in pieces], np.int64)
     rows, starts = best_fit(lengths, row_length)
     order = np.lexsort((starts, rows))
@@ -94,6 +99,28 @@ class TextRows:
     def __len__(self) -> int:
         """How many rows there are."""
         return self._count
+
+    def examples(self, number: int) -> list[int]:
+        """The texts in a row, by their numbers as they were written, from left to right."""
+        found: list[int] = self._texts[self._members(number)].tolist()
+        return found
+
+    def owners(self, number: int) -> Mapping[str, Integers]:
+        """Of each array of a row, which of its texts each place belongs to: 1, 2, ...; 0: none."""
+        owner = np.zeros(self.length, np.int64)
+        texts = self.examples(number)
+        starts = self._starts[self._members(number)].tolist()
+        for count, (start, text) in enumerate(zip(starts, texts, strict=True), start=1):
+            owner[start : start + int(self._offsets[text + 1] - self._offsets[text])] = count
+        each = np.arange(1, len(texts) + 1)
+        found = {"targets": each, "weights": each}
+        if self.reading.start is None:
+            return {**found, "tokens": owner, "segments": owner, "types": owner}
+        read = {"sources": owner, "source_segments": owner}
+        return {**found, **read, "tokens": each, "segments": each}
+
+    def _members(self, number: int) -> slice:
+        return slice(int(self._firsts[number]), int(self._firsts[number + 1]))
 
     def read(self, numbers: Integers) -> Batch:
         """The rows of these numbers, in this order, no longer than the longest of them."""

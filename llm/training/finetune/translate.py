@@ -13,8 +13,9 @@ from llm.training.finetune.task import Setup
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from llm.examples.shards import Shard
+    from llm.examples.shards import Example, Shard
     from llm.models.encoder_decoder import EncoderDecoder
+    from llm.training.finetune.claims import Claim, Claims
     from llm.training.finetune.packed import Encoded, Packed
     from llm.training.finetune.pairs import PackedPairs, Pair
     from llm.training.finetune.sequences import Model
@@ -89,9 +90,9 @@ class Translate(Sequences):
 
         begin = ids_of(tokenizer)[0].get("bos_token_id")
         first = [] if begin is None else [begin]
-        for asked, said in self._ids(values, "decoder", shard, tokenizer):
+        for asked, said, number in self._ids(values, "decoder", shard, tokenizer):
             read = [*first, *asked]
-            yield Encoded([*read, *said], [False] * len(read) + [True] * len(said))
+            yield Encoded([*read, *said], [False] * len(read) + [True] * len(said), number)
 
     def pairs(
         self, values: TranslateSettings, shard: "Shard", tokenizer: "Tokenizer"
@@ -99,26 +100,53 @@ class Translate(Sequences):
         """The source, and the target with its end."""
         from llm.training.finetune.pairs import Pair
 
-        for asked, said in self._ids(values, "encoder_decoder", shard, tokenizer):
-            yield Pair(asked, said)
+        for asked, said, number in self._ids(values, "encoder_decoder", shard, tokenizer):
+            yield Pair(asked, said, number)
 
     def _ids(
         self, values: TranslateSettings, architecture: str, shard: "Shard", tokenizer: "Tokenizer"
-    ) -> Iterator[tuple[list[int], list[int]]]:
-        """What is read and what is to be said, of each example in each direction."""
+    ) -> Iterator[tuple[list[int], list[int], int]]:
+        """What is read and what is to be said, of each example in each direction, and its number."""
         from llm.tokens.plain_text import encode_texts
         from llm.training.finetune.translating import directions, end_of
 
         end = end_of(tokenizer)
-        ways = directions(values, architecture)
+        ways, first = directions(values, architecture), 0
         for chunk in shard.chunks(PAIRS):
             texts = [[one.cells[side].strip() for one in chunk] for side in (0, 1)]
             for number, way in enumerate(ways):
                 sources, targets = texts[:: 1 - 2 * number]
                 read = encode_texts(tokenizer, [way.asked(one) for one in sources])
                 said = encode_texts(tokenizer, targets)
-                for source, target in zip(read, said, strict=True):
-                    yield source.ids, [*target.ids, end]
+                for place, (source, target) in enumerate(zip(read, said, strict=True), first):
+                    yield source.ids, [*target.ids, end], place
+            first += len(chunk)
+
+    def claims(self, setup: Setup, folder: Path) -> "Claims":
+        """The source as the folder says that it is put to the model, and the target, in each direction."""
+        from tokenizers import Tokenizer
+
+        from llm.models.roles import ids_of
+        from llm.training.finetune.claims import Claim
+        from llm.training.finetune.translating import Translation
+
+        in_pairs = setup.base.config.architecture == "encoder_decoder"
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        begin = None if in_pairs else ids_of(tokenizer)[0].get("bos_token_id")
+        before = () if begin is None else (begin,)
+        ways = Translation.read(folder).directions
+
+        def of(example: "Example") -> "Sequence[Claim]":
+            return [
+                Claim(
+                    text=way.asked(source), begin=before, whole=in_pairs, answers=[target.strip()]
+                )
+                for way, (source, target) in zip(
+                    ways, (example.cells, example.cells[::-1]), strict=False
+                )
+            ]
+
+        return of
 
     def measure(
         self, setup: Setup, model: "Model", rows: "Packed | PackedPairs"
