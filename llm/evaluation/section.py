@@ -87,7 +87,32 @@ class Texts:
     texts: Sequence[Text]
 
 
-Part = Bars | Curves | Table | Definitions | Texts
+@dataclass(frozen=True)
+class Stretch:
+    """Text of a training row. kind: whether it is learned, only read, or was cut off."""
+
+    kind: Literal["trained", "masked", "cut"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training row: its examples one after the other, each with where it was read."""
+
+    name: str
+    examples: Sequence[tuple[str, Sequence[Stretch]]]
+    more: int = 0
+    """Further examples of the row that are not shown."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Training rows in colours, with a legend above them."""
+
+    rows: Sequence[Row]
+
+
+Part = Bars | Curves | Table | Definitions | Texts | Rows
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,7 @@ def _report(run: Run, stages: Stages, measured: Mapping[str, Mapping[str, Refere
         "tokens": list(stages["tokenize"]["tokens"].values()),
         "pretrain": [stages["pretrain"]["model"][BASE]],
         "finetune": list(stages["finetune"]["model"].values()),
+        "proof": list(stages["finetune"].get("proof", {}).values()),
         **dict(_named(measured)),
         **{f"baselines.{name}": [one] for name, one in simple.items()},
     }

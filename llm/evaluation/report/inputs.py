@@ -56,12 +56,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def models(values: ReportValues, inputs: Inputs) -> Iterator[tuple[str, Path]]:
     """The artifacts of the models, by name. Raises ValueError where there are others than named."""
-    base, *tuned = values.models
-    yield from ((base, folder) for folder in inputs.get("pretrain", ()))
-    folders: Sequence[Path] = inputs.get("finetune", ())
-    if len(folders) not in (0, len(tuned)):
-        raise ValueError(f"{len(folders)} artifacts of finetune for {len(tuned)} fine-tuned models")
-    yield from zip(tuned, folders, strict=False)
+    yield from ((values.models[0], folder) for folder in inputs.get("pretrain", ()))
+    yield from tuned(values, inputs, "finetune")
+
+
+def tuned(values: ReportValues, inputs: Inputs, step: str) -> Iterator[tuple[str, Path]]:
+    """The artifacts that a step made for the tuned models, by name. Raises ValueError as `models` does."""
+    _, *names = values.models
+    folders: Sequence[Path] = inputs.get(step, ())
+    if len(folders) not in (0, len(names)):
+        raise ValueError(f"{len(folders)} artifacts of {step} for {len(names)} fine-tuned models")
+    yield from zip(names, folders, strict=False)
 
 
 def manifest(folder: Path) -> Mapping[str, Any] | None:

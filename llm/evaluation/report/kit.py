@@ -7,7 +7,19 @@ from html import escape
 from typing import Any
 
 from llm.evaluation.report import plots
-from llm.evaluation.section import Bars, Card, Curves, Definitions, Section, Table, Text, Texts
+from llm.evaluation.section import (
+    Bars,
+    Card,
+    Curves,
+    Definitions,
+    Row,
+    Rows,
+    Section,
+    Table,
+    Text,
+    Texts,
+)
+from llm.words import counted
 
 OURS = ' class="ours"'
 
@@ -59,6 +71,29 @@ def _(what: Definitions) -> str:
 @part.register
 def _(what: Texts) -> str:
     return f'<div class="samples">{"".join(map(_article, what.texts))}</div>'
+
+
+LEGEND = (
+    '<p class="legend"><mark class="trained">trained</mark> <mark class="masked">masked: read, not '
+    'learned</mark> <mark class="cut">cut: longer than the context</mark> <span class="example">each box '
+    "is another example</span></p>"
+)
+
+
+@part.register
+def _(what: Rows) -> str:
+    return LEGEND + "".join(map(_row, what.rows))
+
+
+def _row(row: Row) -> str:
+    """A training row, every character of it as it is: nothing is markup."""
+    inside = ""
+    for place, stretches in row.examples:
+        text = "".join(f'<mark class="{one.kind}">{escape(one.text)}</mark>' for one in stretches)
+        inside += f'<div class="example"><span class="tag">{escape(place)}</span>{text}</div>'
+    if row.more:
+        inside += f'<p class="note">and {counted(row.more, "example")} more in the row</p>'
+    return f'<article class="row"><b>{escape(row.name)}</b>{inside}</article>'
 
 
 def _article(text: Text) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from llm.durable import write_bytes, write_json
 from llm.evaluation.report.inputs import figures, results
 from llm.evaluation.report.page import Page
-from llm.evaluation.report.sections import about, corpus, models, protocol, tokens, training
+from llm.evaluation.report.sections import about, corpus, models, protocol, rows, tokens, training
 from llm.evaluation.report.settings import ReportValues
 from llm.evaluation.section import Section
 from llm.parts import load
@@ -20,7 +20,7 @@ def write(values: ReportValues, inputs: Inputs, context: Context) -> StepResult:
 
     inputs, each of which may be missing: SUITE.MODEL for each of `suites` and `models`, baselines.NAME for
     each of `baselines`, funnel (decisions), duplicates (the newest night's), contamination (its shards'),
-    tokens (token shards), pretrain, finetune (one for each tuned model). The same inputs give the same
+    tokens (token shards), pretrain, finetune and proof (one for each tuned model). The same inputs give the same
     content, and the same bytes but for the section that tells when they were made. The call chooses the
     parts `suite.NAME` of its suites.
     """
@@ -43,6 +43,7 @@ def _sections(values: ReportValues, inputs: Inputs) -> Iterator[Section]:
     for suite, found in measured.items():
         yield from load("suite", suite).show(found)
     yield from training.show(values, inputs)
+    yield from rows.show(values, inputs)
     yield from corpus.show(inputs)
     yield from tokens.show(inputs)
     yield from about.show(values, inputs)

@@ -63,7 +63,7 @@ def prove(values: Proving, inputs: Inputs, context: Context) -> StepResult:
     lines = (json.dumps(line) + "\n" for split in splits for line in split.left_out())
     write_bytes(context.out / LEFT_OUT, "".join(lines).encode())
     write_json(context.out / COUNTS, {"splits": counts, "apart": apart})
-    write_json(context.out / SHOWN, found)
+    write_json(context.out / SHOWN, {"rows": found})
     return StepResult(
         counts=counts,
         content=digest_of([PROVED, json.dumps(found), json.dumps(counts)]),

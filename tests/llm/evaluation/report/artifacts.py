@@ -105,6 +105,7 @@ def everything(tmp_path: Path) -> dict[str, list[Path]]:
         ],
         "pretrain": [tmp_path / "pretrain"],
         "finetune": [tmp_path / "finetune"],
+        "proof": [proof(tmp_path / "proof")],
         "tokens": [tmp_path / "tokens"],
         "perplexity.base": [bits(tmp_path / "base", 2.11)],
         "perplexity.ask-docs": [bits(tmp_path / "tuned", 2.37)],
@@ -117,6 +118,17 @@ def everything(tmp_path: Path) -> dict[str, list[Path]]:
         "samples.base": [texts(tmp_path / "sb", base_text)],
         "samples.ask-docs": [texts(tmp_path / "st", tuned_text)],
     }
+
+
+def proof(folder: Path) -> Path:
+    """What the step prove writes for the report."""
+    counts = {"tokens": 100, "trained": 30, "masked": 60, "dropped": 10, "examples": 8}
+    counts |= {"left_out": 1, "cut": 1, "compared": 8}
+    put(folder, "proof.json", {"splits": {"train": counts}})
+    pieces = [["masked", "<|im_start|>user\n<b>&"], ["trained", "yes<|im_end|>"]]
+    example = {"place": "talks.jsonl, line 3", "pieces": [*pieces, ["cut", "10 tokens"]]}
+    rows = [{"split": "train", "row": 5, "examples": [example], "more": 7}]
+    return put(folder, "shown.json", {"rows": rows})
 
 
 DUPLICATES = {

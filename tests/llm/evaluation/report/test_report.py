@@ -88,6 +88,7 @@ def test_one_page_holds_every_section_and_needs_no_other_file(tmp_path: Path) ->
         "Search for evaluation items",
         "Tokens per source",
         "Samples",
+        "Rows of ask-docs",
         "How it was measured",
         "Provenance",
     ]
@@ -202,7 +203,14 @@ def test_the_same_inputs_give_the_same_bytes_whatever_the_training_speed(tmp_pat
 @pytest.mark.parametrize(
     "missing",
     [
-        ("finetune", "perplexity.ask-docs", "answers.base", "answers.ask-docs", "samples.ask-docs"),
+        (
+            "finetune",
+            "proof",
+            "perplexity.ask-docs",
+            "answers.base",
+            "answers.ask-docs",
+            "samples.ask-docs",
+        ),
         ("samples.base", "samples.ask-docs"),
         tuple(f"baselines.{name}" for name in TITLES),
         ("perplexity.base",),

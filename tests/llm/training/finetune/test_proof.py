@@ -1,12 +1,16 @@
 """What is checked before training: rows of every task pass, their tokens add up, and what was cut is named."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llm.evaluation.report.kit import rendered
+from llm.evaluation.report.sections import rows
+from llm.evaluation.report.settings import ReportValues
 from llm.step import BadInput
 from tests.llm.training.finetune.proving import (
     KINDS,
@@ -53,3 +57,45 @@ def test_a_row_that_says_something_else_is_named_by_file_line_and_row(
     other = data_of(tmp_path / "other", replace(kind, cells=changed))
     with pytest.raises(BadInput, match=r"train\.jsonl, line 6, row \d+ of train: "):
         proof_of(tmp_path, kind.values, {**inputs, "data": [other]})
+
+
+def test_the_report_shows_rows_with_what_is_trained_in_colour(tmp_path: Path) -> None:
+    kind = KINDS["instruct decoder"]
+    base, data = base_of(tmp_path / "base", kind.shape), data_of(tmp_path / "data", kind)
+    values = replace(kind.values, name="ask")
+    _, out = proof_of(tmp_path, values, rows_of(tmp_path, values, base, data), rows=20)
+    [section] = rows.show(ReportValues(title="x", models=("base", "ask")), {"proof": [out]})
+    stretches = [
+        (place, one)
+        for row in section.parts[0].rows  # type: ignore[union-attr]
+        for place, each in row.examples
+        for one in each
+    ]
+    trained = {one.text for _, one in stretches if one.kind == "trained"}
+    assert trained >= {"Ä fig.<|im_end|>", "Ä drill.<|im_end|>"}
+    assert not any("?" in text for text in trained)
+    cut = {place for place, one in stretches if one.kind == "cut"}
+    assert cut == {
+        place for place, one in stretches if one.kind == "trained" and "<" not in one.text
+    }
+    page = rendered(section)
+    assert '<mark class="trained">Ä fig.&lt;|im_end|&gt;</mark>' in page
+    assert "train.jsonl, line " in page and 'class="legend"' in page
+    assert re.search(
+        r"tokens of 40 examples: [\d,]+ trained, [\d,]+ masked, 279 dropped [(]2 ", page
+    )
+
+
+def test_of_texts_the_label_stands_behind_each(tmp_path: Path) -> None:
+    kind = KINDS["classify several"]
+    base, data = base_of(tmp_path / "base", kind.shape), data_of(tmp_path / "data", kind)
+    _, out = proof_of(tmp_path, kind.values, rows_of(tmp_path, kind.values, base, data), rows=20)
+    [section] = rows.show(ReportValues(title="x", models=("base", "kind")), {"proof": [out]})
+    said = {
+        one.text
+        for row in section.parts[0].rows  # type: ignore[union-attr]
+        for _, each in row.examples
+        for one in each
+        if one.kind == "trained"
+    }
+    assert said == {" → ", " → tool", " → tool, fruit", " → tool, fruit, red"}
