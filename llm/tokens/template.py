@@ -26,9 +26,9 @@ class ChatTemplate:
     def of(cls, folder: Path) -> "ChatTemplate | None":
         """That of a model folder; None where it has none. Raises BadInput for one that is no template."""
         path = folder / FILE
-        fields = json.loads(path.read_text("utf8"))
+        fields = json.loads(path.read_text("utf8")) if path.is_file() else {}
         source = fields.get("chat_template")
-        if source is None:
+        if not isinstance(source, str):
             return None
         try:
             return cls(source, {name: fields[name] for name in SPECIAL if name in fields})

@@ -1,10 +1,11 @@
-"""How surprised a model is by the right answers to held-out questions.
+"""How surprised a model is by the right answers to held-out questions, and whether its own end.
 
 Only what the assistant should say is scored, with the <|im_end|> that closes it: the same tokens
 that fine-tuning learns from. The base model reads the conversations of every task, so that each tuned
-model compares with it.
+model compares with it. A model that was taught to chat answers some of the questions itself.
 """
 
+import dataclasses
 import itertools
 import json
 import math
@@ -20,6 +21,7 @@ from llm.step import Context, Inputs, StepResult, digest_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from tokenizers import Tokenizer
 
     from llm.evaluation.result import Measured, Part
@@ -36,18 +38,31 @@ class AnswerSettings:
     questions: int = setting(
         default=1_000, description="Held-out conversations, at most (count): the first ones.", ge=1
     )
+    stops: int = setting(
+        default=100,
+        description="Held-out questions of each task that a model which was taught to chat answers itself, to see "
+        "whether it stops (count): the first ones.",
+        ge=0,
+    )
+    max_new_tokens: int = setting(
+        default=256, description="Within how many tokens an answer is to stop (tokens).", ge=2
+    )
     precision: Literal["fp32", "bf16"] = setting(
         default="fp32", description="Number format of the activations."
     )
 
 
 SUITE = Suite(
-    says="loss on held-out answers of each task",
+    says="loss on held-out answers of each task, and the share of the model's own that stop",
     settings=AnswerSettings,
     models="each",
     inputs=("data",),
     architectures=("decoder", "encoder_decoder"),
-    figures=(Kind("nats_per_token", "nats per token", "lower"), BITS_PER_BYTE),
+    figures=(
+        Kind("nats_per_token", "nats per token", "lower"),
+        BITS_PER_BYTE,
+        Kind("stops", "share that stops", "higher"),
+    ),
     groups="task",
 )
 
@@ -62,16 +77,24 @@ class Conversation:
     learn: "np.ndarray"
     answer_bytes: int
 
+    @property
+    def asked(self) -> list[int]:
+        """What stands before the first answer, with the opening of it."""
+        found: list[int] = self.ids[: int(self.learn.argmax())].tolist()
+        return found
+
 
 def measure(values: Measure[AnswerSettings], inputs: Inputs, context: Context) -> StepResult:
-    """Score the held-out answers; an item is a conversation, its group the task.
+    """Score the held-out answers, and see which of the model's own stop; an item is a conversation, its
+    group the task.
 
     inputs: model (one artifact with model/), data (held-out conversations of each of values.tasks). Where
     nothing is held out there are no figures and a warning says so. Raises BadInput for a line that is no
     conversation.
     """
-    from llm.evaluation.result import rows, write
+    from llm.evaluation.result import write
     from llm.evaluation.scoring import PRECISIONS
+    from llm.evaluation.stopping import chats, stops
     from llm.models import folder as model_folder
     from llm.models.decoder import Decoder
     from llm.models.encoder_decoder import EncoderDecoder
@@ -87,6 +110,7 @@ def measure(values: Measure[AnswerSettings], inputs: Inputs, context: Context) -
         for task, data in zip(values.tasks, inputs["data"], strict=True)
         for one in read(data, task, tokenizer, settings.questions)
     ]
+    start = None
     if isinstance(model, EncoderDecoder):
         start = start_of(folder, tokenizer, model.config.vocabulary)
         nats, tokens, read_how = _by_targets(model, start, found)
@@ -103,13 +127,40 @@ def measure(values: Measure[AnswerSettings], inputs: Inputs, context: Context) -
         f"conversations, each alone in the chat template; bytes are the UTF-8 bytes of the answers; "
         f"{read_how}; {settings.precision}"
     )
+    asked: Sequence[Conversation] = ()
+    if chats(folder):
+        each = ([one for one in found if one.task == task] for task in values.tasks)
+        asked = [one for group in each for one in group[: settings.stops]]
+    most = settings.max_new_tokens
+    stopped = stops(model, tokenizer, folder, [one.asked for one in asked], most, start)
+    if asked:
+        protocol += (
+            f"; of {len(asked)} questions, whether the likeliest answer stops within {most} tokens"
+        )
+    tables = [*_of_losses(found, nats, tokens), _of_stops(asked, stopped)]
+    result = write(context, "answers", SUITE.figures, tables, protocol, "answer")
+    share = f", {sum(stopped) / len(asked):.0%} of its own stop" if asked else ""
+    return dataclasses.replace(result, summary=result.summary + share)
+
+
+def _of_losses(
+    found: "Sequence[Conversation]", nats: Sequence[float], tokens: Sequence[float]
+) -> "list[pa.Table]":
+    from llm.evaluation.result import rows
+
     names, tasks = [one.name for one in found], [one.task for one in found]
     bits, sizes = [one / math.log(2) for one in nats], [one.answer_bytes for one in found]
-    tables = [
+    return [
         rows("nats_per_token", names, tasks, nats, tokens),
         rows("bits_per_byte", names, tasks, bits, sizes),
     ]
-    return write(context, "answers", SUITE.figures, tables, protocol, "answer")
+
+
+def _of_stops(asked: "Sequence[Conversation]", stopped: Sequence[bool]) -> "pa.Table":
+    from llm.evaluation.result import rows
+
+    names, tasks = [one.name for one in asked], [one.task for one in asked]
+    return rows("stops", names, tasks, list(map(float, stopped)), [1.0] * len(asked))
 
 
 Scored = tuple[list[float], list[float], str]
@@ -227,14 +278,16 @@ def _beside(task: str, models: Mapping[str, Mapping[str, "Part"]]) -> Section:
             f"{found['nats_per_token'].value:.3f}",
             "" if (spread := found["nats_per_token"].spread) is None else f"± {spread:.3f}",
             f"{found['bits_per_byte'].value:.3f}" if "bits_per_byte" in found else "",
+            f"{found['stops'].value:.0%}" if "stops" in found else "",
             f"{found['nats_per_token'].items:,}",
         ]
         for label, found in models.items()
     ]
-    header = ["", "nats per token", "95 % interval", "bits per byte", "questions"]
+    header = ["", "nats per token", "95 % interval", "bits per byte", "stops", "questions"]
     return Section(
         f"Answers: {task}",
-        "Held-out questions: only the answers count. Lower is better.",
+        "Held-out questions: only the answers count. Lower is better. Stops: the share of the model's own "
+        "answers that it ends by itself.",
         parts=[
             Bars(bars, "nats per answer token", f"Answer loss: {words}"),
             Table(header, cells, [number for number, bar in enumerate(bars) if bar.name == task]),

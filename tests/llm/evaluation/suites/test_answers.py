@@ -1,7 +1,9 @@
 """Held-out answers: only what the assistant says counts, whichever model reads it."""
 
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +16,16 @@ from llm.evaluation.suites.answers import AnswerSettings, measure
 from llm.examples.shards import Shard
 from llm.models import folder as model_folder
 from llm.step import Context
+from llm.tokens.rows import IGNORE
+from llm.tokens.special import MESSAGE_END_ID
 from llm.training.finetune.instruct import Instruct, InstructSettings
 from llm.training.finetune.packed import Files, Packed, write
+from llm.training.finetune.prepare import setup_of
 from tests.examples import write_conversations
 from tests.llm.evaluation.models import CONTEXT, write_model
+from tests.llm.training.finetune.proving import INSTRUCT, base_of, rows_of
+
+CPU = torch.device("cpu")
 
 PAIRS = [("Hm?", "the thing."), ("What?", "é"), ("Which one?", "a")]
 
@@ -116,3 +124,43 @@ def test_the_base_model_s_figure_of_a_task_is_over_what_the_tuned_one_is_measure
             items = read_items(context.out, name)
             assert items.names == together[folder.name, name].names
             assert len(set(items.names)) == len(items.names)
+
+
+def taught(root: Path, shape: dict[str, Any], data: Path, learns_end: bool) -> Path:
+    """A folder with a small model that was taught the answers of PAIRS, with or without their end."""
+    base = base_of(root / "made", shape)
+    inputs = rows_of(root, INSTRUCT, base, data)
+    setup = setup_of(INSTRUCT, base / "model", inputs["rows"][0])
+    task = Instruct()
+    model = task.model(setup, "cpu", torch.float32)
+    rows = task.rows(setup, inputs["rows"][0] / "train")
+    batch = rows.read(np.arange(len(rows)))
+    if not learns_end:
+        batch["targets"][batch["targets"] == MESSAGE_END_ID] = IGNORE
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
+    for _ in range(120):
+        optimizer.zero_grad()
+        (task.objective(setup).loss(model, batch.tensors(slice(None), CPU)) / 20).backward()
+        optimizer.step()
+    task.save(setup, model, root / "model" / "model")
+    return root
+
+
+@pytest.mark.parametrize("learns_end", [True, False])
+@pytest.mark.parametrize("preset", ["qwen3", "bart"])
+def test_the_share_that_stops_tells_what_the_loss_does_not(
+    preset: str, learns_end: bool, tmp_path: Path, context: Context
+) -> None:
+    data = write_questions(tmp_path / "data")
+    shutil.copyfile(data / "validation.arrow", data / "train.arrow")
+    root = taught(tmp_path, {"preset": preset, "hidden": 64, "kv_heads": 2}, data, learns_end)
+    result = measured(root, context, data, max_new_tokens=24)
+    stops = result.figures["stops"]
+    assert (stops.value, stops.items) == (float(learns_end), 3)
+    assert read_items(context.out, "stops").sums.tolist() == [float(learns_end)] * 3
+    assert "of 3 questions, whether the likeliest answer stops within 24 tokens" in result.protocol
+
+
+def test_a_model_that_was_not_taught_to_chat_is_not_asked(tmp_path: Path, context: Context) -> None:
+    write_model(tmp_path / "model")
+    assert "stops" not in measured(tmp_path, context, write_questions(tmp_path / "data")).figures
