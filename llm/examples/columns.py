@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from llm.examples.conversations import Messages, read_messages
+from llm.examples.conversations import Messages, read_list, read_messages
 from llm.step import BadInput
 from llm.tokens import arrow
 
@@ -102,6 +102,29 @@ class _Messages:
         ]
         ends = np.cumsum(arrow.values(column.value_lengths())).tolist()
         return [messages[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+class _Turns(_Messages):
+    """A part of a conversation: what is asked, or an answer to it."""
+
+    def read(self, row: Mapping[Any, Any], field: str | int | None) -> Any:
+        """A text as it stands, or messages: `preferences.settled` makes messages of all."""
+        if field is None:
+            return ""
+        cell = row[field]
+        if isinstance(cell, list):
+            return read_list(told(field), cell)
+        if not isinstance(cell, str):
+            raise BadInput(f"{told(field)} must be text or messages, not {type(cell).__name__}")
+        if not cell.strip():
+            raise BadInput(f"{told(field)} must be text or messages, it is empty")
+        return cell
+
+    def asked(self, cell: Messages) -> str:
+        return _own("\n".join(one["content"] for one in cell))
+
+    def answered(self, cell: Messages) -> str:
+        return ""
 
 
 def _own(text: str) -> str:
@@ -239,6 +262,7 @@ def told(field: str | int) -> str:
 
 TYPES: Mapping[str, ColumnType] = {
     "messages": _Messages(),
+    "turns": _Turns(),
     "text": _Text(),
     "labels": _Labels(),
     "numbers": _Numbers(),

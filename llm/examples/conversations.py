@@ -26,14 +26,14 @@ def read_messages(row: Mapping[Any, Any]) -> Messages:
 
 def _messages(row: Mapping[Any, Any]) -> Messages:
     if "messages" in row:
-        return _list("messages", row["messages"])
+        return read_list("messages", row["messages"])
     if "conversations" in row:
-        return _list("conversations", row["conversations"])
+        return read_list("conversations", row["conversations"])
     for answer in ("response", "completion"):
         if "prompt" in row and answer in row:
             prompt, said = row["prompt"], row[answer]
             if isinstance(prompt, list) and isinstance(said, list):
-                return [*_list("prompt", prompt), *_list(answer, said)]
+                return [*read_list("prompt", prompt), *read_list(answer, said)]
             return _pair(prompt, said)
     if "instruction" in row and "output" in row:
         question, given = row["instruction"], row.get("input")
@@ -43,7 +43,8 @@ def _messages(row: Mapping[Any, Any]) -> Messages:
     raise BadInput(f"found the fields {', '.join(map(str, row)) or 'none'}; wanted are {LAYOUTS}")
 
 
-def _list(field: str, found: Any) -> Messages:
+def read_list(field: str, found: Any) -> Messages:
+    """The messages of a list, their contents not yet looked at. Raises BadInput."""
     if not isinstance(found, list):
         raise BadInput(f"{field} must be a list, not {type(found).__name__}")
     return [_message(place, message) for place, message in enumerate(found)]

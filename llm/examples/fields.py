@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm.examples.columns import TYPES, told
-from llm.examples.settings import Column
+from llm.examples.preferences import settled
+from llm.examples.settings import PREFERENCES, Column
 from llm.step import BadInput
 
 # Sets of pairs have many names for their two sides; the last is the task's own.
@@ -17,13 +18,19 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "value": ("values", "score", "similarity", "rating", "label"),
     "source": ("src", "input"),
     "target": ("tgt", "output"),
+    "prompt": ("question", "instruction", "input", "query"),
+    "chosen": ("preferred", "better"),
+    "rejected": ("dispreferred", "worse"),
 }
 """Names that columns are known by in sets of data, in the order in which they are looked for."""
 
 
 def cells_of(row: Mapping[Any, Any], columns: tuple[Column, ...]) -> tuple[Any, ...]:
     """A row's cell for each column. Raises BadInput naming the field that is wrong or missing."""
-    return tuple(TYPES[column.type].read(row, field_of(row, column)) for column in columns)
+    found = tuple(TYPES[column.type].read(row, field_of(row, column)) for column in columns)
+    if [column.name for column in columns] == [column.name for column in PREFERENCES]:
+        return settled(*found)
+    return found
 
 
 def field_of(row: Mapping[Any, Any], column: Column) -> str | int | None:

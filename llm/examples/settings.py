@@ -12,9 +12,9 @@ class Column:
     """One typed column of example shards, filled from a field of the user's rows."""
 
     name: str = setting(description="Name of the column.")
-    type: Literal["messages", "text", "labels", "numbers"] = setting(
-        description="messages: a conversation, a list of role and content; text: one text; labels: one label or "
-        "several; numbers: one number or several."
+    type: Literal["messages", "turns", "text", "labels", "numbers"] = setting(
+        description="messages: a conversation, a list of role and content; turns: a part of one, a list as that or "
+        "a text; text: one text; labels: one label or several; numbers: one number or several."
     )
     answer: bool = setting(
         default=False,
@@ -33,6 +33,13 @@ class Column:
 
 CONVERSATIONS = (Column(name="messages", type="messages"),)
 """The columns of a task that learns from conversations."""
+
+PREFERENCES = (
+    Column(name="prompt", type="turns", optional=True),
+    Column(name="chosen", type="turns", answer=True),
+    Column(name="rejected", type="turns", answer=True),
+)
+"""The columns of a task that learns which of two answers is preferred."""
 
 TEXTS = (Column(name="text", type="text"), Column(name="second", type="text", optional=True))
 LABEL = Column(name="label", type="labels", answer=True)
