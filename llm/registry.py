@@ -68,5 +68,6 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "classify": "llm.training.finetune.classify:Classify",
         "regress": "llm.training.finetune.regress:Regress",
         "translate": "llm.training.finetune.translate:Translate",
+        "prefer": "llm.training.finetune.prefer:Prefer",
     },
 }

@@ -33,6 +33,7 @@ def setting(
     path: PathKind | None = None,
     decides: bool = True,
     usual: bool = False,
+    shapes: bool = True,
     **bounds: Any,
 ) -> Any:
     """Declare one field: its default, a description that names the unit, and bounds.
@@ -42,6 +43,9 @@ def setting(
 
     decides: False for fields that say how a result is made and called, not what it is: they are no
     part of a key, so another value makes nothing again.
+
+    shapes: False for fields of a fine-tuning task that say how it is learned, not what its rows are: another
+    value encodes no example again.
 
     usual: True for the field that tells one section from the others that may stand in its place, in
     the section that is meant where a recipe leaves it out.
@@ -54,6 +58,8 @@ def setting(
         metadata["decides"] = False
     if usual:
         metadata["usual"] = True
+    if not shapes:
+        metadata["shapes"] = False
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     if callable(default):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tokenizers import Tokenizer
 
-from llm.examples.settings import CONVERSATIONS
+from llm.examples.settings import CONVERSATIONS, PREFERENCES
 from llm.examples.shards import Example, Shard, place
 from llm.step import BadInput
 from llm.tokens.chat import BadConversation, encode_conversations
@@ -28,6 +28,28 @@ def in_chat(shard: Shard, tokenizer: Tokenizer) -> Iterator[InChat]:
                 yield InChat(example, ids, learn)
         except BadConversation as error:
             raise BadInput(f"{place(chunk[error.number])}: {error}") from error
+        except ValueError as error:
+            raise BadInput(f"the model's tokenizer cannot encode conversations: {error}") from error
+
+
+def preferences_in_chat(shard: Shard, tokenizer: Tokenizer) -> Iterator[tuple[InChat, InChat]]:
+    """Each prompt with its chosen and its rejected answer, of which what answers is learned.
+
+    Raises BadInput naming file and line.
+    """
+    for chunk in shard.chunks(PREFERENCES):
+        both = []
+        for example in chunk:
+            prompt, *sides = example.cells
+            given = [{**message, "train": False} for message in prompt]
+            both += [[*given, *side] for side in sides]
+        encoded = encode_conversations(tokenizer, both)
+        try:
+            for example in chunk:
+                chosen, rejected = (InChat(example, *next(encoded)) for _ in range(2))
+                yield chosen, rejected
+        except BadConversation as error:
+            raise BadInput(f"{place(chunk[error.number // 2])}: {error}") from error
         except ValueError as error:
             raise BadInput(f"the model's tokenizer cannot encode conversations: {error}") from error
 

@@ -18,6 +18,9 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensors = Mapping[str, Tensor]
 
+REJECTED = "rejected_"
+"""How the names of arrays begin that hold the other answers, in batches of preferences."""
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -26,6 +26,7 @@ DERIVE = Step(
 READ = dataclasses.replace(DERIVE, place="llm.examples.files:read")
 ROWS = Step("rows", "llm.training.finetune.prepare:prepare", holds="rows")
 PROVE = Step("prove", "llm.training.finetune.proof.step:prove")
+REFERENCE = Step("reference", "llm.training.finetune.reference:refer", holds="rows")
 FINETUNE = Step(
     "finetune",
     "llm.training.finetune.step:finetune",
@@ -58,10 +59,14 @@ def finetune(run: Run, stages: Stages) -> Outputs:
                 parts=how,
             )
         )
+        inputs = {"model": base, "rows": [rows]}
+        if task_of(task.task).refers:
+            call = Call(REFERENCE, shaping(task), inputs, task.name, parts=how)
+            inputs = {**inputs, "reference": [run.step(call)]}
         how |= chosen("optimizer", [task.optimizer.type])
         how |= chosen("adapt", [task.adapt.type] if task.adapt else [])
         proved = run.parts(proof)[PROVED] if run.is_made(proof) else proof
-        inputs = {"model": base, "rows": [rows], "proof": [proved]}
+        inputs = {**inputs, "proof": [proved]}
         notes = layout_notes(run.recipe.pretrain.model, writes)
         outputs["model"][task.name] = run.step(
             Call(FINETUNE, task, inputs, task.name, notes=notes, parts=how)

@@ -45,6 +45,7 @@ class ClassifySettings(OfTextsSettings):
         description="Share of a label's probability that is spread over all labels (0 to 1).",
         ge=0,
         lt=1,
+        shapes=False,
     )
 
 

@@ -57,6 +57,7 @@ class OfTextsSettings(FinetuneSettings):
         description="Share of activations that is zeroed in training (0 to 1); none: the base model's.",
         ge=0,
         lt=1,
+        shapes=False,
     )
     early_stopping: EarlyStopping | None = setting(
         default=EarlyStopping,
@@ -70,6 +71,7 @@ class OfTexts:
     settings: ClassVar[type[OfTextsSettings]]
     architectures: ClassVar[Sequence[str]] = ("encoder", "decoder", "encoder_decoder")
     writes: ClassVar[bool] = False
+    refers: ClassVar[bool] = False
     reserves: ClassVar[Sequence[str]] = ()
     said: ClassVar[Column]
     """The column of what is to be said."""

@@ -56,9 +56,11 @@ def base_of(folder: Path) -> Base:
     return Base(folder, read_config(folder))
 
 
-def setup_of(values: FinetuneSettings, base: Path, rows: Path) -> Setup:
+def setup_of(
+    values: FinetuneSettings, base: Path, rows: Path, reference: Path | None = None
+) -> Setup:
     """What the task was asked about when the artifact `rows` was made. base: a model folder."""
-    return Setup(values, base_of(base), json.loads((rows / FACTS).read_bytes()))
+    return Setup(values, base_of(base), json.loads((rows / FACTS).read_bytes()), reference)
 
 
 def splits_in(rows: Path) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class Sequences:
     architectures: ClassVar[Sequence[str]] = ("decoder",)
     writes: ClassVar[bool] = True
     chosen_by: ClassVar[str | None] = None
+    refers: ClassVar[bool] = False
     reserves: ClassVar[Sequence[str]] = ()
     long: ClassVar[Literal["dropped", "cut"]] = "cut"
     """What becomes of a pair with a side that is longer than the context."""

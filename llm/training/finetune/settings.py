@@ -206,5 +206,9 @@ def shaping(values: S) -> S:
     """
     how = {field.name for field in dataclasses.fields(Optimisation)}
     how |= {"epochs", "steps", "early_stopping", "validation_rows", "bad_rows", "adapt", "proof"}
-    kept = (field.name for field in dataclasses.fields(values) if field.name not in how)
+    kept = (
+        field.name
+        for field in dataclasses.fields(values)
+        if field.name not in how and field.metadata.get("shapes", True)
+    )
     return type(values)(**{name: getattr(values, name) for name in kept})

@@ -44,10 +44,13 @@ ADAPTER_ROWS = 4  # on which a merged model is compared with what was trained
 def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> StepResult:
     """Tune the model in `inputs["model"]` on the rows in `inputs["rows"]`.
 
+    inputs["reference"]: what the base makes of the rows, for a task that refers.
+
     Writes model/, metrics.jsonl and seen.jsonl, and for an adapter adapter/ in peft's layout, which is
     part of model/ already. Raises BadInput, TrainingError.
     """
     [artifact], [rows] = inputs["model"], inputs["rows"]
+    referred = list(inputs.get("reference", ()))
     setup = setup_of(values, artifact / MODEL, rows)
     if lacking := lacks(values.adapt, setup.base.config):
         raise BadInput(
@@ -58,11 +61,14 @@ def finetune(values: FinetuneSettings, inputs: Inputs, context: Context) -> Step
     an_epoch = len(train_rows) / rows_per_step
     steps = values.steps or math.ceil(values.epochs * an_epoch)
     weights = sorted(setup.base.folder.glob("*.safetensors"))
-    read = sorted(path for path in rows.rglob("*") if path.is_file())
+    read = sorted(
+        path for folder in (rows, *referred) for path in folder.rglob("*") if path.is_file()
+    )
     job = {
         "values": dataclasses.asdict(values),
         "base": str(setup.base.folder.resolve()),
         "rows": str(rows.resolve()),
+        "reference": [str(one.resolve()) for one in referred],
         "steps": steps,
         "rows_per_step": rows_per_step,
         "row_length": train_rows.length,
@@ -138,7 +144,8 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     task = task_of(job["values"]["task"])
     folder = Path(job["rows"])
     values = restored(task.settings, job["values"])
-    setup = setup_of(values, Path(job["base"]), folder)
+    referred = [Path(one) for one in job["reference"]]
+    setup = setup_of(values, Path(job["base"]), folder, *referred)
     device = devices.choose(job["device"])
     model = task.model(setup, device, devices.compute_type(values.precision, device))
     if values.adapt is not None:

@@ -47,12 +47,13 @@ class Setup:
     """What a task is asked about.
 
     values: its section of the recipe. base: the model that it starts from. facts: what `Task.facts`
-    found out in the training examples.
+    found out in the training examples. reference: the artifact of `reference`, for a task that refers.
     """
 
     values: Any
     base: Base
     facts: Mapping[str, Any]
+    reference: Path | None = None
 
 
 class Rows(Protocol):
@@ -92,6 +93,9 @@ class Task(Protocol):
 
     chosen_by: str | None
     """The figure by which the best weights are found, of which more is better; None: by the loss alone."""
+
+    refers: bool
+    """Whether it measures its model by what the base makes of the rows, which a step of its own works out."""
 
     reserves: Sequence[str]
     """The groups of special tokens that it needs, as `tokenizer.reserve` calls them."""

@@ -57,6 +57,7 @@ class TranslateSettings(FinetuneSettings):
         default=200,
         description="Held-out sources that are translated to measure BLEU and chrF (count).",
         ge=0,
+        shapes=False,
     )
 
     def __post_init__(self) -> None:

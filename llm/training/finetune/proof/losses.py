@@ -15,7 +15,7 @@ from torch import nn
 
 from llm.durable import empty_folder
 from llm.tokens.rows import IGNORE
-from llm.training.batch import Array, Batch, Integers, Objective
+from llm.training.batch import REJECTED, Array, Batch, Integers, Objective
 from llm.training.finetune.epochs import Epochs
 from llm.training.finetune.task import Rows
 from llm.training.loop import make_parts
@@ -189,7 +189,7 @@ def by_itself(row: Batch, owners: Mapping[str, Integers], owner: int) -> Batch:
     for name, array in row.arrays.items():
         mine = owners[name][: array.shape[1]] == owner
         found[name] = array[:, : len(mine)][:, mine]
-        if name in ("segments", "source_segments"):
+        if name.endswith("segments"):
             found[name] = np.ones_like(found[name])
     return Batch(found, row.learned)
 
@@ -199,17 +199,18 @@ def with_other_neighbours(
 ) -> Iterator[Batch]:
     """A row of which one example is learned alone, and the same with the others' tokens changed."""
     arrays: dict[str, Array] = dict(row.arrays)
-    name = "weights" if "weights" in arrays else "targets"
+    kinds = ("reference", "weights", "targets")
+    name = next(kind for kind in kinds if kind in arrays)
     others = owners[name][: arrays[name].shape[1]] != owner
     learned = arrays[name].copy()
     if name == "weights":
         learned[:, : len(others)][:, others] = np.minimum(learned[:, : len(others)][:, others], 0)
     else:
-        learned[:, others] = IGNORE
+        learned[:, others] = np.nan if name == "reference" else IGNORE
     arrays[name] = learned
     yield Batch(arrays, row.learned)
     read = "sources" if "sources" in arrays else "tokens"
-    for kind in {read, "tokens"}:
+    for kind in {read, "tokens", *(one for one in arrays if one == f"{REJECTED}tokens")}:
         if kind == "tokens" and name == "weights" and read == "sources":
             continue  # what each text starts from
         belongs = owners[kind][: arrays[kind].shape[1]]

@@ -5,14 +5,14 @@ Where each example stands is known from the packing (`Rows.owners`), what stands
 does not follow, is refused.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 
 from llm.tokens.rows import IGNORE
-from llm.training.batch import Array, Batch, Integers
+from llm.training.batch import REJECTED, Array, Batch, Integers
 from llm.training.finetune.task import Rows
 
 LIBRARIES = ("numpy",)
@@ -58,7 +58,31 @@ def members(rows: Rows, wanted: Integers, wrong: Wrong) -> Iterator[Member]:
 def _of_row(rows: Rows, batch: Batch, place: int, number: int, wrong: Wrong) -> Iterator[Member]:
     owners, examples = rows.owners(number), rows.examples(number)
     arrays = {name: array[place] for name, array in batch.arrays.items()}
+    if f"{REJECTED}tokens" not in arrays:
+        yield from _of_side(arrays, owners, examples, number, wrong)
+        return
+    for side, other in enumerate((False, True)):
+        mine = (_of_answers(given, other) for given in (arrays, owners))
+        entries = [2 * example + side for example in examples]
+        yield from _of_side(*mine, entries, number, wrong)
 
+
+def _of_answers(given: Mapping[str, Array], rejected: bool) -> dict[str, Array]:
+    """The arrays of one side of preferences, by their usual names."""
+    return {
+        name.removeprefix(REJECTED): array
+        for name, array in given.items()
+        if name.startswith(REJECTED) == rejected and name != "reference"
+    }
+
+
+def _of_side(
+    arrays: Mapping[str, Array],
+    owners: Mapping[str, Integers],
+    examples: Sequence[int],
+    number: int,
+    wrong: Wrong,
+) -> Iterator[Member]:
     def stop(owner: int, what: str) -> NoReturn:
         wrong(number, examples[owner - 1] if owner else None, what)
 
