@@ -21,6 +21,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "labels": "llm.evaluation.suites.labels",
         "values": "llm.evaluation.suites.values",
         "translations": "llm.evaluation.suites.translations",
+        "preferences": "llm.evaluation.suites.preferences",
         "samples": "llm.evaluation.suites.samples",
     },
     # Simple methods that are measured beside them (`evaluate.baselines`).

@@ -43,6 +43,7 @@ class Chosen:
             "labels",
             "values",
             "translations",
+            "preferences",
             "samples",
         ),
         description="What is measured, of the models that it can measure. " + _suites_told(),

@@ -45,7 +45,7 @@ REFUSED = [
     ("promote: {metric: perplexity.bits_per_byte}\n",
      ("promote.metric", "'perplexity.bits_per_byte'", "suite.model.figure", "line 3")),
     ("promote: {metric: perplexities.base.bits_per_byte}\n",
-     ("no suite 'perplexities'", "perplexity, infilling, answers, labels, values, translations, samples", "Did you mean perplexity.base.bits_per_byte?")),
+     ("no suite 'perplexities'", "perplexity, infilling, answers, labels, values, translations, preferences, samples", "Did you mean perplexity.base.bits_per_byte?")),
     ("promote: {metric: perplexity.base.bits_per_bite}\n",
      ("no figure 'bits_per_bite'", "there are: bits_per_byte, nats_per_token", "Did you mean perplexity.base.bits_per_byte?")),
     (TASK % "" + "promote: {metric: answers.asks.nats_per_token}\n",

@@ -34,6 +34,11 @@ SMALL = (
     "finetune.0.epochs=4",
     "finetune.0.batch_tokens=512",
 )
+COMMANDS = {"german": "translate", "polite": "generate"}
+SHAPES = {
+    "german": ("pretrain.model.heads=2",),
+    "polite": ("pretrain.model.kv_heads=null",),
+}
 SYLLABLES = (
     "ba",
     "ce",
@@ -72,6 +77,8 @@ def write_data(folder: Path) -> None:
     ]
     lines = (f"{text}\t{text[::-1]}\n" for text, _ in said[::2])
     (folder / "pairs.tsv").write_text("".join(lines))
+    sides = ({"prompt": f"{text}?", "chosen": "Of course.", "rejected": "No."} for text, _ in said)
+    (folder / "preferences.jsonl").write_text("".join(json.dumps(one) + "\n" for one in sides))
     texts = (json.dumps({"text": text}) + "\n" for text, _ in said)
     (folder / "sentences.jsonl").write_text("".join(texts))
     with (folder / "pairs.csv").open("w", newline="") as stream:
@@ -85,6 +92,7 @@ def write_data(folder: Path) -> None:
         ("lighter", "labels.team.accuracy"),
         ("alike", "values.alike.mean_error"),
         ("german", "translations.de.chrf"),
+        ("polite", "preferences.tone.accuracy"),
     ],
 )
 def test_a_worked_recipe_runs_to_its_promotion(
@@ -94,7 +102,7 @@ def test_a_worked_recipe_runs_to_its_promotion(
         (tmp_path / f"{other}.yaml").write_text(text)
     write_data(tmp_path)
     home = Home(tmp_path / "home")
-    small = (*SMALL, "pretrain.model.heads=2") if name == "german" else SMALL
+    small = (*SMALL, *SHAPES.get(name, ()))
     run_id = run_locally(home, str(tmp_path / f"{name}.yaml"), small, report=Reporter())
     stages = home.runs.load(run_id).stages
     report = Reference.from_json(stages["evaluate"]["outputs"]["report"]["all"])
@@ -103,7 +111,7 @@ def test_a_worked_recipe_runs_to_its_promotion(
     pointer = home.runs.pointer(f"champion-{name}")
     assert pointer is not None
     model = home.store.local(Reference.from_json(pointer["tuned"][0]["model"])) / "model"
-    command = "translate" if name == "german" else "predict"
+    command = COMMANDS.get(name, "predict")
     with pytest.raises(SystemExit) as left:
         main([command, "--model", str(model), "my card is lost"])
     assert not left.value.code
