@@ -92,7 +92,11 @@ class Prefer(Sequences):
             return [
                 Claim(
                     text=template.render([*prompt, *side]),
-                    answers=[one["content"].strip() for one in side if one["role"] == "assistant"],
+                    answers=[
+                        one["content"].strip()
+                        for one in side
+                        if one.get("train", one["role"] == "assistant")
+                    ],
                 )
                 for side in sides
             ]

@@ -44,9 +44,10 @@ def answer_nats(model: nn.Module, batch: Tensors) -> Tensor:
 
     Of pairs that are not there, zeros. One pass reads both sides.
     """
+    filling = {"tokens": 0, "targets": IGNORE, "segments": 0}
     tokens, targets, segments = (
-        torch.cat([batch[f"{side}{name}"] for side in SIDES])
-        for name in ("tokens", "targets", "segments")
+        _below_each_other([batch[f"{side}{name}"] for side in SIDES], fill)
+        for name, fill in filling.items()
     )
     losses = target_losses(model, model.hidden_states(tokens, segments), targets)  # type: ignore[operator]
     pairs = batch["reference"].shape[1]
@@ -57,3 +58,9 @@ def answer_nats(model: nn.Module, batch: Tensors) -> Tensor:
     counted = targets != IGNORE
     found = found.index_add(0, owners[counted], losses[counted])
     return found.view(2, -1, pairs).permute(1, 2, 0)
+
+
+def _below_each_other(sides: list[Tensor], filling: int) -> Tensor:
+    """The rows of both sides, (B, T) each, as those of one batch; a shorter side is filled up."""
+    length = max(one.shape[1] for one in sides)
+    return torch.cat([F.pad(one, (0, length - one.shape[1]), value=filling) for one in sides])

@@ -62,9 +62,9 @@ def _of_row(rows: Rows, batch: Batch, place: int, number: int, wrong: Wrong) -> 
         yield from _of_side(arrays, owners, examples, number, wrong)
         return
     for side, other in enumerate((False, True)):
-        mine = (_of_answers(given, other) for given in (arrays, owners))
         entries = [2 * example + side for example in examples]
-        yield from _of_side(*mine, entries, number, wrong)
+        mine, places = _of_answers(arrays, other), _of_answers(owners, other)
+        yield from _of_side(mine, places, entries, number, wrong)
 
 
 def _of_answers(given: Mapping[str, Array], rejected: bool) -> dict[str, Array]:

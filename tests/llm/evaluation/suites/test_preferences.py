@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from llm.evaluation.result import read, read_items
+from llm.evaluation.result import read
 from llm.evaluation.suite import Measure
 from llm.evaluation.suites.preferences import PreferenceSettings, measure
 from llm.examples.settings import PREFERENCES
@@ -16,7 +16,7 @@ from llm.step import Context
 from llm.tokens.chat import encode_messages
 from tests.llm.evaluation.models import write_model
 
-ANSWERS = ("the thing.", "a", "é and the other thing", "no thing at all, and none of them", "in a")
+ANSWERS = ("the thing.", "a", "é and the", "none", "in a")
 
 
 def pairs() -> list[tuple[list[dict[str, str]], ...]]:
@@ -53,11 +53,9 @@ def test_accuracy_is_that_of_each_answer_scored_by_itself(tmp_path: Path, contex
             nats[number, side] = each[np.array(learn[1:])].sum()
             tokens[number, side] = sum(learn[1:])
     result = read(context.out)
-    items = read_items(context.out, "accuracy")
     assert result.figures["accuracy"].value == (nats[:, 0] < nats[:, 1]).mean()
     means = nats / tokens
     assert result.figures["accuracy_by_token"].value == (means[:, 0] < means[:, 1]).mean()
     chosen = result.figures["chosen_nats_per_token"]
     np.testing.assert_allclose(chosen.value, nats[:, 0].sum() / tokens[:, 0].sum(), rtol=1e-5)
     assert result.figures["accuracy"].groups["polite"].items == len(ANSWERS)
-    assert len(items) == len(ANSWERS)

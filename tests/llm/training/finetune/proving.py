@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from llm.examples.settings import CONVERSATIONS, LABEL, PAIRS, TEXTS, VALUE, Column
+from llm.examples.settings import CONVERSATIONS, LABEL, PAIRS, PREFERENCES, TEXTS, VALUE, Column
 from llm.examples.shards import Example, ShardWriter
 from llm.machine import Machine
 from llm.models import folder
@@ -18,6 +18,7 @@ from llm.step import Context, Inputs, StepResult
 from llm.tokens.special import reserved
 from llm.training.finetune.classify import ClassifySettings
 from llm.training.finetune.instruct import InstructSettings
+from llm.training.finetune.prefer import PreferSettings
 from llm.training.finetune.prepare import prepare
 from llm.training.finetune.proof.settings import Proving
 from llm.training.finetune.proof.step import prove
@@ -92,6 +93,12 @@ def _values(number: int) -> tuple[Any, ...]:
     return (*texts(number), [float(number), number / 3 - 2])
 
 
+def _preference(number: int) -> tuple[Any, ...]:
+    [asked, *_] = talk(1 + 4 * number)
+    answers = (f"Ä {asked['content']}.", "No." * (1 + number % 3))
+    return ([asked], *([{"role": "assistant", "content": answer}] for answer in answers))
+
+
 OF_LABELS, OF_VALUES = (*TEXTS, LABEL), (*TEXTS, VALUE)
 KINDS = {
     "instruct decoder": Kind(INSTRUCT, {}, CONVERSATIONS, _talks),
@@ -99,6 +106,9 @@ KINDS = {
     "instruct bart": Kind(INSTRUCT, BART, CONVERSATIONS, _talks),
     "translate decoder": Kind(TranslateSettings(**TRANSLATE, **BOTH), {}, PAIRS, _pair),
     "translate bart": Kind(TranslateSettings(**TRANSLATE, **BOTH), BART, PAIRS, _pair),
+    "prefer": Kind(
+        PreferSettings(task="prefer", name="tone", data="x"), {}, PREFERENCES, _preference
+    ),
     "classify bert": Kind(ClassifySettings(**CLASSIFY), ENCODER, OF_LABELS, _labels),
     "classify several": Kind(ClassifySettings(**CLASSIFY), {}, OF_LABELS, _several),
     "classify bart": Kind(ClassifySettings(**CLASSIFY), BART, OF_LABELS, _labels),

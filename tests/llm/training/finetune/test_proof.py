@@ -43,7 +43,7 @@ def test_rows_of_every_task_pass_and_their_tokens_add_up(name: str, tmp_path: Pa
     assert max(apart.values()) <= 1e-5
 
 
-@pytest.mark.parametrize("name", ["instruct decoder", "translate bart", "classify bert"])
+@pytest.mark.parametrize("name", ["instruct decoder", "translate bart", "classify bert", "prefer"])
 def test_a_row_that_says_something_else_is_named_by_file_line_and_row(
     name: str, tmp_path: Path
 ) -> None:
