@@ -132,7 +132,7 @@ def taught(root: Path, shape: dict[str, Any], data: Path, learns_end: bool) -> P
     inputs = rows_of(root, INSTRUCT, base, data)
     setup = setup_of(INSTRUCT, base / "model", inputs["rows"][0])
     task = Instruct()
-    model = task.model(setup, "cpu", torch.float32)
+    model = task.model(setup, "cpu", torch.float32).eval()  # nothing is dropped out
     rows = task.rows(setup, inputs["rows"][0] / "train")
     batch = rows.read(np.arange(len(rows)))
     if not learns_end:
