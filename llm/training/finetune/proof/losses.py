@@ -1,11 +1,12 @@
 """Whether the loss is the same however rows are cut up, through the training loop's own passes.
 
-For some rows: the loss by the model as it is, the sum over each example alone, the step of the training
-loop with the rows in 1, 2 and 4 micro-batches and in 1 and 2 parts, and with an example's neighbours
-changed. Dropout is off.
+The loss of a row is compared with the sum over each of its examples alone, and an example's with that
+beside other neighbours. The step of the training loop is made with some rows in 1, 2 and 4 micro-batches
+and in 1 and 2 parts: of each row a window of PLACES, for how a sum is divided does not depend on the
+length. Dropout is off.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ GRADIENT = 1e-4  # of a gradient's length, relative: float32 adds in another ord
 LEAST = 0.01  # nats, or units of error, of what is learned: less is compared as if it were so much
 WAYS = ((1, 1), (1, 2), (1, 4), (2, 1), (2, 2))  # parts, micro-batches of a part
 ALONE = 2  # rows whose examples are read alone
+PLACES = 128  # of a row where gradients are made
 
 Stop = Callable[[int, int | None, str], Any]
 
@@ -47,10 +49,12 @@ class Few:
         return len(self.numbers)
 
     def read(self, numbers: Integers) -> Batch:
-        """The rows of these numbers among the few."""
-        return self.rows.read(self.numbers[numbers])
+        """The rows of these numbers among the few, a window of each."""
+        wanted = self.numbers[numbers]
+        batch = self.rows.read(wanted)
+        return windows(batch, [self.owners(one) for one in numbers.tolist()])
 
-    def examples(self, number: int) -> Any:
+    def examples(self, number: int) -> Sequence[int]:
         """Those of a row."""
         return self.rows.examples(int(self.numbers[number]))
 
@@ -76,11 +80,9 @@ class Losses:
 
     def prove(self, numbers: Integers, wrong: Stop) -> dict[str, float]:
         """Compare the losses of these rows. wrong: as of `members`. The largest differences found."""
-        largest = 0.0
-        for number in numbers[:ALONE].tolist():
-            largest = max(largest, self._alone(number, wrong))
-            self._neighbours(number, wrong)
-        return {"alone": largest, "ways": self._ways(numbers, wrong)}
+        alone = max(self._alone(number, wrong) for number in numbers[:ALONE].tolist())
+        self._neighbours(int(numbers[0]), wrong)
+        return {"alone": alone, "ways": self._ways(numbers, wrong)}
 
     def loss(self, batch: Batch) -> float:
         """Summed, without gradients."""
@@ -181,6 +183,31 @@ class Losses:
         finally:
             run.release()
             run.close()
+
+
+def windows(batch: Batch, owners: Sequence[Mapping[str, Integers]]) -> Batch:
+    """PLACES of each row, from where one of its examples begins: where most of it is learned.
+
+    Rows of whole texts stay as they are.
+    """
+    if "weights" in batch or batch["targets"].shape[1] <= PLACES:
+        return batch
+    learned = np.pad(np.cumsum(batch["targets"] != IGNORE, 1), ((0, 0), (1, PLACES)), mode="edge")
+    learned[:, 0] = 0
+    begins = []
+    for row, owner in enumerate(owners):
+        edges = np.flatnonzero(np.diff(owner["targets"], prepend=0) > 0)
+        most = learned[row, edges + PLACES] - learned[row, edges]
+        begins.append(int(edges[most.argmax()]))
+    places = np.array(begins)[:, None] + np.arange(PLACES)
+    there = places < batch["targets"].shape[1]
+    places = np.minimum(places, batch["targets"].shape[1] - 1)
+    arrays = {name: np.take_along_axis(array, places, 1) for name, array in batch.arrays.items()}
+    for name in ("segments", "source_segments"):
+        if name in arrays:
+            arrays[name] = np.where(there, arrays[name], 0)
+    targets = np.where(there, arrays.pop("targets"), IGNORE)
+    return Batch.of(targets=targets, **arrays)
 
 
 def by_itself(row: Batch, owners: Mapping[str, Integers], owner: int) -> Batch:
