@@ -35,6 +35,7 @@ LEAST = 0.01  # nats, or units of error, of what is learned: less is compared as
 WAYS = ((1, 1), (1, 2), (1, 4), (2, 1), (2, 2))  # parts, micro-batches of a part
 ALONE = 2  # rows whose examples are read alone
 PLACES = 128  # of a row where gradients are made
+SEQUENCES = {"tokens", "targets", "segments", "sources", "source_segments"}
 
 Stop = Callable[[int, int | None, str], Any]
 
@@ -188,9 +189,9 @@ class Losses:
 def windows(batch: Batch, owners: Sequence[Mapping[str, Integers]]) -> Batch:
     """PLACES of each row, from where one of its examples begins: where most of it is learned.
 
-    Rows of whole texts stay as they are.
+    Rows of whole texts, and of preferences, stay as they are.
     """
-    if "weights" in batch or batch["targets"].shape[1] <= PLACES:
+    if not set(batch.arrays) <= SEQUENCES or batch["targets"].shape[1] <= PLACES:
         return batch
     learned = np.pad(np.cumsum(batch["targets"] != IGNORE, 1), ((0, 0), (1, PLACES)), mode="edge")
     learned[:, 0] = 0

@@ -6,12 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from llm.evaluation.report.kit import rendered
 from llm.evaluation.report.sections import rows
 from llm.evaluation.report.settings import ReportValues
 from llm.step import BadInput
+from llm.tokens.rows import IGNORE
+from llm.training.batch import Batch
+from llm.training.finetune.prepare import setup_of
+from llm.training.finetune.proof.losses import PLACES, Losses, windows
+from llm.training.finetune.task import task_of
 from tests.llm.training.finetune.proving import (
     KINDS,
     base_of,
@@ -41,6 +48,41 @@ def test_rows_of_every_task_pass_and_their_tokens_add_up(name: str, tmp_path: Pa
     assert found == (long if name.startswith("instruct") else set())
     apart = json.loads((out / "proof.json").read_text())["apart"]
     assert max(apart.values()) <= 1e-5
+
+
+LONG = 3 * PLACES
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_rows_longer_than_the_window_of_the_gradients_pass_too(name: str, tmp_path: Path) -> None:
+    kind = KINDS[name]
+    base = base_of(tmp_path / "base", {**kind.shape, "context_length": LONG})
+    inputs = rows_of(tmp_path, kind.values, base, data_of(tmp_path / "data", kind))
+    _, out = proof_of(tmp_path, kind.values, inputs)
+    assert json.loads((out / "proof.json").read_text())["apart"]["ways"] <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["instruct gpt2", "instruct decoder"])
+def test_a_window_has_the_loss_of_what_it_shows_of_a_row(name: str, tmp_path: Path) -> None:
+    kind = KINDS[name]
+    base = base_of(tmp_path / "base", {**kind.shape, "context_length": LONG})
+    inputs = rows_of(tmp_path, kind.values, base, data_of(tmp_path / "data", kind))
+    setup = setup_of(kind.values, base / "model", inputs["rows"][0])
+    task = task_of(kind.values.task)
+    packed = task.rows(setup, inputs["rows"][0] / "train")
+    model = task.model(setup, torch.device("cpu"), torch.float32).eval()
+    losses = Losses(model, task.objective(setup), packed, tmp_path)
+    assert len(packed) > 1
+    for number in range(len(packed)):
+        row = packed.read(np.array([number]))
+        window = windows(row, [packed.owners(number)])
+        segments = window["segments"][0]
+        shown = np.isin(row["segments"], segments[segments > 0])
+        whole = Batch.of(**{**row.arrays, "targets": np.where(shown, row["targets"], IGNORE)})
+        assert window["targets"].shape == (1, PLACES)
+        assert 0 < window.learned.sum() <= whole.learned.sum()
+        if window.learned.sum() == whole.learned.sum():
+            assert losses.loss(window) == pytest.approx(losses.loss(whole), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["instruct decoder", "translate bart", "classify bert", "prefer"])
