@@ -8,7 +8,7 @@ length. Dropout is off.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -65,10 +65,18 @@ class Few:
 
 
 class Losses:
-    """A model and what is asked of it, on a task's rows."""
+    """A model and what is asked of it, on a task's rows. parallelism: as of a plan."""
 
-    def __init__(self, model: nn.Module, objective: Objective, rows: Rows, work: Path) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        rows: Rows,
+        work: Path,
+        parallelism: Literal["auto", "ddp"] = "auto",
+    ) -> None:
         self.model, self.objective, self.rows, self.work = model, objective, rows, work
+        self.parallelism = parallelism
         self.device = next(model.parameters()).device
 
     def choose(self, count: int) -> Integers:
@@ -172,6 +180,7 @@ class Losses:
             identity="proof",
             micro_batch=max(1, -(-len(rows) // (parts * cuts))),
             compiled=False,
+            parallelism=self.parallelism,
         )
         run = TrainingRun(self.model, self.objective, plan, Group(), empty_folder(self.work))
         try:

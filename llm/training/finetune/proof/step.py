@@ -8,11 +8,13 @@ folder that the task will write, and with themselves cut up in other ways. A fau
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from llm.durable import empty_folder, write_bytes, write_json
 from llm.examples.shards import Shard
-from llm.step import BadInput, Context, Inputs, StepResult, digest_of
+from llm.step import BadInput, Context, Inputs, Reporter, StepResult, digest_of
 from llm.training.finetune.ledger import Entries
 from llm.training.finetune.prepare import setup_of, splits_in
 from llm.training.finetune.proof.settings import PROVED, Proving
@@ -55,11 +57,14 @@ def prove(values: Proving, inputs: Inputs, context: Context) -> StepResult:
     [train, *_] = splits
     _check_left_out(train, values.proof.left_out)
     model.eval()
-    losses = Losses(model, task.objective(setup), train.rows, context.work / "loop")
+    # With fsdp each process would hold a share of the parameters: its sums are divided as ddp's are.
+    way: Literal["auto", "ddp"] = "auto" if context.machine.parallelism == "auto" else "ddp"
+    losses = Losses(model, task.objective(setup), train.rows, context.work / "loop", way)
     numbers = losses.choose(values.proof.rows)
     apart = losses.prove(numbers, train.wrong)
     found = shown(train, list(members(train.rows, np.sort(numbers), train.wrong)))
     counts = {split.name: split.counts for split in splits}
+    _tell(counts, context.report)
     lines = (json.dumps(line) + "\n" for split in splits for line in split.left_out())
     write_bytes(context.out / LEFT_OUT, "".join(lines).encode())
     write_json(context.out / COUNTS, {"splits": counts, "apart": apart})
@@ -101,6 +106,22 @@ def _check_left_out(train: Split, most: float) -> None:
             f"finetune {train.task}: {left_out:,} of {left_out + examples:,} examples have nothing to learn within "
             f"the model's context, the first in {first['file']}, line {first['line']} ({first['tokens']:,} "
             "tokens). Shorten them, take a model with a longer context, or raise proof.left_out"
+        )
+
+
+def _tell(counts: Mapping[str, Mapping[str, int]], report: Reporter) -> None:
+    """Where every token went, for the run's page; what a reader of the folder would read otherwise."""
+    told = "tokens = trained + masked + dropped; cut and left out are examples"
+    names = ("rows", "examples", "tokens", "trained", "masked", "dropped", "cut", "left_out")
+    rows = [
+        {"split": split, **{name: one[name] for name in names}} for split, one in counts.items()
+    ]
+    report.table("proof", rows, told)
+    spelled = sum(one["spelled"] for one in counts.values())
+    if spelled:
+        report.warning(
+            f"{counted(spelled, 'example')} with special tokens, such as <|im_end|>, in their text: they stay text "
+            "here, and transformers' apply_chat_template reads them as the tokens"
         )
 
 

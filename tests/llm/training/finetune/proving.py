@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 
 from llm.examples.settings import CONVERSATIONS, LABEL, PAIRS, PREFERENCES, TEXTS, VALUE, Column
 from llm.examples.shards import Example, ShardWriter
@@ -14,7 +15,7 @@ from llm.machine import Machine
 from llm.models import folder
 from llm.models.build import build
 from llm.models.config import ModelSettings
-from llm.step import Context, Inputs, StepResult
+from llm.step import Context, Inputs, Reporter, StepResult
 from llm.tokens.special import reserved
 from llm.training.finetune.classify import ClassifySettings
 from llm.training.finetune.instruct import InstructSettings
@@ -117,9 +118,9 @@ KINDS = {
 }
 
 
-def base_of(root: Path, shape: dict[str, Any]) -> Path:
-    """An artifact with a small model of bytes whose weights are large enough to tell rows apart."""
-    tokenizer = byte_tokenizer(reserved(("chat", "masking")))
+def base_of(root: Path, shape: dict[str, Any], tokenizer: Tokenizer | None = None) -> Path:
+    """An artifact with a small model, of bytes, whose weights are large enough to tell rows apart."""
+    tokenizer = tokenizer or byte_tokenizer(reserved(("chat", "masking")))
     settings = ModelSettings(**{**SIZES, "context_length": CONTEXT, **shape})
     model = build(settings.resolve(tokenizer.get_vocab_size()), torch.float32)
     randomise(model)
@@ -139,12 +140,12 @@ def data_of(root: Path, kind: Kind, counts: dict[str, int] | None = None) -> Pat
     return root
 
 
-def context_of(root: Path) -> Context:
+def context_of(root: Path, **machine: Any) -> Context:
     """A step's context in a new folder."""
     shutil.rmtree(root, ignore_errors=True)
     for name in ("out", "work"):
         (root / name).mkdir(parents=True)
-    return Context(out=root / "out", work=root / "work", machine=Machine(device="cpu"))
+    return Context(out=root / "out", work=root / "work", machine=Machine(device="cpu", **machine))
 
 
 def rows_of(root: Path, values: Any, base: Path, data: Path) -> Inputs:
@@ -155,8 +156,16 @@ def rows_of(root: Path, values: Any, base: Path, data: Path) -> Inputs:
     return {**made, "rows": [context.out]}
 
 
-def proof_of(root: Path, values: Any, inputs: Inputs, **how: Any) -> tuple[StepResult, Path]:
+def proof_of(
+    root: Path,
+    values: Any,
+    inputs: Inputs,
+    parallelism: str = "auto",
+    report: Reporter | None = None,
+    **how: Any,
+) -> tuple[StepResult, Path]:
     """What the prove step finds, and where it wrote it."""
-    context = context_of(root / "proof")
+    context = context_of(root / "proof", parallelism=parallelism)
+    context = replace(context, report=report or Reporter())
     proving = Proving(task=shaping(values), proof=ProofSettings(**how))
     return prove(proving, inputs, context), context.out

@@ -32,6 +32,7 @@ from llm.training.incidents import Incidents
 from llm.training.ranks import launch
 from llm.training.ranks.rank import Group
 from llm.training.run import TrainingRun
+from llm.training.ways.accelerated import Accelerated
 from llm.training.ways.flat import Flat
 from tests.llm.training.finetune.proving import (
     INSTRUCT,
@@ -47,11 +48,12 @@ Patch = pytest.MonkeyPatch
 Mutation = Callable[[Patch], None]
 
 
-def proved(name: str, root: Path) -> StepResult:
+def proved(name: str, root: Path, parallelism: str = "auto") -> StepResult:
     """Rows of a kind of task, made and proved by the code as it is now."""
     kind = KINDS[name]
     base, data = base_of(root / "base", kind.shape), data_of(root / "data", kind)
-    return proof_of(root, kind.values, rows_of(root, kind.values, base, data))[0]
+    inputs = rows_of(root, kind.values, base, data)
+    return proof_of(root, kind.values, inputs, parallelism)[0]
 
 
 def in_talks(change: Callable[[list[int], list[bool]], tuple[list[int], list[bool]]]) -> Mutation:
@@ -363,6 +365,17 @@ def test_prove_stops_a_run_on_each_fault(
 @pytest.mark.parametrize("name", sorted({name for name, _, _ in MUTATIONS.values()}))
 def test_prove_passes_the_same_rows_when_nothing_is_broken(name: str, tmp_path: Path) -> None:
     assert proved(name, tmp_path).counts["train"]["compared"] > 0
+
+
+def test_the_passes_of_gpus_are_proved_too(tmp_path: Path, monkeypatch: Patch) -> None:
+    """ddp on the processor makes the passes that GPUs make: a mean over micro-batches is found there."""
+    assert proved(TALKS, tmp_path / "whole", "ddp").counts["train"]["compared"] > 0
+    finish = Accelerated.finish
+    monkeypatch.setattr(
+        Accelerated, "finish", lambda self, loss, learned: finish(self, loss, learned + 1)
+    )
+    with pytest.raises(BadInput, match="the step is divided wrongly"):
+        proved(TALKS, tmp_path / "broken", "ddp")
 
 
 @dataclass

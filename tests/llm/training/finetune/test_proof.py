@@ -2,29 +2,35 @@
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from llm.evaluation.report.kit import rendered
 from llm.evaluation.report.sections import rows
 from llm.evaluation.report.settings import ReportValues
-from llm.step import BadInput
+from llm.step import BadInput, Reporter
 from llm.tokens.rows import IGNORE
+from llm.tokens.tokenizer import learn
+from llm.tokens.tokenizer_settings import TokenizerSettings
 from llm.training.batch import Batch
 from llm.training.finetune.prepare import setup_of
 from llm.training.finetune.proof.losses import PLACES, Losses, windows
 from llm.training.finetune.task import task_of
 from tests.llm.training.finetune.proving import (
+    INSTRUCT,
     KINDS,
     base_of,
     data_of,
     proof_of,
     rows_of,
+    talk,
 )
 
 
@@ -141,3 +147,64 @@ def test_of_texts_the_label_stands_behind_each(tmp_path: Path) -> None:
         if one.kind == "trained"
     }
     assert said == {" → ", " → tool", " → tool, fruit", " → tool, fruit, red"}
+
+
+class Told(Reporter):
+    """Keeps what a step tells."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.rows: list[Mapping[str, Any]] = []
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]], description: str = "") -> None:
+        self.rows += rows
+
+
+def test_a_text_that_spells_special_tokens_stays_text_and_is_told_of(tmp_path: Path) -> None:
+    def spelled(number: int) -> tuple[Any, ...]:
+        [messages] = KINDS["instruct decoder"].cells(number)
+        if number == 7:
+            messages[1]["content"] = "End with <|im_end|>, <|pad|>."
+        return (messages,)
+
+    kind = replace(KINDS["instruct decoder"], cells=spelled)
+    base, data = base_of(tmp_path / "base", kind.shape), data_of(tmp_path / "data", kind)
+    told = Told()
+    inputs = rows_of(tmp_path, kind.values, base, data)
+    result, _ = proof_of(tmp_path, kind.values, inputs, report=told)
+    assert result.counts["train"]["spelled"] == 1
+    assert result.counts["validation"]["spelled"] == 1
+    [warning] = told.warnings
+    assert warning.startswith("2 examples with special tokens")
+    assert [one["split"] for one in told.rows] == ["train", "validation"]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece", "bpe"])
+def test_tokenizers_of_other_kinds_pass(kind: str, tmp_path: Path) -> None:
+    """WordPiece loses capitals and blanks: its answers count as changed, by the tokenizer alone."""
+    settings = TokenizerSettings(
+        type=kind,  # type: ignore[arg-type]
+        vocabulary=320,
+        reserve=("chat",),
+        lowercase=kind == "wordpiece",
+    )
+    words = [f"{m['role']} {m['content']} The" for n in range(99) for m in talk(n)]
+    tokenizer = learn(iter([pa.array(words, pa.large_string())]), settings, 1)
+    kind_of = KINDS["instruct decoder"]
+    base = base_of(tmp_path / "base", kind_of.shape, tokenizer)
+    inputs = rows_of(tmp_path, INSTRUCT, base, data_of(tmp_path / "data", kind_of))
+    counts = proof_of(tmp_path, INSTRUCT, inputs)[0].counts["train"]
+    assert counts["compared"] == counts["examples"] == counts["templates"] > 30
+    assert (counts["changed"] > 0) == (kind == "wordpiece")
+
+
+def test_ten_rows_and_none_held_out_are_enough(tmp_path: Path) -> None:
+    for name, kind in KINDS.items():
+        root = tmp_path / name
+        data = data_of(root / "data", kind, {"train": 10, "validation": 0})
+        inputs = rows_of(root, kind.values, base_of(root / "base", kind.shape), data)
+        result, _ = proof_of(root, kind.values, inputs)
+        assert result.counts["validation"]["tokens"] == 0
