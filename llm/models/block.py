@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from llm.models.activations import activate, swiglu
-from llm.models.attention import Attention, LayerCache, is_short
+from llm.models.attention import Attention, LayerCache
 from llm.models.config import ModelConfig
 from llm.models.kernels import availability
 from llm.models.layers import Dropout, Linear
 from llm.models.mask import Mask
 from llm.models.norms import make_norm
+from llm.models.spans import Spans
 
 
 @dataclass(frozen=True)
@@ -70,27 +71,37 @@ class Block(nn.Module):
         source: Source | None = None,
         cache: LayerCache | None = None,
         start: int = 0,
+        wanted: Tensor | None = None,
     ) -> Tensor:
-        """x (B, T, d_model) at positions `start` on → the same shape."""
-        if source is None and cache is None and self._can_be_fused(x, mask):
-            from llm.models.fused_block import fused_block, parts_of
+        """x (B, T, d_model) at positions `start` on → the same shape.
+
+        wanted (n,) int64: only these of the B * T positions come out, (n, d_model).
+        """
+        if cache is None and (spans := self._spans(x, mask)) is not None:
+            from llm.models.fused_block import fused, is_whole, sublayers_of
 
             # Again each time: whoever changes a module or looks at one finds what they expect.
-            if (parts := parts_of(self)) is not None:
-                return fused_block(x, parts, rotary)
+            if is_whole(self):
+                if source is None or self.cross_norm is None:
+                    return fused(x, sublayers_of(self, spans, rotary, wanted))
+                first, second = sublayers_of(self, spans, rotary, None)
+                x = fused(self._crossed(fused(x, (first,)), source, None), (second,))
+                return _chosen(x, wanted)
         new = self.attention(self._before(x, self.attention_norm), mask, rotary, cache, start)
         x = self._after(x, new, self.attention_norm)
-        if self.cross_norm is not None and source is not None:
-            new = self._cross(self._before(x, self.cross_norm), source, cache)
-            x = self._after(x, new, self.cross_norm)
+        if source is not None:
+            x = self._crossed(x, source, cache)
+        x = _chosen(x, wanted)
         new = self.feed_forward(self._before(x, self.feed_forward_norm))
         return self._after(x, new, self.feed_forward_norm)
 
-    def _can_be_fused(self, x: Tensor, mask: Mask) -> bool:
-        """Whether the layer may be one function: see `fused_block`."""
-        share = self.dropout.active_share
-        short = self.pre and is_short(x, mask, self.attention.soft_cap, share)
-        return short and availability.usable(x, self.feed_forward.up.weight)
+    def _spans(self, x: Tensor, mask: Mask) -> Spans | None:
+        """Who sees whom, where sublayers may be one function: see `fused_block`."""
+        if self.attention.soft_cap or not availability.usable(x, self.feed_forward.up.weight):
+            return None
+        if mask.allowed is not None:
+            return mask.spans
+        return Spans.of_rows(len(x), x.shape[1], mask.causal)
 
     def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
         normal: Tensor = norm(x) if self.pre else x
@@ -99,6 +110,13 @@ class Block(nn.Module):
     def _after(self, x: Tensor, new: Tensor, norm: nn.Module) -> Tensor:
         x = x + self.dropout(new)
         return x if self.pre else norm(x)
+
+    def _crossed(self, x: Tensor, source: Source, cache: LayerCache | None) -> Tensor:
+        """After the look at the source, for a layer that has one."""
+        if self.cross_norm is None:
+            return x
+        new = self._cross(self._before(x, self.cross_norm), source, cache)
+        return self._after(x, new, self.cross_norm)
 
     def _cross(self, x: Tensor, source: Source, cache: LayerCache | None) -> Tensor:
         assert self.cross_attention is not None
@@ -109,3 +127,8 @@ class Block(nn.Module):
             if cache is not None:
                 cache.crossed = seen
         return self.cross_attention.cross(x, source.mask, *seen)
+
+
+def _chosen(x: Tensor, wanted: Tensor | None) -> Tensor:
+    """The wanted positions of x (B, T, d), (n, d); x itself where all are."""
+    return x if wanted is None else x.flatten(0, 1).index_select(0, wanted)

@@ -1,6 +1,6 @@
-"""Causal attention for short rows on a CPU: plain matrix products on the blocks that count.
+"""Attention for short rows on a CPU: plain matrix products on the blocks that count.
 
-Queries are taken BLOCK at a time against the keys up to the block's end, so that of the T x T
+Where it is causal, queries are taken BLOCK at a time against the keys up to the block's end, so that of the T x T
 scores little more than the lower half is made, and each product is small enough for the processor's
 cache. Example, T = 256 and BLOCK = 64: 64 x 64, 64 x 128, 64 x 192 and 64 x 256 scores, 62 % of all.
 
@@ -11,9 +11,9 @@ Shapes below: K key and value heads, N = B * K independent products, G = H / K q
 b = BLOCK.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ class _BlockAttention(torch.autograd.Function):
         # Queries have to be copied so that heads lie apart: here the scale costs nothing.
         q = torch.mul(queries, queries.shape[-1] ** -0.5, out=queries.new_empty(queries.shape))
         k, v = keys.contiguous(), values.contiguous()
-        out, weights = attend_in_blocks(q, k, v, _softmax)
+        out, weights = attend_in_blocks(q, k, v, _Softmax())
         ctx.save_for_backward(q, k, v, *weights)
         return out
 
@@ -49,32 +49,51 @@ class _BlockAttention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v, *weights = ctx.saved_tensors
-        slopes = slopes_in_blocks(slope.contiguous(), q, k, v, weights, _softmax_slopes)
+        slopes = slopes_in_blocks(slope.contiguous(), q, k, v, weights, _Softmax())
         grad_q, grad_k, grad_v = slopes
         return grad_q.mul_(q.shape[-1] ** -0.5), grad_k, grad_v  # k's has the scale from q
 
 
+class Softmax(Protocol):
+    """What stands between the two products of attention, of the block of a number."""
+
+    def weights(self, scores: Tensor, block: int | None, number: int) -> tuple[Tensor, Tensor]:
+        """Of scores (N, G*b, stop): what the way back is given, and what values are weighed by.
+
+        block: b, where each of the queries sees those of the last b keys up to its own; None: all.
+        """
+        ...
+
+    def weighing(self, weights: Tensor) -> Tensor:
+        """What values were weighed by, from what the way back is given."""
+        ...
+
+    def slopes(self, weights: Tensor, slopes: Tensor) -> Tensor:
+        """From d loss / d what values were weighed by to d loss / d scores, may be in place."""
+        ...
+
+
 def attend_in_blocks(
-    q: Tensor, k: Tensor, v: Tensor, softmax: Callable[[Tensor, Tensor], Tensor]
+    q: Tensor, k: Tensor, v: Tensor, softmax: Softmax, causal: bool = True
 ) -> tuple[Tensor, list[Tensor]]:
     """What scaled queries see, (B, H, T, D), and the softmax's weights, block after block.
 
-    q (B, H, T, D), k and v (B, K, T, D), each in one piece. softmax(scores, mask): of scores (N, G*b,
-    stop), to whose last b keys' the mask (b, b) is added.
+    q (B, H, T, D), k and v (B, K, S, D), each in one piece; S is T where causal.
     """
     _, heads, length, width = q.shape
     groups = heads // k.shape[1]
     rows, k, v = q.view(-1, groups, length, width), k.flatten(0, 1), v.flatten(0, 1)
     size = _block_size(q)
-    if length <= size:
-        weight = softmax(torch.bmm(rows.flatten(1, 2), k.transpose(1, 2)), _mask(length))
-        return torch.bmm(weight, v).view(q.shape), [weight]
+    if length <= size or not causal:
+        scores = torch.bmm(rows.flatten(1, 2), k.transpose(1, 2))
+        weight, weighing = softmax.weights(scores, length if causal else None, 0)
+        return torch.bmm(weighing, v).view(q.shape), [weight]
     out, weights = torch.empty_like(rows), []
-    for span in _blocks(length, size):
+    for number, span in enumerate(_blocks(length, size)):
         seen = slice(0, span.stop)
         scores = torch.bmm(_rows(rows, span), k[:, seen].transpose(1, 2))
-        weight = softmax(scores, _mask(_size(span)))  # (N, G*b, stop)
-        new = torch.bmm(weight, v[:, seen])  # (N, G*b, D)
+        weight, weighing = softmax.weights(scores, _size(span), number)  # (N, G*b, stop)
+        new = torch.bmm(weighing, v[:, seen])  # (N, G*b, D)
         out[:, :, span] = new.view(-1, groups, _size(span), width)
         weights.append(weight)
     return out.view(q.shape), weights
@@ -86,45 +105,50 @@ def slopes_in_blocks(
     k: Tensor,
     v: Tensor,
     weights: Sequence[Tensor],
-    softmax_slopes: Callable[[Tensor, Tensor], Tensor],
+    softmax: Softmax,
+    causal: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What the loss changes by with scaled queries, keys and values, from slope (B, H, T, D).
-
-    softmax_slopes(weights, slopes): from d loss / d weights to d loss / d scores, may be in place.
-    """
-    shape, size = q.shape, _block_size(q)
+    """What the loss changes by with scaled queries, keys and values, from slope (B, H, T, D)."""
+    shape, size = q.shape, _block_size(q) if causal else q.shape[2]
     groups, length, width = shape[1] // k.shape[1], *shape[2:]
     q, slope = q.view(-1, groups, length, width), slope.view(-1, groups, length, width)
     grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
     k, v, key_slope, value_slope = (x.flatten(0, 1) for x in (k, v, grad_k, grad_v))
     # The last block comes first: it sees all keys, so its products are where the sums begin.
     for span, weight in zip(reversed(_blocks(length, size)), reversed(weights), strict=True):
-        seen = slice(0, span.stop)
+        seen = slice(0, span.stop if causal else k.shape[1])
         below = _rows(slope, span)  # (N, G*b, D)
-        scores = softmax_slopes(weight, torch.bmm(below, v[:, seen].transpose(1, 2)))
+        weighing = softmax.weighing(weight)
+        scores = softmax.slopes(weight, torch.bmm(below, v[:, seen].transpose(1, 2)))
         if length <= size:
             torch.bmm(scores, k, out=grad_q.view(len(k), -1, width))
         else:
             new = torch.bmm(scores, k[:, seen])
             grad_q[:, :, span] = new.view(-1, groups, _size(span), width)
         if span.stop == length:
-            torch.bmm(weight.transpose(1, 2), below, out=value_slope)
+            torch.bmm(weighing.transpose(1, 2), below, out=value_slope)
             torch.bmm(scores.transpose(1, 2), _rows(q, span), out=key_slope)
         else:
-            value_slope[:, seen] += torch.bmm(weight.transpose(1, 2), below)
+            value_slope[:, seen] += torch.bmm(weighing.transpose(1, 2), below)
             key_slope[:, seen] += torch.bmm(scores.transpose(1, 2), _rows(q, span))
     return grad_q.view(shape), grad_k, grad_v
 
 
-def _softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    block = len(mask)
-    scores[:, :, -block:].unflatten(1, (-1, block)).add_(mask)
-    return torch.softmax(scores, dim=-1)
+class _Softmax:
+    """By PyTorch's operations."""
 
+    def weights(self, scores: Tensor, block: int | None, number: int) -> tuple[Tensor, Tensor]:
+        if block is not None:
+            scores[:, :, -block:].unflatten(1, (-1, block)).add_(_mask(block))
+        made = torch.softmax(scores, dim=-1)
+        return made, made
 
-def _softmax_slopes(weights: Tensor, slopes: Tensor) -> Tensor:
-    shift = (weights * slopes).sum(-1, keepdim=True)
-    return slopes.sub_(shift).mul_(weights)
+    def weighing(self, weights: Tensor) -> Tensor:
+        return weights
+
+    def slopes(self, weights: Tensor, slopes: Tensor) -> Tensor:
+        shift = (weights * slopes).sum(-1, keepdim=True)
+        return slopes.sub_(shift).mul_(weights)
 
 
 def _block_size(x: Tensor) -> int:

@@ -3,14 +3,15 @@
 Otherwise the first runs do it, a few seconds each and with numba in every process.
 """
 
-from llm.models.kernels import operations
+from llm.models.kernels import operations, softmax_operations
 from llm.models.kernels.availability import TYPES
 from llm.models.kernels.calls import Kernel
 
 
 def main() -> None:
     """Load every kernel for every type."""
-    kernels = [one for one in vars(operations).values() if isinstance(one, Kernel)]
+    found = [*vars(operations).values(), *vars(softmax_operations).values()]
+    kernels = [one for one in found if isinstance(one, Kernel)]
     for kernel in (*kernels, *operations.ACTIVATIONS.values()):
         for dtype in TYPES:
             kernel.load(dtype)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from llm.models.block import Block
 from llm.models.config import ModelConfig
 from llm.models.language_model import Cache, LanguageModel
+from llm.models.loss import IGNORE
 from llm.models.norms import make_norm
 
 
@@ -23,12 +24,16 @@ class Decoder(LanguageModel):
         return Cache(self.config, batch, capacity or self.config.context_length, like)
 
     def hidden_states(
-        self, tokens: Tensor, segments: Tensor | None = None, cache: Cache | None = None
+        self,
+        tokens: Tensor,
+        segments: Tensor | None = None,
+        cache: Cache | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor:
         """tokens (B, T) → what the head reads, (B, T, d_model) in the compute type.
 
         segments (B, T): a token sees only tokens of its own segment. cache: tokens follow what it
-        holds. Raises ValueError for more positions than the context or the cache has.
+        holds. wanted (n,) int64: only these of the B * T states, (n, d_model). Raises ValueError for more positions than the context or the cache has.
         """
         start = cache.length if cache else 0
         end = start + tokens.shape[1]
@@ -37,7 +42,8 @@ class Decoder(LanguageModel):
         rotary = self.angles(start, end)
         masks = self.masks(tokens.shape[1], end, True, segments)
         for layer, (block, mask) in enumerate(zip(self.blocks, masks, strict=True)):
-            x = block(x, mask, rotary, None, cache.layers[layer] if cache else None, start)
+            chosen = wanted if layer == len(self.blocks) - 1 else None
+            x = block(x, mask, rotary, None, cache.layers[layer] if cache else None, start, chosen)
         if cache:
             cache.length = end
         normal: Tensor = self.norm(x)
@@ -59,7 +65,9 @@ class Decoder(LanguageModel):
         Targets equal to -100 count nothing. Divide by the number of the others for the mean.
         Never holds all logits at once, whatever the vocabulary.
         """
-        return self.summed_loss(self.hidden_states(tokens, segments), targets)
+        wanted = self.wanted_places(targets != IGNORE)
+        x = self.hidden_states(tokens, segments, wanted=wanted)
+        return self.summed_loss(x, targets if wanted is None else targets.flatten()[wanted])
 
     @torch.no_grad()
     def token_losses(

@@ -40,8 +40,8 @@ class NextSentence(nn.Module):
         self.classifier = Linear(config.d_model, 2, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Hidden states (B, T, d_model) → logits (B, 2) of [follows, random], float32."""
-        logits: Tensor = self.classifier(torch.tanh(self.pooler(x[:, 0])))
+        """States of first tokens (B, d_model) → logits (B, 2) of [follows, random], float32."""
+        logits: Tensor = self.classifier(torch.tanh(self.pooler(x)))
         return logits.float()
 
 
@@ -68,12 +68,17 @@ class Encoder(LanguageModel):
         return None if self.transform is None else self.transform.bias
 
     def hidden_states(
-        self, tokens: Tensor, segments: Tensor | None = None, types: Tensor | None = None
+        self,
+        tokens: Tensor,
+        segments: Tensor | None = None,
+        types: Tensor | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor:
         """tokens (B, T) → states (B, T, d_model) in the compute type.
 
         segments (B, T): a token sees only tokens of its own segment; 0 is padding. types (B, T):
         which part of the row a token belongs to, below config.token_types; None: all to part 0.
+        wanted (n,) int64: only these of the B * T states, (n, d_model).
         Raises ValueError for rows that are too long, and for types that the model has not.
         """
         self.check_length(tokens.shape[1])
@@ -85,8 +90,9 @@ class Encoder(LanguageModel):
         x = self.embed(tokens, segments, extra=extra)
         rotary = self.angles(0, tokens.shape[1])
         masks = self.masks(tokens.shape[1], tokens.shape[1], False, segments)
+        last = self.blocks[-1]
         for block, mask in zip(self.blocks, masks, strict=True):
-            x = block(x, mask, rotary)
+            x = block(x, mask, rotary, wanted=wanted if block is last else None)
         normal: Tensor = self.norm(x)
         return normal
 
@@ -100,7 +106,7 @@ class Encoder(LanguageModel):
         self, tokens: Tensor, segments: Tensor | None = None, types: Tensor | None = None
     ) -> Tensor:
         """Logits (B, 2) of [the second sentence follows the first, it is random], float32."""
-        return self._next_sentence()(self.hidden_states(tokens, segments, types))
+        return self._next_sentence()(self.hidden_states(tokens, segments, types)[:, 0])
 
     def _next_sentence(self) -> NextSentence:
         if self.next_sentence is None:
@@ -122,14 +128,19 @@ class Encoder(LanguageModel):
         sum over rows of -ln p(pair). pairs (B,): 1 the second sentence follows, 0 it is random,
         -100 it does not count. Raises ValueError for pairs without a head for them.
         """
-        x = self.hidden_states(tokens, segments, types)
-        total = self.summed_loss(x, targets)
+        read = targets != IGNORE
+        if self.next_sentence is not None:
+            read[:, 0] = True
+        wanted = self.wanted_places(read)
+        x = self.hidden_states(tokens, segments, types, wanted)
+        total = self.summed_loss(x, targets if wanted is None else targets.flatten()[wanted])
         if self.next_sentence is None and pairs is None:
             return total
         # Without pairs the head adds nothing, but its gradients are zeros and not missing.
         pairs = tokens.new_full((len(tokens),), IGNORE) if pairs is None else pairs
         classes = (1 - pairs).where(pairs != IGNORE, IGNORE)  # BERT's first class is "follows"
-        logits = self._next_sentence()(x)
+        first = x[:, 0] if wanted is None else x[wanted % tokens.shape[1] == 0]
+        logits = self._next_sentence()(first)
         return total + pair_weight * F.cross_entropy(logits, classes, reduction="sum")
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from llm.models.block import Block, Source
 from llm.models.config import ModelConfig
 from llm.models.language_model import Cache, LanguageModel
+from llm.models.loss import IGNORE
 from llm.models.mask import cross_mask
 from llm.models.norms import make_norm
 
@@ -63,12 +64,13 @@ class EncoderDecoder(LanguageModel):
         sources: Tensor | None = None,
         source_segments: Tensor | None = None,
         cache: Cache | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor:
         """Target tokens (B, T) with their sources (B, S) → what the head reads, (B, T, d_model).
 
         A target token sees the target tokens before it and all source tokens, of its own segment
         (segments (B, T), source_segments (B, S); 0 is padding, None: all of segment 1). A cache
-        stands for the sources. Raises ValueError without either, and for rows that are too long.
+        stands for the sources. wanted (n,) int64: only these of the B * T states, (n, d_model). Raises ValueError without either, and for rows that are too long.
         """
         start = cache.length if cache else 0
         end = start + tokens.shape[1]
@@ -85,7 +87,9 @@ class EncoderDecoder(LanguageModel):
         masks = self.masks(tokens.shape[1], end, True, segments)
         rotary = self.angles(start, end)
         for layer, (block, mask) in enumerate(zip(self.blocks, masks, strict=True)):
-            x = block(x, mask, rotary, source, cache.layers[layer] if cache else None, start)
+            chosen = wanted if layer == len(self.blocks) - 1 else None
+            kept = cache.layers[layer] if cache else None
+            x = block(x, mask, rotary, source, kept, start, chosen)
         if cache:
             cache.length = end
         normal: Tensor = self.norm(x)
@@ -117,9 +121,9 @@ class EncoderDecoder(LanguageModel):
 
         Targets equal to -100 count nothing. See `hidden_states`.
         """
-        return self.summed_loss(
-            self.hidden_states(tokens, segments, sources, source_segments), targets
-        )
+        wanted = self.wanted_places(targets != IGNORE)
+        x = self.hidden_states(tokens, segments, sources, source_segments, wanted=wanted)
+        return self.summed_loss(x, targets if wanted is None else targets.flatten()[wanted])
 
     @torch.no_grad()
     def token_losses(

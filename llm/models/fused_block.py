@@ -1,54 +1,24 @@
-"""One layer of a decoder in training on a CPU, as one function of autograd: few and large steps.
+"""One layer of a transformer in training on a CPU, as one function of autograd: few and large steps.
 
-What a `block.Block` does, where it is pre-norm, looks at no source, drops nothing out, and its rows
-are short and causal. In small models most of a step goes into starting operations: here a layer is
-its matrix products and a sweep or two between them, and what the residual stream adds is added by
-products and sweeps that are there anyway.
+What a `block.Block` does without a source, where texts are short. In small models most of a step goes
+into starting operations: here a layer is its matrix products and a sweep or two between them, and what
+the residual stream adds is added by products and sweeps that are there anyway (see `sublayers`).
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from llm.models import head_attention
 from llm.models.activations import kernel_of
-from llm.models.kernels import operations
+from llm.models.kernels.choices import Drop
 from llm.models.kernels.operations import Heads, Norm
 from llm.models.layers import Layer, Linear
 from llm.models.norms import LayerNorm, RMSNorm
-
-
-class Parts(NamedTuple):
-    """A block's parameters, by what they are part of. gate: None without SwiGLU."""
-
-    attention_norm: Norm
-    projection: Layer
-    heads: Heads
-    output: Layer
-    feed_forward_norm: Norm
-    gate: Layer | None
-    up: Layer
-    down: Layer
-    activation: str
-
-    def parameters(self) -> list[Tensor | None]:
-        """All of them, in the order of what `_FusedBlock.backward` gives."""
-        layers = [
-            self.projection,
-            self.output,
-            *([self.gate] if self.gate else []),
-            self.up,
-            self.down,
-        ]
-        found: list[Tensor | None] = []
-        for norm in (self.attention_norm, self.feed_forward_norm):
-            found += [norm.weight, norm.bias]
-        found += self.heads.norms
-        for layer in layers:
-            found += layer.parameters()
-        return found
+from llm.models.spans import Spans
+from llm.models.sublayers import Attending, FeedForward, Sublayer
 
 
 def members(block: Any) -> tuple[Any, ...]:
@@ -64,30 +34,50 @@ def members(block: Any) -> tuple[Any, ...]:
 KINDS = (Linear, LayerNorm, RMSNorm)
 
 
-def parts_of(block: Any) -> Parts | None:
-    """The parts of a `block.Block`; None when somebody put other modules in, or looks at its own."""
+def is_whole(block: Any) -> bool:
+    """Whether a `block.Block` has its own modules alone, and nobody looks at them."""
     modules = [one for one in members(block) if one is not None]
     for one in (block.attention, block.feed_forward, *modules):
         if one._forward_hooks or one._forward_pre_hooks or one._backward_hooks:
-            return None
-    if any(type(one) not in KINDS or _is_apart(one) for one in modules):
-        return None
+            return False
+    return all(type(one) in KINDS and not _is_apart(one) for one in modules)
+
+
+def sublayers_of(
+    block: Any, spans: Spans, rotary: Tensor | None, wanted: Tensor | None
+) -> tuple[Attending, FeedForward]:
+    """The two sublayers of a block that `is_whole`, with choices of dropout for one pass.
+
+    wanted (n,) int64: the positions whose states are wanted; None: all.
+    """
     attention, feed_forward = block.attention, block.feed_forward
     norms, epsilon = (None, None), 0.0
     if attention.query_norm is not None:
         norms = (attention.query_norm.weight, attention.key_norm.weight)
         epsilon = attention.query_norm.epsilon
-    return Parts(
-        _norm(block.attention_norm),
-        Layer.of(attention.query, attention.key, attention.value),
-        Heads(attention.heads, attention.kv_heads, attention.head_dim, norms, epsilon),
-        Layer.of(attention.output),
-        _norm(block.feed_forward_norm),
-        Layer.of(feed_forward.gate) if feed_forward.gate is not None else None,
-        Layer.of(feed_forward.up),
-        Layer.of(feed_forward.down),
-        kernel_of(feed_forward.kind),
+    first = Attending(
+        pre=block.pre,
+        norm=_norm(block.attention_norm),
+        last=Layer.of(attention.output),
+        drop=Drop.drawn(block.dropout.active_share),
+        wanted=wanted,
+        projection=Layer.of(attention.query, attention.key, attention.value),
+        heads=Heads(attention.heads, attention.kv_heads, attention.head_dim, norms, epsilon),
+        spans=spans,
+        rotary=None if rotary is None else rotary.contiguous(),
+        weights_drop=Drop.drawn(attention.dropout.active_share),
     )
+    second = FeedForward(
+        pre=block.pre,
+        norm=_norm(block.feed_forward_norm),
+        last=Layer.of(feed_forward.down),
+        drop=Drop.drawn(block.dropout.active_share),
+        wanted=wanted,
+        gate=Layer.of(feed_forward.gate) if feed_forward.gate is not None else None,
+        up=Layer.of(feed_forward.up),
+        activation=kernel_of(feed_forward.kind),
+    )
+    return first, second
 
 
 def _is_apart(module: Any) -> bool:
@@ -102,76 +92,41 @@ def _norm(module: nn.Module) -> Norm:
     return Norm(weight, bias, epsilon, centred=hasattr(module, "bias"))  # type: ignore[arg-type]
 
 
-def fused_block(x: Tensor, parts: Parts, rotary: Tensor | None) -> Tensor:
-    """x (B, T, d_model) through the block, every position seeing those before it: the same shape."""
-    rotary = None if rotary is None else rotary.contiguous()
-    y: Tensor = _FusedBlock.apply(x, parts, rotary, *parts.parameters())
+def fused(x: Tensor, sublayers: Sequence[Sublayer]) -> Tensor:
+    """x (B, T, d_model) through sublayers, one after the other: the same shape.
+
+    Or only what is wanted of it, (n, d_model), where they say so.
+    """
+    parameters = [part for one in sublayers for part in one.parameters()]
+    y: Tensor = _FusedBlock.apply(x, sublayers, *parameters)
     return y
 
 
 class _FusedBlock(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, parts: Parts, rotary: Tensor | None, *parameters: Tensor | None
+        ctx: Any, x: Tensor, sublayers: Sequence[Sublayer], *parameters: Tensor | None
     ) -> Tensor:
-        shape, dtype = x.shape, x.dtype
-        x = x.contiguous().view(-1, shape[-1])
-        projection, output, up, down = (
-            layer.low(dtype) for layer in (parts.projection, parts.output, parts.up, parts.down)
-        )
-        before, before_statistics = operations.norm(x, parts.attention_norm)
-        packed = parts.projection.onto(None, before, projection)
-        seen, of_attention = head_attention.attend(packed, parts.heads, shape[1], rotary)
-        middle = parts.output.onto(x, seen, output)
-        normal, statistics = operations.norm(middle, parts.feed_forward_norm)
-        raised = parts.up.onto(None, normal, up)
-        gate = None
-        if parts.gate is None:
-            hidden, *slopes = operations.activate(raised, parts.activation)
-        else:
-            gate = parts.gate.low(dtype)
-            gated = parts.gate.onto(None, normal, gate)
-            hidden, *slopes = operations.swiglu(gated, raised)
-        y = parts.down.onto(middle, hidden, down)
+        ctx.shape = x.shape
+        x = x.contiguous().view(-1, x.shape[-1])
         # Not by save_for_backward, which would unpack each again; `backward` lets go of them.
-        ctx.parts, ctx.shape = parts, shape
-        ctx.kept = (
-            x, before, before_statistics, projection, of_attention, seen, output, middle, normal,
-            statistics, up, gate, hidden, slopes, down,
-        )  # fmt: skip
-        return y.view(shape)
+        ctx.kept = []
+        for one in sublayers:
+            x, kept = one.forward(x)
+            ctx.kept.append((one, kept))
+        return x.view(ctx.shape) if sublayers[0].wanted is None else x
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        parts: Parts = ctx.parts
         if ctx.kept is None:
             raise RuntimeError("the backward pass of a fused block can be made once")
-        (
-            x, before, before_statistics, projection, of_attention, seen, output, middle, normal,
-            statistics, up, gate, hidden, slopes, down,
-        ) = ctx.kept  # fmt: skip
-        ctx.kept = None
-        slope = slope.contiguous().view(x.shape)
-        made_down = parts.down.learn(slope, hidden)
-        changes = torch.mm(slope, down)
-        raised = operations.times(slopes[-1], changes)
-        made_up = parts.up.learn(raised, normal)
-        arrived, made_gate = torch.mm(raised, up), []
-        if parts.gate is not None:
-            gated = operations.times(slopes[0], changes)
-            made_gate = parts.gate.learn(gated, normal)
-            arrived.addmm_(gated, gate)
-        slope, *made_norm = operations.norm_slopes(
-            arrived, middle, parts.feed_forward_norm, statistics, slope
-        )
-        made_output = parts.output.learn(slope, seen)
-        packed, *made_heads = head_attention.attend_slopes(
-            torch.mm(slope, output), parts.heads, of_attention
-        )
-        made_projection = parts.projection.learn(packed, before)
-        slope, *made_before = operations.norm_slopes(
-            torch.mm(packed, projection), x, parts.attention_norm, before_statistics, slope
-        )
-        made = (*made_before, *made_norm, *made_heads, *made_projection, *made_output, *made_gate)
-        return slope.view(ctx.shape), None, None, *made, *made_up, *made_down
+        kept, ctx.kept = ctx.kept, None
+        slope = slope.contiguous().view(-1, slope.shape[-1])
+        made: list[Tensor | None] = []
+        while kept:
+            one, of_forward = kept.pop()
+            slope, some = one.backward(slope, of_forward)
+            del of_forward
+            made = some + made
+        return slope.view(ctx.shape), None, *made

@@ -55,6 +55,17 @@ def add(total: Tensor, made: Tensor) -> None:
         total += made
 
 
+def summed_rows(x: Tensor) -> Tensor:
+    """The sum of the rows of x (n, width): (width,) float32."""
+    if not availability.usable(x, inside=True) or not x.is_contiguous():
+        return x.sum(0, dtype=torch.float32)
+    from llm.models.kernels import operations
+
+    total = x.new_zeros(x.shape[1], dtype=torch.float32)
+    operations.add_rows(total, x)
+    return total
+
+
 def embed(tokens: Tensor, table: Tensor) -> Tensor:
     """The rows of a table (V, d) for tokens (...,): (..., d)."""
     if sum_of(table) is None or not torch.is_grad_enabled():

@@ -11,10 +11,11 @@ from llm.models import fused_loss, loss
 from llm.models.attention import LayerCache
 from llm.models.config import ModelConfig
 from llm.models.gradients import embed
+from llm.models.kernels import availability
 from llm.models.layers import Dropout
 from llm.models.mask import Mask, places, self_mask
 from llm.models.norms import make_norm
-from llm.models.output_head import OutputHead
+from llm.models.output_head import OutputHead, pooled, told_by
 from llm.models.rotary import rotary_table
 
 if TYPE_CHECKING:
@@ -199,12 +200,22 @@ class LanguageModel(nn.Module):
             self.before_head(x), self.output_matrix(), self.output_bias(), soft_cap
         )
 
+    def wanted_places(self, read: Tensor) -> Tensor | None:
+        """Which of the B * T last states are asked for: those where read (B, T), bool; None: all.
+
+        What the last layer makes of the others nobody sees. A compiled model is asked for all, since each
+        number of states would be compiled again.
+        """
+        if not availability.usable(read, kinds=(torch.bool,)) or read.all():
+            return None
+        return read.flatten().nonzero()[:, 0]
+
     def summed_loss(self, x: Tensor, targets: Tensor) -> Tensor:
-        """Sum of -ln p(target) over hidden states (B, T, d_model): a float32 scalar, in nats.
+        """Sum of -ln p(target) over hidden states (..., d_model): a float32 scalar, in nats.
 
         Only rows with a target go through the head, and never all logits exist at once.
         """
-        x, targets = loss.counted_rows(x.flatten(0, 1), targets.flatten())
+        x, targets = loss.counted_rows(x.flatten(0, -2), targets.flatten())
         made = loss.summed_loss
         if self.fused_loss and torch.is_grad_enabled():
             made = fused_loss.summed_loss
@@ -224,8 +235,12 @@ class LanguageModel(nn.Module):
         """
         if self.output_head is None:
             raise ValueError("the model has a head for tokens, and none for whole texts")
-        x = self.hidden_states(tokens, segments, **more)  # type: ignore[operator]
-        found: Tensor = self.output_head(x, segments)
+        read = told_by(segments, self.output_head.pooling)
+        wanted = None if read is None else self.wanted_places(read)
+        x = self.hidden_states(tokens, segments, wanted=wanted, **more)  # type: ignore[operator]
+        if wanted is None:
+            x = pooled(x, segments, self.output_head.pooling)
+        found: Tensor = self.output_head(x)
         return found
 
     @torch.no_grad()

@@ -14,9 +14,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from llm.models.gradient_places import sum_of
-from llm.models.gradients import add_product, collect, collect_product
+from llm.models.gradients import add_product, collect, collect_product, summed_rows
+from llm.models.kernels import availability
 
 if TYPE_CHECKING:
+    from llm.models.kernels.choices import Drop
     from llm.models.low_rank import LowRank
 
 
@@ -66,8 +68,11 @@ class Layer(NamedTuple):
 
     def onto(self, residual: Tensor | None, x: Tensor, low: Tensor) -> Tensor:
         """residual + x W^T + b: x (rows, inputs) → (rows, outputs)."""
-        y = torch.mm(x, low.T) if residual is None else torch.addmm(residual, x, low.T)
-        return y.add_(side_by_side(self.biases, x.dtype)) if self.biases else y
+        bias = side_by_side(self.biases, x.dtype) if self.biases else None
+        if residual is None:
+            return torch.mm(x, low.T) if bias is None else torch.addmm(bias, x, low.T)
+        y = torch.addmm(residual, x, low.T)
+        return y if bias is None else y.add_(bias)
 
     def learn(self, slope: Tensor, x: Tensor) -> list[Tensor | None]:
         """Deal with the gradients, from slope (rows, outputs) and x (rows, inputs).
@@ -161,7 +166,7 @@ def learn(
         parts = slope.split(sizes, dim=1)
         made = [collect_product(one, part, x) for one, part in zip(weights, parts, strict=True)]
     if biases:
-        sums = slope.sum(0, dtype=torch.float32).split(sizes)
+        sums = summed_rows(slope).split(sizes)
         made += [collect(one, part) for one, part in zip(biases, sums, strict=True)]
     return made
 
@@ -208,4 +213,28 @@ class Dropout(nn.Module):
         return self.share if self.training and torch.is_grad_enabled() else 0.0
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.active_share) if self.active_share else x
+        share = self.active_share
+        if share and availability.usable(x):
+            from llm.models.kernels.choices import Drop
+
+            y: Tensor = _Dropped.apply(x, Drop.drawn(share))
+            return y
+        return F.dropout(x, share) if share else x
+
+
+class _Dropped(torch.autograd.Function):
+    """Dropout by kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, by: "Drop") -> Tensor:
+        from llm.models.kernels import operations
+
+        ctx.by = by
+        return operations.drop(x.contiguous(), by)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        from llm.models.kernels import operations
+
+        return operations.drop(slope.contiguous(), ctx.by), None

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from llm.models.kernels import availability
+from llm.models.spans import Spans
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -14,11 +17,13 @@ class Mask:
     allowed (B or 1, 1, T, S), bool: all that a query sees; None: everything that `causal` lets it.
     sees_any (B, 1, T, 1), bool: False for queries that see nothing, whose answer is zeros; None: all
     see something. `allowed` is True for those throughout: softmax over nothing is not a number.
+    spans: the same as `allowed` for what is no padding; None where that is not known.
     """
 
     causal: bool
     allowed: Tensor | None = None
     sees_any: Tensor | None = None
+    spans: Spans | None = None
 
 
 def self_mask(
@@ -48,10 +53,13 @@ def self_mask(
         if not causal:
             allowed = allowed.tril(seen - length + window - 1)
     allowed = allowed[None, None]  # (1, 1, T, S)
+    spans = None
     if segments is not None:
         same = segments[:, -length:, None] == segments[:, None, :]  # (B, T, S)
         allowed = allowed & same[:, None]
-    return Mask(causal=False, allowed=allowed)
+        if window is None and length == seen and availability.usable(allowed, kinds=(torch.bool,)):
+            spans = Spans.of_segments(segments, causal)
+    return Mask(causal=False, allowed=allowed, spans=spans)
 
 
 def cross_mask(segments: Tensor | None, source_segments: Tensor | None) -> Mask:

@@ -25,32 +25,39 @@ class OutputHead(nn.Module):
         self.classifier = Linear(config.d_model, len(config.outputs.labels), bias=deep)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, segments: Tensor) -> Tensor:
-        """x (B, T, d_model), segments (B, T), 0 for padding → outputs (texts, labels), float32.
-
-        The texts of a row come in order, those of the first row first.
-        """
-        states = pooled(x, segments, self.pooling)
+    def forward(self, x: Tensor) -> Tensor:
+        """The states of texts (texts, d), see `pooled` → outputs (texts, labels), float32."""
         if self.pooler is not None:
-            states = torch.tanh(self.pooler(states))
-        found: Tensor = self.classifier(self.dropout(states))
+            x = torch.tanh(self.pooler(x))
+        found: Tensor = self.classifier(self.dropout(x))
         return found.float()
+
+
+def told_by(segments: Tensor, pooling: str) -> Tensor | None:
+    """The places whose states tell a text, (B, T) bool, in the order of the texts; None for mean.
+
+    Example, segments 1 1 1 2 2 0: first takes places 0 and 3, last 2 and 4.
+    """
+    if pooling == "mean":
+        return None
+    found, other = segments != 0, segments[:, 1:] != segments[:, :-1]
+    if pooling == "first":
+        found[:, 1:] &= other
+    else:
+        found[:, :-1] &= other
+    return found
 
 
 def pooled(x: Tensor, segments: Tensor, pooling: str) -> Tensor:
     """The state of each text: x (B, T, d), segments (B, T), 0 for padding → (texts, d).
 
-    Example, segments 1 1 1 2 2 0: first takes places 0 and 3, last 2 and 4, mean both texts' means.
+    The texts of a row come in order, those of the first row first. mean: of all states of a text.
     """
-    begins = segments != 0
-    begins[:, 1:] &= segments[:, 1:] != segments[:, :-1]
-    if pooling == "first":
-        return x[begins]
-    if pooling == "last":
-        ends = segments != 0
-        ends[:, :-1] &= segments[:, :-1] != segments[:, 1:]
-        return x[ends]
-    there = segments != 0
+    read = told_by(segments, pooling)
+    if read is not None:
+        return x[read]
+    begins, there = told_by(segments, "first"), segments != 0
+    assert begins is not None
     owners = begins.flatten().cumsum(0)[there.flatten()] - 1
     count = int(begins.sum())
     sums = x.new_zeros((count, x.shape[-1]), dtype=torch.float32)

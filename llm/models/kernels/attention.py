@@ -1,4 +1,4 @@
-"""What attention does besides matrix products: heads are parted, normalised and turned; softmax.
+"""What attention does before its products and after them: heads are parted, normalised and turned.
 
 Heads: rows of a product hold all heads of a position side by side, (B, T, heads, D); attention's
 products want each head's positions one after the other, (B, heads, T, D).
@@ -11,56 +11,82 @@ import numpy as np
 from numba import carray
 
 from llm.compiled import inner
-from llm.models.kernels.numbers import (
-    LEAST,
-    ONE,
-    ZERO,
-    bits_of,
-    exp,
-    from_bits,
-    in_order,
-    narrow,
-    pointer,
-    wide,
-)
+from llm.models.kernels.numbers import ONE, ZERO, narrow, pointer, wide
 
 
-def transpose(x, y, batch, rows, columns, width, like):
-    """y = x with two dimensions exchanged: (batch, rows, columns, width) → (batch, columns, rows, width)."""
-    x = carray(pointer(x, like), (batch, rows, columns, width))
-    y = carray(pointer(y, like), (batch, columns, rows, width))
+def to_rows(x, y, places, batch, heads, length, width, placed: bool, like):
+    """x (batch, heads, length, width) → rows y (rows, heads, width).
+
+    places (batch, length): to which row each position goes, where placed; below 0: to none. Where not,
+    positions are rows in their order.
+    """
+    x = carray(pointer(x, like), (batch, heads, length, width))
+    y = carray(pointer(y, like), (batch * length, heads, width))
+    places = carray(pointer(places, np.int64(0)), batch * length)
     for b in range(batch):
-        for i in range(rows):
-            for j in range(columns):
-                source, target = x[b, i, j], y[b, j, i]
-                for k in range(width):
-                    target[k] = source[k]
+        for t in range(length):
+            place = places[b * length + t] if placed else b * length + t
+            if place >= 0:
+                for h in range(heads):
+                    source, target = x[b, h, t], y[place, h]
+                    for j in range(width):
+                        target[j] = source[j]
+
+
+def to_heads(x, y, places, batch, heads, length, width, placed: bool, like):
+    """The way back of `to_rows`: x (rows, heads, width) → y; positions without a row are 0."""
+    x = carray(pointer(x, like), (batch * length, heads, width))
+    y = carray(pointer(y, like), (batch, heads, length, width))
+    places = carray(pointer(places, np.int64(0)), batch * length)
+    for b in range(batch):
+        for t in range(length):
+            place = places[b * length + t] if placed else b * length + t
+            for h in range(heads):
+                target = y[b, h, t]
+                if place >= 0:
+                    source = x[place, h]
+                    for j in range(width):
+                        target[j] = source[j]
+                else:
+                    for j in range(width):
+                        target[j] = narrow(ZERO, like)
 
 
 def part_heads(
-    packed, queries, keys, values, rotary, query_weight, key_weight, scales, row, batch, length, heads,
-    kv_heads, width, factor: np.float32, epsilon: np.float32, turned: bool, normed: bool, like,
+    packed, queries, keys, values, rotary, query_weight, key_weight, scales, row, places, batch,
+    length, period, heads, kv_heads, width, factor: np.float32, epsilon: np.float32, turned: bool,
+    normed: bool, placed: bool, like,
 ):  # fmt: skip
-    """packed (B, T, H + 2 K, D) → queries (B, H, T, D), keys and values (B, K, T, D).
+    """packed (rows, H + 2 K, D) → queries (B, H, T, D), keys and values (B, K, T, D).
 
-    Queries and keys are normalised (RMSNorm; weights (D,); scales (B, T, H + K) are kept) where normed,
-    and turned by the angles of their position (rotary (2, T, D/2): cos, sin) where turned; queries are
-    multiplied by factor. row (D,) float32: to work in.
+    places (B, T): the row of each position, where placed; below 0: none, and its heads are 0. Where
+    not, positions are rows in their order. Queries and keys are normalised (RMSNorm; weights (D,);
+    scales (B, T, H + K) are kept) where normed, and turned by the angles of their row (rotary (2,
+    period, D/2): cos, sin; rows begin again at each period) where turned; queries are multiplied by
+    factor. row (D,) float32: to work in.
     """
-    packed = carray(pointer(packed, like), (batch, length, heads + 2 * kv_heads, width))
+    packed = carray(pointer(packed, like), (batch * length, heads + 2 * kv_heads, width))
     queries = carray(pointer(queries, like), (batch, heads, length, width))
     keys = carray(pointer(keys, like), (batch, kv_heads, length, width))
     values = carray(pointer(values, like), (batch, kv_heads, length, width))
-    rotary = carray(pointer(rotary, ZERO), (2, length, width // 2))
+    rotary = carray(pointer(rotary, ZERO), (2, period, width // 2))
     query_weight = carray(pointer(query_weight, ZERO), width)
     key_weight = carray(pointer(key_weight, ZERO), width)
     scales = carray(pointer(scales, ZERO), (batch, length, heads + kv_heads))
     row = carray(pointer(row, ZERO), width)
+    places = carray(pointer(places, np.int64(0)), batch * length)
     for b in range(batch):
         for t in range(length):
-            cos, sin = rotary[0, t], rotary[1, t]
+            place = places[b * length + t] if placed else b * length + t
+            if place < 0:
+                empty(queries, b, t, like)
+                empty(keys, b, t, like)
+                empty(values, b, t, like)
+                continue
+            turn_of = np.uint64(place) % np.uint64(period)
+            cos, sin = rotary[0, turn_of], rotary[1, turn_of]
             for h in range(heads + kv_heads):
-                source = packed[b, t, h]
+                source = packed[place, h]
                 queried = h < heads
                 target = queries[b, h, t] if queried else keys[b, h - heads, t]
                 for j in range(width):
@@ -74,9 +100,17 @@ def part_heads(
                 for j in range(width):
                     target[j] = narrow(row[j] * last, like)
             for h in range(kv_heads):
-                source, target = packed[b, t, heads + kv_heads + h], values[b, h, t]
+                source, target = packed[place, heads + kv_heads + h], values[b, h, t]
                 for j in range(width):
                     target[j] = source[j]
+
+
+@inner
+def empty(x, b, t, like):
+    """Position t of x (B, heads, T, D) becomes 0."""
+    for h in range(x.shape[1]):
+        for j in range(x.shape[3]):
+            x[b, h, t, j] = narrow(ZERO, like)
 
 
 @inner
@@ -112,31 +146,36 @@ def turn_back(row, cos, sin):
 
 def join_heads(
     queries, keys, values, packed, source, rotary, query_weight, key_weight, scales, query_sum,
-    key_sum, row, batch, length, heads, kv_heads, width, factor: np.float32, turned: bool,
-    normed: bool, like,
+    key_sum, row, places, batch, length, period, heads, kv_heads, width, factor: np.float32,
+    turned: bool, normed: bool, placed: bool, like,
 ):  # fmt: skip
     """The way back of `part_heads`, for slopes: what it was given changes by, into packed.
 
     source: what was parted. What the weights change by is added to query_sum and key_sum (D,). row
     (D,) float32: to work in.
     """
-    packed = carray(pointer(packed, like), (batch, length, heads + 2 * kv_heads, width))
-    source = carray(pointer(source, like), (batch, length, heads + 2 * kv_heads, width))
+    packed = carray(pointer(packed, like), (batch * length, heads + 2 * kv_heads, width))
+    source = carray(pointer(source, like), (batch * length, heads + 2 * kv_heads, width))
     queries = carray(pointer(queries, like), (batch, heads, length, width))
     keys = carray(pointer(keys, like), (batch, kv_heads, length, width))
     values = carray(pointer(values, like), (batch, kv_heads, length, width))
-    rotary = carray(pointer(rotary, ZERO), (2, length, width // 2))
+    rotary = carray(pointer(rotary, ZERO), (2, period, width // 2))
     query_weight = carray(pointer(query_weight, ZERO), width)
     key_weight = carray(pointer(key_weight, ZERO), width)
     query_sum = carray(pointer(query_sum, ZERO), width)
     key_sum = carray(pointer(key_sum, ZERO), width)
     scales = carray(pointer(scales, ZERO), (batch, length, heads + kv_heads))
     row = carray(pointer(row, ZERO), width)
+    places = carray(pointer(places, np.int64(0)), batch * length)
     for b in range(batch):
         for t in range(length):
-            cos, sin = rotary[0, t], rotary[1, t]
+            place = places[b * length + t] if placed else b * length + t
+            if place < 0:
+                continue
+            turn_of = np.uint64(place) % np.uint64(period)
+            cos, sin = rotary[0, turn_of], rotary[1, turn_of]
             for h in range(heads + kv_heads):
-                target = packed[b, t, h]
+                target = packed[place, h]
                 queried = h < heads
                 slope = queries[b, h, t] if queried else keys[b, h - heads, t]
                 last = factor if queried else ONE
@@ -147,7 +186,7 @@ def join_heads(
                 if normed:
                     weight = query_weight if queried else key_weight
                     total = query_sum if queried else key_sum
-                    x, scale = source[b, t, h], scales[b, t, h]
+                    x, scale = source[place, h], scales[b, t, h]
                     mean = ZERO
                     for j in range(width):
                         product = row[j] * wide(x[j]) * scale
@@ -159,54 +198,6 @@ def join_heads(
                 for j in range(width):
                     target[j] = narrow(row[j], like)
             for h in range(kv_heads):
-                target, slope = packed[b, t, heads + kv_heads + h], values[b, h, t]
+                target, slope = packed[place, heads + kv_heads + h], values[b, h, t]
                 for j in range(width):
                     target[j] = slope[j]
-
-
-def masked_softmax(scores, mask, shares, products, rows, block, keys, like):
-    """Softmax of scores (products, rows, keys) over the keys that a query sees, in place.
-
-    Rows are blocks of `block` queries, one for each head of a group; to the last `block` keys' scores the
-    mask (block, block) is added, float32: 0, or -inf where a query does not see a key. shares (keys,)
-    float32: to work in.
-    """
-    scores = carray(pointer(scores, like), (products, rows, keys))
-    mask, before = carray(pointer(mask, ZERO), (block, block)), keys - block
-    shares = carray(pointer(shares, ZERO), keys)
-    for n in range(products):
-        for i in range(rows):
-            row, query = scores[n, i], mask[np.uint64(i) % np.uint64(block)]
-            for j in range(before):
-                shares[j] = wide(row[j])
-            tail, last = row[before:], shares[before:]
-            for j in range(block):
-                last[j] = wide(tail[j]) + query[j]
-            largest = LEAST
-            for j in range(keys):
-                largest = max(largest, in_order(np.int32(bits_of(shares[j]))))
-            peak = from_bits(np.uint32(in_order(largest)))
-            total = ZERO
-            for j in range(keys):
-                share = exp(shares[j] - peak)
-                total += share
-                shares[j] = share
-            factor = ONE / total
-            for j in range(keys):
-                row[j] = narrow(shares[j] * factor, like)
-
-
-def softmax_slopes(weights, slopes, rows, keys, like):
-    """slopes (rows, keys), d loss / d weights, become d loss / d scores in place.
-
-    weights: what a softmax made. d scores = w * (d w - sum(w * d w)).
-    """
-    weights = carray(pointer(weights, like), (rows, keys))
-    slopes = carray(pointer(slopes, like), (rows, keys))
-    for i in range(rows):
-        weight, slope = weights[i], slopes[i]
-        shift = ZERO
-        for j in range(keys):
-            shift += wide(weight[j]) * wide(slope[j])
-        for j in range(keys):
-            slope[j] = narrow(wide(weight[j]) * (wide(slope[j]) - shift), like)

@@ -21,15 +21,21 @@ from llm.models.processor import has_amx
 TYPES = (torch.float32, torch.bfloat16)
 
 
-def usable(x: Tensor, *parameters: Tensor | None, inside: bool = False) -> bool:
+def usable(
+    x: Tensor,
+    *parameters: Tensor | None,
+    inside: bool = False,
+    kinds: tuple[torch.dtype, ...] = TYPES,
+) -> bool:
     """Whether what is done to x with these parameters, here and now, may be done by kernels.
 
-    inside: asked by an autograd function, within which gradients of gradients are not made.
+    inside: asked by an autograd function, within which gradients of gradients are not made. kinds: what
+    types x may be of.
     """
     return (
         not torch.compiler.is_compiling()
         and x.device.type == "cpu"
-        and x.dtype in TYPES
+        and x.dtype in kinds
         and not [one for one in parameters if one is not None and one.dtype != torch.float32]
         and (inside or torch.is_grad_enabled())
         and installed()

@@ -14,14 +14,24 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import njit, types
 
-from llm.models.kernels import activations, attention, cross_entropy, norms, sums
+from llm.models.kernels import (
+    activations,
+    attention,
+    cross_entropy,
+    dropout,
+    norms,
+    softmax,
+    sums,
+)
 
 # Imported as they are, and not by name: what makes results has to be found by who looks for it.
 MODULES = {
     "activations": activations,
     "attention": attention,
     "cross_entropy": cross_entropy,
+    "dropout": dropout,
     "norms": norms,
+    "softmax": softmax,
     "sums": sums,
 }
 # By annotation: numba's type, and its sign in a file of code (see `machine_code.TYPES`).

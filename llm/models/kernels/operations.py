@@ -11,16 +11,17 @@ from torch import Tensor
 
 from llm.models.gradient_places import place_for
 from llm.models.kernels.calls import Kernel, address
+from llm.models.kernels.choices import Drop
 
 RMS_NORM, RMS_NORM_SLOPES = Kernel("norms.rms_norm"), Kernel("norms.rms_norm_slopes")
 LAYER_NORM, LAYER_NORM_SLOPES = Kernel("norms.layer_norm"), Kernel("norms.layer_norm_slopes")
 ACTIVATIONS = {name: Kernel(f"activations.{name}") for name in ("gelu", "gelu_tanh", "relu2")}
 SWIGLU, TIMES = Kernel("activations.swiglu"), Kernel("activations.times")
-TRANSPOSE = Kernel("attention.transpose")
+TO_ROWS, TO_HEADS = Kernel("attention.to_rows"), Kernel("attention.to_heads")
 PART_HEADS, JOIN_HEADS = Kernel("attention.part_heads"), Kernel("attention.join_heads")
-MASKED_SOFTMAX = Kernel("attention.masked_softmax")
-SOFTMAX_SLOPES = Kernel("attention.softmax_slopes")
-CROSS_ENTROPY, ADD = Kernel("cross_entropy.cross_entropy"), Kernel("sums.add")
+DROP = Kernel("dropout.drop")
+CROSS_ENTROPY = Kernel("cross_entropy.cross_entropy")
+ADD, ADD_ROWS = Kernel("sums.add"), Kernel("sums.add_rows")
 
 Given = Tensor | None  # what autograd is given for a parameter
 
@@ -100,11 +101,22 @@ def times(slope: Tensor, gradient: Tensor) -> Tensor:
     return product
 
 
-def transpose(x: Tensor) -> Tensor:
-    """x (B, i, j, D) → (B, j, i, D), in one piece."""
-    batch, rows, columns, width = x.shape
-    y = x.new_empty((batch, columns, rows, width))
-    TRANSPOSE(x.dtype, address(x), address(y), batch, rows, columns, width)
+def to_rows(x: Tensor, rows: Tensor, places: Tensor | None) -> None:
+    """x (B, heads, T, D) goes to rows (n, heads * D): places (B, T) int64, below 0: to none.
+
+    places: None when positions are rows in their order.
+    """
+    batch, heads, length, width = x.shape
+    TO_ROWS(
+        x.dtype, address(x), address(rows), address(places), batch, heads, length, width,
+        places is not None,
+    )  # fmt: skip
+
+
+def to_heads(rows: Tensor, shape: torch.Size, places: Tensor | None) -> Tensor:
+    """The way back of `to_rows`, to a tensor (B, heads, T, D); 0 where there is no row."""
+    y = rows.new_empty(shape)
+    TO_HEADS(rows.dtype, address(rows), address(y), address(places), *shape, places is not None)
     return y
 
 
@@ -124,13 +136,17 @@ class Heads(NamedTuple):
 Parted = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
-def part_heads(packed: Tensor, heads: Heads, length: int, rotary: Tensor | None) -> Parted:
+def part_heads(
+    packed: Tensor, heads: Heads, length: int, rotary: Tensor | None, places: Tensor | None = None
+) -> Parted:
     """packed (rows, all heads * D) → scaled queries (B, H, T, D), keys, values (B, K, T, D), scales.
 
-    rotary (2, T, D/2): angles, see `rotary`.
+    length: T. places (B, T) int64: the row of each position, below 0: none; None: all rows in their
+    order. rotary (2, period, D/2): angles of rows, see `rotary`.
     """
     count, kv_count, width, (query_norm, key_norm), epsilon = heads
-    batch = packed.numel() // (length * width * (count + 2 * kv_count))
+    size = packed.numel() // (width * (count + 2 * kv_count)) if places is None else places.numel()
+    batch = size // length
     queries = packed.new_empty((batch, count, length, width))
     keys = packed.new_empty((batch, kv_count, length, width))
     values = torch.empty_like(keys)
@@ -140,62 +156,45 @@ def part_heads(packed: Tensor, heads: Heads, length: int, rotary: Tensor | None)
     row = packed.new_empty(width, dtype=torch.float32)
     PART_HEADS(
         packed.dtype, address(packed), address(queries), address(keys), address(values),
-        address(rotary), address(query_norm), address(key_norm), address(scales), address(row), batch,
-        length, count, kv_count, width, width**-0.5, epsilon, rotary is not None,
-        query_norm is not None,
+        address(rotary), address(query_norm), address(key_norm), address(scales), address(row),
+        address(places), batch, length, _period(rotary), count, kv_count, width, width**-0.5, epsilon,
+        rotary is not None, query_norm is not None, places is not None,
     )  # fmt: skip
     return queries, keys, values, scales
 
 
+def _period(rotary: Tensor | None) -> int:
+    """After how many rows angles begin again."""
+    return 1 if rotary is None else rotary.shape[1]
+
+
 def join_heads(
+    joined: Tensor,
     slopes: tuple[Tensor, Tensor, Tensor],
     packed: Tensor | None,
     heads: Heads,
     rotary: Tensor | None,
     scales: Tensor | None,
-) -> tuple[Tensor, Given, Given]:
-    """From slopes of what `part_heads` made to those of packed, and what norms are given.
+    sums: tuple[Tensor | None, Tensor | None],
+    places: Tensor | None = None,
+) -> None:
+    """From slopes of what `part_heads` made to those of packed, written to joined (its shape).
 
-    packed: what was parted; None where heads have no norm.
+    packed: what was parted; None where heads have no norm. sums: what the norms' weights change by is
+    added to them.
     """
     queries, keys, values = slopes
     count, kv_count, width, (query_norm, key_norm), _ = heads
     batch, _, length, _ = queries.shape
-    joined = queries.new_empty((batch * length, (count + 2 * kv_count) * width))
-    query_sum, query_made = (None, None) if query_norm is None else place_for(query_norm)
-    key_sum, key_made = (None, None) if key_norm is None else place_for(key_norm)
+    query_sum, key_sum = sums
     row = queries.new_empty(width, dtype=torch.float32)
     JOIN_HEADS(
         joined.dtype, address(queries), address(keys), address(values), address(joined),
         address(packed), address(rotary), address(query_norm), address(key_norm), address(scales),
-        address(query_sum), address(key_sum), address(row), batch, length, count, kv_count, width,
-        width**-0.5, rotary is not None, query_norm is not None,
+        address(query_sum), address(key_sum), address(row), address(places), batch, length,
+        _period(rotary), count, kv_count, width, width**-0.5, rotary is not None,
+        query_norm is not None, places is not None,
     )  # fmt: skip
-    return joined, query_made, key_made
-
-
-def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax in place: scores (N, rows, keys), mask (b, b) for the last b keys; see the kernel."""
-    products, rows, keys = scores.shape
-    shares = scores.new_empty(keys, dtype=torch.float32)
-    MASKED_SOFTMAX(
-        scores.dtype,
-        address(scores),
-        address(mask),
-        address(shares),
-        products,
-        rows,
-        len(mask),
-        keys,
-    )
-    return scores
-
-
-def softmax_slopes(weights: Tensor, slopes: Tensor) -> Tensor:
-    """From slopes of a softmax's weights (..., keys) to those of its scores, in place."""
-    keys = slopes.shape[-1]
-    SOFTMAX_SLOPES(slopes.dtype, address(weights), address(slopes), slopes.numel() // keys, keys)
-    return slopes
 
 
 def cross_entropy(
@@ -232,3 +231,21 @@ def cross_entropy(
 def add(total: Tensor, new: Tensor) -> None:
     """total += new: float32, and any type of the same shape."""
     ADD(new.dtype, address(total), address(new), new.numel())
+
+
+def add_rows(total: Tensor, new: Tensor) -> None:
+    """total += the sum of new's rows: float32 (width,), and any type (rows, width)."""
+    ADD_ROWS(new.dtype, address(total), address(new), *new.shape)
+
+
+def drop(x: Tensor, by: Drop, base: Tensor | None = None, places: Tensor | None = None) -> Tensor:
+    """x with a share of its elements zeroed and the rest scaled up, added to base: rows (n, width).
+
+    places (n,) int64: which rows of a larger matrix these are; choices are those of that matrix.
+    """
+    y, width = torch.empty_like(x), x.shape[-1]
+    DROP(
+        x.dtype, address(x), address(base), address(y), address(places), x.numel() // width, width,
+        *by.numbers, by.scale, base is not None, places is not None,
+    )  # fmt: skip
+    return y

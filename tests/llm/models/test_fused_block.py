@@ -55,7 +55,7 @@ def test_value_and_gradients_are_those_of_plain_operations(
         _FusedBlock, "forward", staticmethod(lambda *given: (calls.append(1), real(*given))[1])
     )
     loss, gradients = passes(model, length)
-    assert len(calls) == (2 if length > 1 else 0)  # one token sees itself: no causal mask
+    assert len(calls) == 2
     model.zero_grad(set_to_none=True)
     monkeypatch.setattr(availability, "installed", lambda: False)
     expected_loss, expected = passes(model, length)
