@@ -6,6 +6,7 @@ Texts that share a row are taken out of it, so that what they take is the square
 see `spans`.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,10 @@ from llm.models.kernels.choices import Drop
 from llm.models.kernels.operations import Given, Heads
 from llm.models.spans import Spans
 
-STRIDE = 1 << 16  # blocks of a group at most: each has choices of its own
+STRIDE = 1 << 16  # blocks of a piece at most: each has choices of its own
+PIECE = (
+    1 << 19
+)  # bytes of weights that are worked on at once, or one span: they stay in a core's cache
 
 
 class Softmax(NamedTuple):
@@ -41,10 +45,19 @@ class Softmax(NamedTuple):
         return softmax_operations.softmax_slopes(weights, slopes, self.drop)
 
 
-class Group(NamedTuple):
-    """What the backward pass needs of texts of about the same length."""
+class Piece(NamedTuple):
+    """Some spans of one length. rows: where all of them lie; places (n, L): in those, None: in order."""
 
+    rows: slice
+    length: int
     places: Tensor | None
+    lengths: Tensor | None
+
+
+class Group(NamedTuple):
+    """What the backward pass needs of a piece."""
+
+    piece: Piece
     softmax: Softmax
     queries: Tensor
     keys: Tensor
@@ -75,12 +88,14 @@ def attend(
     shape = len(packed), heads.queries * heads.width
     out = packed.new_empty(shape) if spans.whole else packed.new_zeros(shape)
     groups = []
-    for number, (length, places, lengths) in enumerate(spans.groups):
+    for number, piece in enumerate(_pieces(spans, heads.queries * packed.element_size())):
+        rows, length, places, lengths = piece
         softmax = Softmax(lengths, None if drop is None else drop.after(number * STRIDE))
-        queries, keys, values, scales = operations.part_heads(packed, heads, length, rotary, places)
+        given = operations.part_heads(packed[rows], heads, length, rotary, places)
+        queries, keys, values, scales = given
         seen, weights = attend_in_blocks(queries, keys, values, softmax, spans.causal)
-        operations.to_rows(seen, out, places)
-        groups.append(Group(places, softmax, queries, keys, values, scales, weights))
+        operations.to_rows(seen, out[rows], places)
+        groups.append(Group(piece, softmax, queries, keys, values, scales, weights))
     source = None if heads.norms[0] is None else packed
     return out, Seen(packed.shape, source, rotary, spans.causal, spans.whole, groups)
 
@@ -91,8 +106,10 @@ def attend_slopes(slope: Tensor, heads: Heads, seen: Seen) -> tuple[Tensor, Give
     (query_sum, query_made), (key_sum, key_made) = (
         (None, None) if one is None else place_for(one) for one in heads.norms
     )
-    for group in seen.groups:
-        below = operations.to_heads(slope, group.queries.shape, group.places)
+    while seen.groups:
+        group = seen.groups.pop()
+        rows, _, places, _ = group.piece
+        below = operations.to_heads(slope[rows], group.queries.shape, places)
         slopes = slopes_in_blocks(
             below,
             group.queries,
@@ -102,8 +119,25 @@ def attend_slopes(slope: Tensor, heads: Heads, seen: Seen) -> tuple[Tensor, Give
             group.softmax,
             seen.causal,
         )
+        source = None if seen.packed is None else seen.packed[rows]
         operations.join_heads(
-            joined, slopes, seen.packed, heads, seen.rotary, group.scales, (query_sum, key_sum),
-            group.places,
+            joined[rows], slopes, source, heads, seen.rotary, group.scales, (query_sum, key_sum), places
         )  # fmt: skip
     return joined, query_made, key_made
+
+
+def _pieces(spans: Spans, weight: int) -> Iterator[Piece]:
+    """The spans, some at a time. weight: bytes of a position's weight of another, in all heads."""
+    for length, places, lengths in spans.groups:
+        total = spans.rows // length if places is None else len(places)
+        count = max(1, PIECE // (weight * length * length))
+        if spans.causal:  # whose blocks are small as they are
+            count = total
+        for start in range(0, total, count):
+            some = slice(start, min(start + count, total))
+            if places is None:
+                yield Piece(slice(some.start * length, some.stop * length), length, None, None)
+            else:
+                yield Piece(
+                    slice(None), length, places[some], None if lengths is None else lengths[some]
+                )

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from llm.models.kernels import operations, products
+from llm.models.kernels import operations, products, softmax_operations
+from llm.models.kernels.choices import Drop
 from llm.models.kernels.operations import Heads, Norm
 from llm.models.processor import has_amx
 from llm.models.rotary import rotary_table, rotate
@@ -122,9 +123,11 @@ def test_heads_are_parted_normalised_turned_and_scaled(
     torch.autograd.backward(expected, [slope.double() for slope in slopes])
     for one, other in zip(found, expected, strict=True):
         assert_close(one, other, dtype)
-    joined, *made = operations.join_heads(tuple(slopes), packed, heads, rotary, scales)  # type: ignore[arg-type]
+    joined = torch.empty_like(packed)
+    sums = (torch.zeros(width), torch.zeros(width)) if normed else (None, None)
+    operations.join_heads(joined, tuple(slopes), packed, heads, rotary, scales, sums)  # type: ignore[arg-type]
     assert_close(joined, wide.grad, dtype)
-    for one, weight in zip(made, wide_weights, strict=False):
+    for one, weight in zip(sums, wide_weights, strict=False):
         assert_close(one, weight.grad, torch.float32)
 
 
@@ -146,16 +149,75 @@ def test_softmax_of_what_a_query_sees(dtype: torch.dtype) -> None:
     expected = torch.softmax(wide + hidden, dim=-1)
     slope = normal(*scores.shape, dtype=dtype, seed=1)
     expected.backward(slope.double())
-    weights = operations.masked_softmax(scores.clone(), mask)
+    weights = softmax_operations.masked_softmax(scores.clone(), block)
     assert_close(weights, expected, dtype)
     assert (weights[:, 0, -block + 1 :] == 0).all()
-    assert_close(operations.softmax_slopes(weights, slope.clone()), wide.grad, dtype)
+    assert_close(softmax_operations.softmax_slopes(weights, slope.clone()), wide.grad, dtype)
+
+
+@types
+def test_softmax_over_as_many_keys_as_there_are_with_weights_dropped(dtype: torch.dtype) -> None:
+    scores, lengths = normal(6, 7, 19, dtype=dtype) * 4, torch.tensor([19, 1, 8])
+    drop = Drop(0.3, 12345678901234567)
+    left = scores.clone()
+    weighing = softmax_operations.masked_softmax(left, None, lengths, drop)
+    seen = (torch.arange(19) < lengths[:, None]).repeat_interleave(2, 0)[:, None]
+    kept = (left > 0).double()
+    wide = learned(scores)
+    expected = torch.softmax(wide.masked_fill(~seen, -torch.inf), dim=-1) * kept / 0.7
+    slope = normal(*scores.shape, dtype=dtype, seed=1)
+    expected.backward(slope.double())
+    assert_close(weighing, expected, dtype)
+    assert 0.2 < float((left < 0).sum() / seen.expand_as(left).sum()) < 0.4
+    assert_close(softmax_operations.kept_weights(left, drop), expected, dtype)
+    assert_close(softmax_operations.softmax_slopes(left, slope.clone(), drop), wide.grad, dtype)
+
+
+@types
+def test_dropout_zeroes_its_share_and_nothing_depends_on_how_rows_are_cut(
+    dtype: torch.dtype,
+) -> None:
+    drop, rows = Drop(0.25, 987654321987654321), 4000
+    ones = torch.ones(rows, 64, dtype=dtype)
+    made = operations.drop(ones, drop)
+    kept = made != 0
+    assert torch.equal(made[kept], torch.full_like(made[kept], 4 / 3))
+    # 6 standard deviations: of all, of each column, and of pairs side by side and below each other
+    assert abs(float(kept.double().mean()) - 0.75) < 6 * (0.1875 / kept.numel()) ** 0.5
+    assert (kept.double().mean(0) - 0.75).abs().max() < 6 * (0.1875 / rows) ** 0.5
+    for one, other in ((kept[:, 1:], kept[:, :-1]), (kept[1:], kept[:-1])):
+        both = (one & other).double().mean()
+        assert abs(float(both) - 0.5625) < 6 * (0.2461 / one.numel()) ** 0.5
+    assert not torch.equal(kept, operations.drop(ones, drop.after(1)) != 0)
+    places = torch.tensor([3, 17, 3999])
+    base = normal(3, 64, dtype=dtype)
+    assert_close(operations.drop(ones[:3], drop, base, places), base + made[places], dtype)
+
+
+@types
+def test_rows_go_to_heads_and_back(dtype: torch.dtype) -> None:
+    rows, places = normal(9, 2 * 5, dtype=dtype), torch.tensor([[8, 0, 3], [5, -1, -1]])
+    heads = operations.to_heads(rows, torch.Size((2, 2, 3, 5)), places)
+    expected = rows.view(9, 2, 5)[places.clamp(min=0)] * (places >= 0)[:, :, None, None]
+    assert torch.equal(heads, expected.transpose(1, 2).to(dtype))
+    back = torch.zeros_like(rows)
+    operations.to_rows(heads, back, places)
+    there = places[places >= 0]
+    assert torch.equal(back[there], rows[there])
+    assert int((back != 0).any(1).sum()) == len(there)
+    total = normal(10, seed=1)
+    summed = total + rows.float().sum(0)
+    operations.add_rows(total, rows)
+    assert_close(total, summed, torch.float32)
 
 
 @types
 def test_dimensions_are_exchanged_and_sums_add_up(dtype: torch.dtype) -> None:
     x = normal(2, 3, 5, 7, dtype=dtype)
-    assert torch.equal(operations.transpose(x), x.transpose(1, 2))
+    exchanged = torch.empty(10, 3 * 7, dtype=dtype)
+    operations.to_rows(x, exchanged, None)
+    assert torch.equal(exchanged.view(2, 5, 3, 7), x.transpose(1, 2))
+    assert torch.equal(operations.to_heads(exchanged, x.shape, None), x)
     total = normal(210, seed=1)
     expected = total + x.flatten().float()
     operations.add(total, x)
@@ -198,13 +260,13 @@ def test_what_is_not_a_number_stays_so(bad: float, dtype: torch.dtype) -> None:
     assert loss.isnan()
     scores = normal(1, 4, 4, dtype=dtype)
     scores[0, 3, 1] = bad
-    assert operations.masked_softmax(scores, torch.zeros(4, 4))[0, 3].isnan().any()
+    assert softmax_operations.masked_softmax(scores, None)[0, 3].isnan().any()
     assert operations.activate(torch.tensor([bad], dtype=dtype), "gelu")[0].isnan().all()
 
 
 def test_tensors_in_pieces_are_refused() -> None:
     with pytest.raises(ValueError, match="strides"):
-        operations.transpose(normal(2, 3, 5, 7).transpose(1, 2))
+        operations.to_rows(normal(2, 3, 5, 7).transpose(1, 2), torch.empty(6, 35), None)
 
 
 @pytest.mark.skipif(not has_amx(), reason="the processor has no AMX: products are PyTorch's")
