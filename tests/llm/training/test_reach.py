@@ -90,13 +90,17 @@ CHOSEN = """
     models.kernels.attention
     models.kernels.availability
     models.kernels.calls
+    models.kernels.choices
     models.kernels.compiler
     models.kernels.cross_entropy
+    models.kernels.dropout
     models.kernels.machine_code
     models.kernels.norms
     models.kernels.numbers
     models.kernels.operations
     models.kernels.products
+    models.kernels.softmax
+    models.kernels.softmax_operations
     models.kernels.sums
     models.language_model
     models.layers
@@ -108,9 +112,11 @@ CHOSEN = """
     models.output_head
     models.processor
     models.rotary
+    models.spans
+    models.sublayers
+    training.objectives.next_token
     training.optimizers.adamw
     training.optimizers.muon
-    training.objectives.next_token
 """
 PRETRAIN = "llm.training.pretrain.step"
 

@@ -9,7 +9,6 @@ import peft
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.nn import functional as F
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -184,7 +183,7 @@ def test_outputs_and_gradients_are_those_of_the_formula(share: float) -> None:
     for layer in layers:
         y = x @ layer.weight.T
         if layer.low_rank is not None:
-            low = F.dropout(x, share) @ layer.low_rank.down.T
+            low = layer.low_rank.dropout(x) @ layer.low_rank.down.T
             y = y + 6.0 / 3 * (low @ layer.low_rank.up.T)
         outputs.append(y)
     wanted = torch.autograd.grad((torch.cat(outputs, -1) * slope).sum(), [x, *learned])

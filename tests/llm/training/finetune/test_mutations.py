@@ -161,15 +161,19 @@ def an_example_unpacked(patch: Patch) -> None:
 def segments_unread(patch: Patch) -> None:
     """The decoder takes no notice of segments."""
     hidden = Decoder.hidden_states
-    patch.setattr(Decoder, "hidden_states", lambda self, tokens, *_, **__: hidden(self, tokens))
+
+    def blind(self: Any, tokens: Any, *_: Any, wanted: Any = None, **__: Any) -> Any:
+        return hidden(self, tokens, wanted=wanted)
+
+    patch.setattr(Decoder, "hidden_states", blind)
 
 
 def encoder_sees_all(patch: Patch) -> None:
     """The encoder's attention takes no notice of segments, the head for texts does."""
     hidden = Encoder.hidden_states
 
-    def blind(self: Any, tokens: Any, segments: Any = None, types: Any = None) -> Any:
-        return hidden(self, tokens, (segments > 0).long(), types)
+    def blind(self: Any, tokens: Any, segments: Any = None, *given: Any, **named: Any) -> Any:
+        return hidden(self, tokens, (segments > 0).long(), *given, **named)
 
     patch.setattr(Encoder, "hidden_states", blind)
 

@@ -1,6 +1,9 @@
 """Every objective trains the architecture that it is for, from shards to a folder that loads again."""
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from tests.llm.training.runs import (
     VOCABULARY,
     Zygote,
     figures,
+    outcome,
     prepared,
     tiny_settings,
     write_tokens,
@@ -89,6 +93,38 @@ def test_two_ranks_with_a_model_each_or_half_of_one_train_as_one_does(
         job = prepared(settings, reserved, tmp_path / way, machine)
         assert zygote.run(processes, job) == [0] * processes
     assert figures(tmp_path / parallelism) == pytest.approx(figures(tmp_path / "auto"), rel=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["encoder", "encoder_decoder"])
+def test_with_dropout_bits_are_the_same_killed_or_not_and_with_one_process_or_two(
+    architecture: str, reserved: Inputs, zygote: Zygote, tmp_path: Path
+) -> None:
+    """The encoder's rows hold several documents each."""
+    kind = {"encoder": KINDS["masked"], "encoder_decoder": {"preset": "bart"}}[architecture]
+    objective = {"encoder": "masked", "encoder_decoder": "span_corruption"}[architecture]
+    settings = tiny_settings(
+        model=ModelSettings(**SMALL, **{**kind, "dropout": 0.2}),
+        objective=ObjectiveSettings(type=objective),  # type: ignore[arg-type]
+        packing="best_fit" if architecture == "encoder" else "concat",
+        tokens=10 * 256,
+        batch_tokens=256,
+    )
+
+    def kill_in_the_middle(group: int) -> None:
+        metrics = tmp_path / "killed" / METRICS
+        while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 4):
+            time.sleep(0.001)
+        os.killpg(group, signal.SIGKILL)
+
+    for name, processes in (("one", 1), ("two", 2)):
+        job = prepared(settings, reserved, tmp_path / name)
+        assert zygote.run(processes, job) == [0] * processes
+    job = prepared(settings, reserved, tmp_path / "killed")
+    zygote.run(2, job, kill_in_the_middle)
+    assert zygote.run(1, job) == [0]
+    expected = outcome(tmp_path / "one")
+    assert outcome(tmp_path / "two") == expected
+    assert outcome(tmp_path / "killed") == expected
 
 
 def test_a_tokenizer_that_reserves_nothing_is_refused_by_name(
