@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llm.models.language_model import LanguageModel
     from llm.training.finetune.claims import Claim, Claims
     from llm.training.finetune.texts import TextRows
-    from llm.training.objectives.of_texts import TextLoss
+    from llm.training.objectives.of_texts import Hiding, TextLoss
 
 LIBRARIES = ("torch", "numpy", "safetensors", "tokenizers")
 # A head of the base model that a head for texts goes on from.
@@ -55,6 +55,14 @@ class OfTextsSettings(FinetuneSettings):
     dropout: float | None = setting(
         default=0.1,
         description="Share of activations that is zeroed in training (0 to 1); none: the base model's.",
+        ge=0,
+        lt=1,
+        shapes=False,
+    )
+    hidden_tokens: float = setting(
+        default=0.1,
+        description="Share of the tokens that is hidden from the model in training, as in masked pretraining "
+        "(0 to 1).",
         ge=0,
         lt=1,
         shapes=False,
@@ -100,8 +108,8 @@ class OfTexts:
         """What is to be said of a text by its cell, as rows have it. folder: as `save` writes it."""
         raise NotImplementedError
 
-    def loss(self, setup: Setup) -> "TextLoss":
-        """What is asked of the model."""
+    def loss(self, setup: Setup, hiding: "Hiding | None") -> "TextLoss":
+        """What is asked of the model, and how tokens are hidden from it."""
         raise NotImplementedError
 
     def figures(
@@ -212,7 +220,7 @@ class OfTexts:
 
     def objective(self, setup: Setup) -> "TextLoss":
         """What is asked of the model."""
-        return self.loss(setup)
+        return self.loss(setup, hiding(setup))
 
     def measure(
         self, setup: Setup, model: "LanguageModel", rows: "TextRows"
@@ -238,6 +246,23 @@ class OfTexts:
         save(model, folder, path)  # type: ignore[arg-type]
         marks = Marks.of(Tokenizer.from_file(str(path)), setup.base.config.architecture)
         write_bytes(folder / "tokenizer.json", with_marks(path, marks))
+
+
+def hiding(setup: Setup) -> "Hiding | None":
+    """How tokens are hidden: behind the mask where the tokenizer has one, or else behind padding."""
+    from tokenizers import Tokenizer
+
+    from llm.tokens.special import MASK, PADDING
+    from llm.training.objectives.of_texts import Hiding
+
+    tokenizer = Tokenizer.from_file(str(setup.base.tokenizer))
+    known = (tokenizer.token_to_id(name) for name in (MASK, "[MASK]", PADDING))
+    token = next((number for number in known if number is not None), None)
+    if not setup.values.hidden_tokens or token is None:
+        return None
+    added = tokenizer.get_added_tokens_decoder().items()
+    kept = tuple(sorted(number for number, one in added if one.special))
+    return Hiding(setup.values.hidden_tokens, token, kept)
 
 
 def collect(model: "LanguageModel", rows: "TextRows") -> "tuple[np.ndarray, np.ndarray]":
