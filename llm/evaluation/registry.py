@@ -4,14 +4,18 @@ For the recipe and the stages' wiring alone: no step reaches it, so a new line i
 nothing again.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from llm.evaluation.suite import BASE, Baseline, Subject, Suite
 from llm.parts import load, registry
+from llm.step import BadInput
+from llm.training.finetune import start
 from llm.training.finetune.task import task_of
 
 if TYPE_CHECKING:
     from llm.recipe import Recipe
+    from llm.training.finetune.settings import FinetuneSettings
 
 SUITES = registry("suite")
 BASELINES = registry("baseline")
@@ -31,12 +35,20 @@ def baseline(name: str) -> Baseline:
 
 def subjects(recipe: "Recipe") -> dict[str, Subject]:
     """What suites are told of each model of a recipe, by its name: base, then the tasks'."""
-    architecture = recipe.pretrain.model.architecture
     tuned = {task.name: (task, task_of(task.task)) for task in recipe.finetune}
     return {
-        BASE: Subject(architecture),
+        BASE: Subject(recipe.pretrain.model.architecture),
         **{
-            name: Subject(architecture, task.writes, tuple(task.columns(values)))
+            name: Subject(_architecture(recipe, values), task.writes, tuple(task.columns(values)))
             for name, (values, task) in tuned.items()
         },
     }
+
+
+def _architecture(recipe: "Recipe", values: "FinetuneSettings") -> str:
+    """Of a task's model; a folder that cannot be read is told elsewhere."""
+    root = start.root_of(recipe.finetune, values)
+    if root is not None:
+        with suppress(BadInput, OSError):
+            return start.read(root).config.architecture
+    return recipe.pretrain.model.architecture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llm.located import found, where
 from llm.recipe.messages import Problem
+from llm.training.finetune.start import is_folder
 
 if TYPE_CHECKING:
     from llm.recipe import Recipe
@@ -25,6 +26,8 @@ def missing(recipe: "Recipe", stages: Sequence[str]) -> Iterator[Problem]:
         yield from _model_folder("pretrain.init", recipe.pretrain.init)
     if "finetune" in stages:
         for number, task in enumerate(recipe.finetune):
+            if task.init is not None and is_folder(task.init):
+                yield from _model_folder(f"finetune.{number}.init", task.init)
             for field in ("data", "validation", "test"):
                 path = getattr(task, field) or "builtin:"
                 if not path.startswith("builtin:"):
@@ -49,7 +52,7 @@ def _files(field: str, path: str) -> Iterator[Problem]:
 
 
 def _model_folder(field: str, text: str) -> Iterator[Problem]:
-    path = Path(text)
+    path = Path(text).expanduser()
     if not path.is_dir():
         yield Problem((field,), f"{field}: there is no folder {where(text)}: correct the path")
     elif not (path / "config.json").is_file():

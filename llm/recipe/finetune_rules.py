@@ -1,27 +1,47 @@
 """What fine-tuning asks of a recipe: each task says which models, tokens and examples it is for."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm.examples.settings import BUILTIN, CONVERSATIONS
 from llm.recipe.messages import Problem
+from llm.step import BadInput
 from llm.training.finetune.settings import lacks
+from llm.training.finetune.start import is_folder, read, root_of
 from llm.training.finetune.task import Task, task_of
 
 if TYPE_CHECKING:
+    from llm.models.config import ModelConfig, ModelSettings
     from llm.recipe import Recipe
     from llm.training.finetune.settings import FinetuneSettings
+
+    Shape = ModelConfig | ModelSettings
 
 
 def finetune(recipe: "Recipe") -> Iterator[Problem]:
     """What no task of the recipe could do, one after the other."""
-    model = recipe.pretrain.model
     for number, values in enumerate(recipe.finetune):
-        task = task_of(values.task)
-        path, least = f"finetune.{number}", values.data_parallel * model.context_length
+        task, path = task_of(values.task), f"finetune.{number}"
+        yield from _wrong_start(recipe, number, values, task, path)
+        root = root_of(recipe.finetune, values)
+        model: Shape | None = recipe.pretrain.model
+        if root is not None:
+            try:
+                model = read(root).config
+            except (BadInput, OSError) as error:
+                model = None
+                if Path(root).expanduser().is_dir() and root == values.init:
+                    yield Problem((f"{path}.init",), f"{path}.init: {error}")
+        yield from _unknown_columns(values, task, path)
+        if values.data.startswith("builtin:"):
+            yield from _builtin(recipe, values, task, path)
+        if model is None:
+            continue  # nothing is known of it
+        least = values.data_parallel * model.context_length
         if model.architecture not in task.architectures:
-            yield _wrong_architecture(recipe, values, task, path)
-        for group in task.reserves:
+            yield _wrong_architecture(model, values, task, path)
+        for group in task.reserves if root is None else ():
             if recipe.tokenizer.imported is None and group not in recipe.tokenizer.reserve:
                 listed = ", ".join((group, *recipe.tokenizer.reserve))
                 yield Problem(
@@ -39,11 +59,30 @@ def finetune(recipe: "Recipe") -> Iterator[Problem]:
         for target in lacks(values.adapt, model):
             yield Problem(
                 (f"{path}.adapt.targets", "pretrain.model"),
-                f"{path}.adapt.targets names {target}, and pretrain.model has none: leave it out",
+                f"{path}.adapt.targets names {target}, and the model has none: leave it out",
             )
-        yield from _unknown_columns(values, task, path)
-        if values.data.startswith("builtin:"):
-            yield from _builtin(recipe, values, task, path)
+
+
+def _wrong_start(
+    recipe: "Recipe", number: int, values: "FinetuneSettings", task: Task, path: str
+) -> Iterator[Problem]:
+    """An init that names no earlier task, or one whose model this task cannot start from."""
+    if values.init is None or is_folder(values.init):
+        return
+    earlier = {one.name: one for one in recipe.finetune[:number]}
+    known = ", ".join(earlier) or "none"
+    if values.init not in earlier:
+        yield Problem(
+            (f"{path}.init",),
+            f"{path}.init names {values.init!r}, and the tasks before it are: {known}. Name one of them, or write "
+            f"the path of a model folder with a /, such as ./{values.init}",
+        )
+    elif not task_of(earlier[values.init].task).writes:
+        yield Problem(
+            (f"{path}.init",),
+            f"{path}.init names {values.init!r}, whose model says labels or values of texts, and not tokens: start "
+            "from a task that writes, from a folder, or from the base model",
+        )
 
 
 def _builtin(
@@ -96,11 +135,13 @@ def _unknown_columns(values: "FinetuneSettings", task: Task, path: str) -> Itera
 
 
 def _wrong_architecture(
-    recipe: "Recipe", values: "FinetuneSettings", task: Task, path: str
+    model: "Shape", values: "FinetuneSettings", task: Task, path: str
 ) -> Problem:
-    architecture = recipe.pretrain.model.architecture
+    what = "pretrain.model" if values.init is None else f"what {path}.init names"
+    places = ("pretrain.model.architecture", "pretrain.model.preset")
     return Problem(
-        ("pretrain.model.architecture", "pretrain.model.preset", path),
+        (*(places if values.init is None else (f"{path}.init",)), path),
         f"finetune {values.name} ({values.task}) starts from {' or '.join(task.architectures)}, and "
-        f"pretrain.model is an {architecture}: choose another preset, or drop the task",
+        f"{what} is an {model.architecture}: choose another "
+        f"{'preset' if values.init is None else 'model'}, or drop the task",
     )

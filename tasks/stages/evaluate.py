@@ -7,9 +7,12 @@ from typing import Any
 from llm.evaluation import registry
 from llm.evaluation.report.settings import ReportValues
 from llm.evaluation.suite import BASE, Measure, MeasureBaseline
+from llm.models.layouts.own import MODEL_TYPE
 from llm.parts import chosen as chosen_parts
 from llm.runs import Outputs
 from llm.store import Reference
+from llm.training.finetune import start
+from llm.training.finetune.task import task_of
 from tasks.engine.run import Run, Stages
 from tasks.engine.step import Call, Step
 from tasks.stages.models import model_parts
@@ -65,8 +68,18 @@ def suite_call(
     )
     inputs = {"model": [reference], **_inputs(stages, suite.inputs_of(model), tasks)}
     step = Step(name, f"{registry.SUITES[name]}:measure", form=FORM)
-    parts = model_parts(run.recipe.pretrain.model)
-    return Call(step, values, inputs, model, parts=parts)
+    return Call(step, values, inputs, model, parts=_parts(run, model))
+
+
+def _parts(run: Run, model: str) -> dict[str, str]:
+    """The modules that read a model of the run."""
+    task = next((one for one in run.recipe.finetune if one.name == model), None)
+    root = None if task is None else start.root_of(run.recipe.finetune, task)
+    if root is None:
+        return model_parts(run.recipe.pretrain.model)
+    found = start.read(root).parts
+    writes = task is None or task_of(task.task).writes
+    return found if writes else {**found, **chosen_parts("layout", [MODEL_TYPE])}
 
 
 def _inputs(
@@ -143,7 +156,9 @@ def _report(run: Run, stages: Stages, measured: Mapping[str, Mapping[str, Refere
         **dict(_named(measured)),
         **{f"baselines.{name}": [one] for name, one in simple.items()},
     }
-    parts = model_parts(run.recipe.pretrain.model) | chosen_parts("suite", measured)
+    parts = chosen_parts("suite", measured)
+    for name in models(stages):
+        parts |= _parts(run, name)
     return run.step(Call(REPORT, values, inputs, parts=parts))
 
 

@@ -8,6 +8,10 @@ from llm.models.layouts.own import MODEL_TYPE
 from llm.parts import chosen
 from llm.runs import Outputs
 from llm.step import digest_of
+from llm.store import Reference
+from llm.tokens.special import GROUPS
+from llm.training.finetune import start
+from llm.training.finetune.adopt import AdoptSettings
 from llm.training.finetune.proof.settings import PROVED, Proving
 from llm.training.finetune.settings import FinetuneSettings, shaping
 from llm.training.finetune.task import examples_of, files_of, task_of
@@ -24,6 +28,7 @@ DERIVE = Step(
     formerly=("questions",),
 )
 READ = dataclasses.replace(DERIVE, place="llm.examples.files:read")
+ADOPT = Step("adopt", "llm.training.finetune.adopt:adopt", holds="model")
 ROWS = Step("rows", "llm.training.finetune.prepare:prepare", holds="rows")
 PROVE = Step("prove", "llm.training.finetune.proof.step:prove")
 REFERENCE = Step("reference", "llm.training.finetune.reference:refer", holds="rows")
@@ -38,10 +43,9 @@ FINETUNE = Step(
 
 def finetune(run: Run, stages: Stages) -> Outputs:
     """For each task of the recipe: its data, the rows that are learned from, their proof, the training."""
-    base = list(stages["pretrain"]["model"].values())
-    parts = model_parts(run.recipe.pretrain.model)
     outputs: Outputs = {"model": {}, "data": {}, "rows": {}, "proof": {}}
     for task in run.recipe.finetune:
+        base, parts, notes = _start(run, stages, outputs, task)
         data = outputs["data"][task.name] = run.step(_data(run, task))
         how = {**parts, **chosen("task", [task.task])}
         rows = outputs["rows"][task.name] = run.step(
@@ -67,11 +71,44 @@ def finetune(run: Run, stages: Stages) -> Outputs:
         how |= chosen("adapt", [task.adapt.type] if task.adapt else [])
         proved = run.parts(proof)[PROVED] if run.is_made(proof) else proof
         inputs = {**inputs, "proof": [proved]}
-        notes = layout_notes(run.recipe.pretrain.model, writes)
         outputs["model"][task.name] = run.step(
             Call(FINETUNE, task, inputs, task.name, notes=notes, parts=how)
         )
     return outputs
+
+
+def _start(
+    run: Run, stages: Stages, outputs: Outputs, task: FinetuneSettings
+) -> tuple[list[Reference], dict[str, str], tuple[str, ...]]:
+    """The model that a task starts from, the modules that read it, and what a plan says of its layout."""
+    tasks, writes = run.recipe.finetune, task_of(task.task).writes
+    root = start.root_of(tasks, task)
+    if task.init is not None and not start.is_folder(task.init):
+        base = [outputs["model"][task.init]]
+    elif task.init is not None:
+        base = [run.step(_adopt(run, task))]
+    else:
+        base = list(stages["pretrain"]["model"].values())
+    if root is None:
+        model = run.recipe.pretrain.model
+        return base, model_parts(model), layout_notes(model, writes)
+    return base, start.read(root).parts, ()
+
+
+def _adopt(run: Run, task: FinetuneSettings) -> Call:
+    """A model folder with the tokens that tasks which start from it need: one call for all of them."""
+    assert task.init is not None
+    found = start.read(task.init)
+    tokens = dict.fromkeys(
+        name
+        for one in run.recipe.finetune
+        if start.root_of(run.recipe.finetune, one) == task.init
+        for group in task_of(one.task).reserves
+        for name in GROUPS[group]
+    )
+    inputs = {"folder": [Outside.folder(found.folder)]}
+    label = found.folder.name
+    return Call(ADOPT, AdoptSettings(tokens=tuple(tokens)), inputs, label, parts=found.parts)
 
 
 def _data(run: Run, task: FinetuneSettings) -> Call:

@@ -150,6 +150,13 @@ class FinetuneSettings(Optimisation):
         description="Files with examples for the last measurement; none: there is none.",
         path="file",
     )
+    init: str | None = setting(
+        default=None,
+        description="What training starts from: the name of an earlier task of the list, or a model folder (a path "
+        "with a /) as Penstock or transformers writes it; none: the model of pretrain.",
+        path="local",
+        decides=False,  # what is there is an input of the step
+    )
     columns: Mapping[str, str | int] = setting(
         default=dict,
         description="Which field of the files each of the task's columns is filled from: a name, or the place of "
@@ -205,7 +212,16 @@ def shaping(values: S) -> S:
     Another learning rate, or another number of epochs, encodes no example again.
     """
     how = {field.name for field in dataclasses.fields(Optimisation)}
-    how |= {"epochs", "steps", "early_stopping", "validation_rows", "bad_rows", "adapt", "proof"}
+    how |= {
+        "epochs",
+        "steps",
+        "early_stopping",
+        "validation_rows",
+        "bad_rows",
+        "adapt",
+        "proof",
+        "init",
+    }
     kept = (
         field.name
         for field in dataclasses.fields(values)

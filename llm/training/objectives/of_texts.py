@@ -17,7 +17,7 @@ INPUTS = ("tokens", "segments", "types", "sources", "source_segments")
 class Hiding:
     """How tokens are hidden from a model in training, so that no answer rests on a single word.
 
-    share: of the tokens, drawn anew each step. token: what stands in their places, as in masked
+    share: of the tokens, drawn again each step. token: what stands in their places, as in masked
     pretraining. kept: tokens that are never hidden, such as the marks round a text.
     """
 

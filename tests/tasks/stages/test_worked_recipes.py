@@ -7,6 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from flows.cli import main
 from llm.step import Reporter
@@ -34,10 +40,11 @@ SMALL = (
     "finetune.0.epochs=4",
     "finetune.0.batch_tokens=512",
 )
-COMMANDS = {"german": "translate", "polite": "generate"}
+COMMANDS = {"german": "translate", "polite": "generate", "manners": "generate"}
 SHAPES = {
     "german": ("pretrain.model.heads=2",),
     "polite": ("pretrain.model.kv_heads=null",),
+    "manners": ("pretrain.model.kv_heads=null",),
 }
 SYLLABLES = (
     "ba",
@@ -79,10 +86,29 @@ def write_data(folder: Path) -> None:
     (folder / "pairs.tsv").write_text("".join(lines))
     sides = ({"prompt": f"{text}?", "chosen": "Of course.", "rejected": "No."} for text, _ in said)
     (folder / "preferences.jsonl").write_text("".join(json.dumps(one) + "\n" for one in sides))
+    talks = ({"prompt": f"{text}?", "response": f"Yes, {text}."} for text, _ in said)
+    (folder / "talks.jsonl").write_text("".join(json.dumps(one) + "\n" for one in talks))
+    write_gpt2(folder / "smollm", [text for text, _ in said])
     texts = (json.dumps({"text": text}) + "\n" for text, _ in said)
     (folder / "sentences.jsonl").write_text("".join(texts))
     with (folder / "pairs.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows(alike)
+
+
+def write_gpt2(folder: Path, texts: list[str]) -> None:
+    """A model folder as transformers writes it, whose tokenizer knows no conversations."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = ByteLevelDecoder()
+    alphabet = ByteLevel.alphabet()
+    trainer = BpeTrainer(
+        vocab_size=300, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    end = "<|endoftext|>"
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end).save_pretrained(folder)
+    sizes = {"n_layer": 1, "n_embd": 32, "n_head": 2, "n_positions": 64, "vocab_size": 300}
+    GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)).save_pretrained(folder)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +119,7 @@ def write_data(folder: Path) -> None:
         ("alike", "values.alike.mean_error"),
         ("german", "translations.de.chrf"),
         ("polite", "preferences.tone.accuracy"),
+        ("manners", "preferences.tone.accuracy"),
     ],
 )
 def test_a_worked_recipe_runs_to_its_promotion(
