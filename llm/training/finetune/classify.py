@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llm.models.config import Outputs, Pooling
     from llm.models.language_model import LanguageModel
     from llm.training.finetune.texts import TextRows
-    from llm.training.objectives.of_texts import Hiding, TextLoss
+    from llm.training.objectives.of_texts import HiddenTokens, TextLoss
 
 FEWEST = 50  # held-out texts from which a temperature is fitted
 
@@ -149,7 +149,7 @@ class Classify(OfTexts):
             return lambda cell: [float(name in cell) for name in order]
         return lambda cell: numbers.get(cell[0], UNKNOWN) if cell else UNKNOWN
 
-    def loss(self, setup: Setup, hiding: "Hiding | None") -> "TextLoss":
+    def loss(self, setup: Setup, hiding: "HiddenTokens | None") -> "TextLoss":
         """Nats of the labels."""
         from llm.training.objectives.of_texts import TextLoss
 

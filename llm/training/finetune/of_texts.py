@@ -8,12 +8,17 @@ A task adds its section, the column of what is to be said, and what its outputs 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from llm.examples.settings import TEXTS, Column
 from llm.settings import section, setting
 from llm.step import Reporter
-from llm.training.finetune.settings import EarlyStopping, FinetuneSettings, TuningSchedule
+from llm.training.finetune.settings import (
+    EarlyStopping,
+    FinetuneSettings,
+    TuningOptimizer,
+    TuningSchedule,
+)
 from llm.training.finetune.task import Base, Setup
 from llm.words import counted
 
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from llm.models.language_model import LanguageModel
     from llm.training.finetune.claims import Claim, Claims
     from llm.training.finetune.texts import TextRows
-    from llm.training.objectives.of_texts import Hiding, TextLoss
+    from llm.training.objectives.of_texts import HiddenTokens, TextLoss
 
 LIBRARIES = ("torch", "numpy", "safetensors", "tokenizers")
 # A head of the base model that a head for texts goes on from.
@@ -38,7 +43,22 @@ ROWS = 8  # of one pass without gradients
 class TextSchedule(TuningSchedule):
     """How the learning rate moves where a model learns to say something of texts."""
 
-    peak_lr: float = setting(default=0.0005, description="Highest learning rate (no unit).", gt=0)
+    peak_lr: float = setting(default=0.003, description="Highest learning rate (no unit).", gt=0)
+
+
+@section
+class TextOptimizer(TuningOptimizer):
+    """The optimizer: for small models and short texts, Muon learns more of each example."""
+
+    type: Literal["adamw", "muon"] = setting(
+        default="muon",
+        description="adamw; or muon for the matrices inside blocks, with adamw for the rest.",
+    )
+    weight_decay: float = setting(
+        default=0.1,
+        description="Decoupled decay of matrices per step, times the learning rate (no unit).",
+        ge=0,
+    )
 
 
 @section
@@ -46,21 +66,24 @@ class OfTextsSettings(FinetuneSettings):
     """How a base model learns to say something of whole texts."""
 
     batch_tokens: int = setting(
-        default=1024, description="Tokens of one optimizer step, padding included.", gt=0
+        default=2048, description="Tokens of one optimizer step, padding included.", gt=0
     )
     epochs: float = setting(
-        default=10.0, description="How often every example is seen (count).", gt=0
+        default=15.0, description="How often every example is seen (count).", gt=0
     )
     schedule: TextSchedule = setting(default=TextSchedule, description="The learning rate by step.")
+    optimizer: TextOptimizer = setting(
+        default=TextOptimizer, description="The optimizer and its constants."
+    )
     dropout: float | None = setting(
-        default=0.1,
+        default=0.3,
         description="Share of activations that is zeroed in training (0 to 1); none: the base model's.",
         ge=0,
         lt=1,
         shapes=False,
     )
     hidden_tokens: float = setting(
-        default=0.1,
+        default=0.0,
         description="Share of the tokens that is hidden from the model in training, as in masked pretraining "
         "(0 to 1).",
         ge=0,
@@ -108,7 +131,7 @@ class OfTexts:
         """What is to be said of a text by its cell, as rows have it. folder: as `save` writes it."""
         raise NotImplementedError
 
-    def loss(self, setup: Setup, hiding: "Hiding | None") -> "TextLoss":
+    def loss(self, setup: Setup, hiding: "HiddenTokens | None") -> "TextLoss":
         """What is asked of the model, and how tokens are hidden from it."""
         raise NotImplementedError
 
@@ -248,12 +271,12 @@ class OfTexts:
         write_bytes(folder / "tokenizer.json", with_marks(path, marks))
 
 
-def hiding(setup: Setup) -> "Hiding | None":
+def hiding(setup: Setup) -> "HiddenTokens | None":
     """How tokens are hidden: behind the mask where the tokenizer has one, or else behind padding."""
     from tokenizers import Tokenizer
 
     from llm.tokens.special import MASK, PADDING
-    from llm.training.objectives.of_texts import Hiding
+    from llm.training.objectives.of_texts import HiddenTokens
 
     tokenizer = Tokenizer.from_file(str(setup.base.tokenizer))
     known = (tokenizer.token_to_id(name) for name in (MASK, "[MASK]", PADDING))
@@ -262,7 +285,7 @@ def hiding(setup: Setup) -> "Hiding | None":
         return None
     added = tokenizer.get_added_tokens_decoder().items()
     kept = tuple(sorted(number for number, one in added if one.special))
-    return Hiding(setup.values.hidden_tokens, token, kept)
+    return HiddenTokens(setup.values.hidden_tokens, token, kept)
 
 
 def collect(model: "LanguageModel", rows: "TextRows") -> "tuple[np.ndarray, np.ndarray]":

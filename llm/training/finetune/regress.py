@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from llm.models.config import Outputs, Pooling
     from llm.models.language_model import LanguageModel
-    from llm.training.objectives.of_texts import Hiding, TextLoss
+    from llm.training.objectives.of_texts import HiddenTokens, TextLoss
 
 
 @section
@@ -118,7 +118,7 @@ class Regress(OfTexts):
         middle = np.array(setup.facts["mean"]) * biased
         return middle, np.array(setup.facts["spread"])
 
-    def loss(self, setup: Setup, hiding: "Hiding | None") -> "TextLoss":
+    def loss(self, setup: Setup, hiding: "HiddenTokens | None") -> "TextLoss":
         """The square of the error."""
         from llm.training.objectives.of_texts import TextLoss
 

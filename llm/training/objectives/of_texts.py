@@ -14,7 +14,7 @@ INPUTS = ("tokens", "segments", "types", "sources", "source_segments")
 
 
 @dataclass(frozen=True)
-class Hiding:
+class HiddenTokens:
     """How tokens are hidden from a model in training, so that no answer rests on a single word.
 
     share: of the tokens, drawn again each step. token: what stands in their places, as in masked
@@ -40,7 +40,7 @@ class TextLoss:
     """
 
     def __init__(
-        self, problem: Problem, smoothing: float = 0.0, hiding: Hiding | None = None
+        self, problem: Problem, smoothing: float = 0.0, hiding: HiddenTokens | None = None
     ) -> None:
         self.problem, self.smoothing, self.hiding = problem, smoothing, hiding
 

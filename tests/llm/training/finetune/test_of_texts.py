@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from llm.step import BadInput, Context, Inputs, Reporter, StepResult
 from llm.tokens.marked import Marks, encode_marked
 from llm.tokens.special import reserved
 from llm.training.finetune.classify import Classify, ClassifySettings
-from llm.training.finetune.of_texts import TextSchedule
+from llm.training.finetune.of_texts import TextOptimizer, TextSchedule
 from llm.training.finetune.predicting import outputs_of
-from llm.training.finetune.prepare import prepare
+from llm.training.finetune.prepare import prepare, setup_of
 from llm.training.finetune.regress import Regress, RegressSettings
 from llm.training.finetune.settings import EarlyStopping
 from llm.training.finetune.step import finetune
@@ -81,6 +82,8 @@ def settings(**changes: Any) -> ClassifySettings:
         "epochs": 20,
         "batch_tokens": 512,
         "schedule": TextSchedule(peak_lr=0.004),
+        "optimizer": TextOptimizer(type="adamw", weight_decay=0.01),  # for so few steps
+        "dropout": 0.1,
         "precision": "fp32",
     }
     return ClassifySettings(**{**values, **changes})
@@ -181,6 +184,30 @@ def test_training_ends_where_nothing_gets_better_and_keeps_the_best(
     assert note["score"][0] == pytest.approx(
         result.counts["validation_accuracy"]["after"], abs=1e-4
     )
+
+
+def test_tokens_are_hidden_in_training_alone_and_never_the_marks(tmp_path: Path) -> None:
+    base = base_of(tmp_path / "base", preset="bert")
+    data = write_shards(tmp_path / "data", Classify.said, {"train": texts(40, 1)})
+    values = settings(hidden_tokens=0.25, dropout=0.0, label_smoothing=0.0)
+    made = rows_of(values, base, data, tmp_path)
+    setup = setup_of(values, base / "model", made["rows"][0])
+    objective = Classify().objective(setup)
+    plain = Classify().objective(replace(setup, values=replace(values, hidden_tokens=0.0)))
+    rows = Classify().rows(setup, made["rows"][0] / "train")
+    batch = rows.read(np.arange(len(rows))).tensors(slice(None), torch.device("cpu"))
+    hidden = objective.hiding.of(batch["tokens"])
+    changed = hidden != batch["tokens"]
+    marks = torch.isin(batch["tokens"], torch.tensor(objective.hiding.kept))
+    assert not (changed & marks).any()
+    share = changed.sum() / (~marks).sum()
+    assert abs(float(share) - 0.25) < 4 * (0.25 * 0.75 / float((~marks).sum())) ** 0.5
+    assert set(hidden[changed].tolist()) == {objective.hiding.token}
+    model = Classify().model(setup, torch.device("cpu"), torch.float32).eval()
+    with torch.no_grad():
+        assert torch.equal(objective.loss(model, batch), plain.loss(model, batch))
+    model.train()
+    assert not torch.equal(objective.loss(model, batch), plain.loss(model, batch))
 
 
 def test_several_labels_of_a_text_are_learned(tmp_path: Path) -> None:
