@@ -84,7 +84,8 @@ def encode_conversations(
                 ids += [start, *found, end, *line_end]
                 learn.append(False)
                 if answers:
-                    learn += [begin > len(role) for begin, _ in encoding.offsets]
+                    # Some tokenizers have tokens of a line end and a letter: those are a part of the answer.
+                    learn += [stop > len(role) + 1 for _, stop in encoding.offsets]
                 else:
                     learn += [False] * len(found)
                 learn.append(answers)

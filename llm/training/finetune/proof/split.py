@@ -89,7 +89,7 @@ class Split:
         for pairs in self._pairs(kept):
             comparison.compare(pairs)
         self.counts |= {"compared": comparison.counts["examples"]}
-        for name in ("templates", "spelled", "changed"):
+        for name in ("templates", "spelled", "changed", "merged"):
             self.counts[name] = comparison.counts[name]
 
     def _chosen(self) -> set[int] | None:

@@ -123,6 +123,13 @@ def _tell(counts: Mapping[str, Mapping[str, int]], report: Reporter) -> None:
             f"{counted(spelled, 'example')} with special tokens, such as <|im_end|>, in their text: they stay text "
             "here, and transformers' apply_chat_template reads them as the tokens"
         )
+    merged = sum(one["merged"] for one in counts.values())
+    if merged:
+        report.warning(
+            f"{counted(merged, 'answer')} beginning in one token with the line end before: asked a question, the "
+            "model goes on from that line end and has not learned these beginnings. A tokenizer of type bpe has no "
+            "such tokens"
+        )
 
 
 def _summary(train: Split, writes: bool) -> str:

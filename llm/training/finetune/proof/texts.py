@@ -31,7 +31,8 @@ class Comparison:
     """Compares examples of the rows with their claims, many at a time.
 
     counts: `examples` whose text was compared; `templates`, of which all ids were; `spelled`, those that
-    spell special tokens, which a template cannot; `changed`, answers that the tokenizer itself changes.
+    spell special tokens, which a template cannot; `changed`, answers that the tokenizer itself changes;
+    `merged`, those that begin in one token with the line end before them.
     """
 
     told: Told
@@ -78,6 +79,11 @@ class Comparison:
         self.counts["templates"] += claim.whole
         if member.source:  # the end of a source that is too long is kept
             there = there[: member.source]
+            if self._begins_before(one, wanted[-1]):
+                merged = wanted[:-1][-len(there) :] if cut else wanted[:-1]
+                if there == merged:
+                    self.counts["merged"] += 1
+                    return
             wanted = wanted[-len(there) :] if cut else wanted
         elif not claim.whole:
             if member.learn[: len(wanted)].any():
@@ -107,6 +113,11 @@ class Comparison:
             "read as the model folder says",
         )
 
+    def _begins_before(self, one: Pair, line_end: int) -> bool:
+        """Whether the first token of an answer has the line end before it, too; both may be unknown."""
+        first = one.member.ids[one.member.source :][:1].tolist()
+        return first == [line_end] or self.told.decode([first])[0].startswith("\n")
+
     def _spells(self, one: Pair, wanted: list[int], there: list[int]) -> bool:
         """Whether the text spells special tokens, which stay text in the rows."""
         texts = one.claim.text if isinstance(one.claim.text, tuple) else (one.claim.text or "",)
@@ -132,6 +143,13 @@ class Comparison:
 
     def _text(self, one: Pair, said: str, answer: str, whole: bool) -> None:
         if said == answer or (not whole and answer.startswith(said.rstrip(BROKEN))):
+            return
+        if said.startswith("\n") and (
+            said[1:] == answer or (not whole and answer.startswith(said[1:].rstrip(BROKEN)))
+        ):
+            self.counts[
+                "merged"
+            ] += not one.member.source  # of a pair, it was counted with the source
             return
         known = self.told.decode(self.told.encode([answer], marked=False))[0].strip()
         if said.strip() == known or (not whole and known.startswith(said.strip())):

@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from llm.evaluation.report.kit import rendered
 from llm.evaluation.report.sections import rows
 from llm.evaluation.report.settings import ReportValues
 from llm.step import BadInput, Reporter
 from llm.tokens.rows import IGNORE
+from llm.tokens.special import reserved
 from llm.tokens.tokenizer import learn
 from llm.tokens.tokenizer_settings import TokenizerSettings
 from llm.training.batch import Batch
@@ -32,6 +34,7 @@ from tests.llm.training.finetune.proving import (
     rows_of,
     talk,
 )
+from tests.llm.training.finetune.talks import byte_tokenizer
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -208,3 +211,31 @@ def test_ten_rows_and_none_held_out_are_enough(tmp_path: Path) -> None:
         inputs = rows_of(root, kind.values, base_of(root / "base", kind.shape), data)
         result, _ = proof_of(root, kind.values, inputs)
         assert result.counts["validation"]["tokens"] == 0
+
+
+@pytest.mark.parametrize("name", ["instruct decoder", "instruct bart"])
+def test_answers_that_begin_in_a_token_with_the_line_end_are_learned_whole_and_told_of(
+    name: str, tmp_path: Path
+) -> None:
+    plain = byte_tokenizer(reserved(("chat", "masking")))
+    vocabulary = plain.get_vocab()
+    fields = json.loads(plain.to_str())
+    fields["model"]["vocab"]["ĊN"] = len(vocabulary)
+    fields["model"]["merges"] = [["Ċ", "N"]]
+
+    def answered(number: int) -> tuple[Any, ...]:
+        said = "No." if number % 2 else "Yes."
+        asked = {"role": "user", "content": f"{number}?"}
+        return ([asked, {"role": "assistant", "content": said}],)
+
+    kind = replace(KINDS[name], cells=answered)
+    base = base_of(tmp_path / "base", kind.shape, Tokenizer.from_str(json.dumps(fields)))
+    inputs = rows_of(tmp_path, INSTRUCT, base, data_of(tmp_path / "data", kind))
+    told = Told()
+    result, _ = proof_of(tmp_path, INSTRUCT, inputs, report=told)
+    assert result.counts["train"]["merged"] == 20
+    assert result.counts["train"]["changed"] == 0
+    # A line end with N, o, the stop and the end of the turn; Yes has one token more.
+    assert result.counts["train"]["trained"] == 20 * 4 + 20 * 5
+    [warning] = told.warnings
+    assert warning.startswith("24 answers beginning in one token with the line end before")
