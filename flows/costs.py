@@ -1,4 +1,4 @@
-"""What pretraining will take, printed for people."""
+"""What training will take, printed for people."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,6 +27,12 @@ def print_costs(planned: Iterable[Planned], console: Console) -> None:
 
 def rows(costs: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """The lines of the block: what, and how much."""
+    if "trained_parameters" in costs:
+        trained, own = costs["trained_parameters"], costs["parameters"]
+        head = ", and the head" if costs["and_head"] else ""
+        yield "parameters", f"{own:,} with a vocabulary of {costs['vocabulary']:,}"
+        yield "trained", f"{trained:,} numbers{head}: {trained / own:.1%} of the parameters"
+        return
     done = costs["steps_done"]
     begun = f", {done:,} of them done" if done else ""
     yield "parameters", f"{costs['parameters']:,} with a vocabulary of {costs['vocabulary']:,}"

@@ -1,4 +1,4 @@
-"""What pretraining will take, for a plan: by formula, and as a trial on this machine has shown."""
+"""What training will take, for a plan: by formula, and as a trial on this machine has shown."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,11 +8,14 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from llm.machine import Machine
+from llm.parts import load
 from llm.recipe import Recipe
 from llm.step import BadInput, Reporter
 from llm.store import Reference
 from llm.tokens.imports import add_missing, read_tokenizer, tokenizer_files
 from llm.tokens.special import id_count, reserved
+from llm.training.finetune.settings import FinetuneSettings
+from llm.training.finetune.task import task_of
 from llm.training.pretrain.continual import course
 from llm.training.pretrain.nights import nights_of
 from llm.training.pretrain.settings import PretrainSettings
@@ -22,27 +25,33 @@ from llm.training.ranks.room import free_bytes
 from llm.training.scaling import trial
 from llm.training.scaling.cost import UTILISATION, cost, seconds_at_peak
 from llm.training.scaling.trial import Trial
-from llm.training.work import CHECKPOINTS
+from llm.training.work import CHECKPOINTS, MODEL
 from tasks.commands.trials import Trials, gpu_name
 from tasks.engine.home import Home
 from tasks.engine.plan import PlanRun
 from tasks.engine.step import UNKNOWN, Call
+from tasks.stages.finetune import FINETUNE
 from tasks.stages.pretrain import PRETRAIN
 from tasks.stages.trunk import INHERITED
 
 
 class Costs:
-    """Tells what a pretrain call takes; a trial is made where none fits that was made before."""
+    """Tells what a pretrain call takes; a trial is made where none fits that was made before.
+
+    Of a task with an adapter, how few of the weights it trains.
+    """
 
     def __init__(self, home: Home, with_trial: bool, report: Reporter) -> None:
         self.home, self.with_trial, self.report = home, with_trial, report
 
     def __call__(self, run: PlanRun, call: Call) -> Mapping[str, Any] | None:
-        """What a call takes, as plain JSON; None for other steps than pretraining.
+        """What a call takes, as plain JSON; None for other steps.
 
         seconds, hours, memory_bytes and device_bytes are None where they are not known; `how` says
         where they come from, or why there are none.
         """
+        if call.step is FINETUNE:
+            return _adapter(run, call)
         if call.step is not PRETRAIN:
             return None
         values = _whole(run, call)
@@ -89,6 +98,26 @@ class Costs:
             return trials.get(values, vocabulary)
         except (BadInput, launch.TrainingError) as error:
             return None, f"the trial failed: {error}"
+
+
+def _adapter(run: PlanRun, call: Call) -> Mapping[str, Any] | None:
+    """How many numbers a task with an adapter trains, of how many; None where its base is not known yet."""
+    values: FinetuneSettings = call.values
+    [base] = call.inputs["model"]
+    if values.adapt is None or not isinstance(base, Reference):
+        return None
+    if base.key != UNKNOWN and run.store.read(base.step, base.key) is not None:
+        from llm.models.folder import read_config  # imports torch
+
+        config = read_config(run.store.local(base) / MODEL)
+    elif base.step == PRETRAIN.name:
+        config = run.recipe.pretrain.model.resolve(_planned_vocabulary(run.recipe))
+    else:
+        return None
+    task = task_of(values.task)
+    planned = load("adapt", values.adapt.type).planned_counts
+    found: dict[str, int] = planned(config, values.adapt, task.reserves)
+    return {**found, "vocabulary": config.vocabulary, "and_head": not task.writes}
 
 
 def _tokenizer(run: PlanRun, call: Call) -> tuple[int, int | None]:

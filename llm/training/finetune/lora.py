@@ -16,6 +16,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from llm.models.build import build
 from llm.models.layers import Linear
 from llm.models.low_rank import LowRank, NewRows, low_ranks, merge
 from llm.tokens.special import GROUPS, special_ids
@@ -24,6 +25,7 @@ from llm.training.finetune.settings import LORA_TARGETS, LoraSettings
 from llm.training.finetune.task import Setup
 
 if TYPE_CHECKING:
+    from llm.models.config import ModelConfig
     from llm.models.language_model import LanguageModel
     from llm.training.batch import Batch
 
@@ -44,7 +46,7 @@ def adapt(model: "LanguageModel", setup: Setup, reserves: Sequence[str]) -> None
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(HEADS))
     generator = torch.Generator().manual_seed(setup.values.seed)
-    for layer in list(chosen_layers(model, settings.targets)):
+    for layer in list(chosen_layers(model, settings.maps)):
         layer.low_rank = LowRank(layer, settings.rank, settings.alpha, settings.dropout, generator)
     if new_tokens:
         model.new_embedding = NewRows(model.embedding, new_tokens)
@@ -64,9 +66,9 @@ def finish(
     return {**found, "merged_distance": merge_checked(model, batch)}
 
 
-def chosen_layers(model: nn.Module, targets: Sequence[str] | None) -> Iterator[Linear]:
-    """The linear maps of the blocks that targets name; None: all of them."""
-    wanted = {LORA_TARGETS[name] for name in targets or LORA_TARGETS}
+def chosen_layers(model: nn.Module, targets: Sequence[str]) -> Iterator[Linear]:
+    """The linear maps of the blocks that targets name."""
+    wanted = {LORA_TARGETS[name] for name in targets}
     for name, module in model.named_modules():
         found = _OF_A_LAYER.search(name)
         if isinstance(module, Linear) and found and found[1] in wanted:
@@ -82,6 +84,19 @@ def counts(model: nn.Module) -> dict[str, int]:
     ]
     trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
     return {"trained_parameters": trained, "parameters": sum(one.numel() for one in own)}
+
+
+def planned_counts(
+    config: "ModelConfig", settings: LoraSettings, reserves: Sequence[str]
+) -> dict[str, int]:
+    """As `counts`, before there is a model; without a head for texts, whose size the labels tell."""
+    with torch.device("meta"):
+        model = build(config)
+    shapes = [layer.weight.shape for layer in chosen_layers(model, settings.maps)]
+    tables = 1 if model.head is None else 2
+    rows = tables * sum(len(GROUPS[group]) for group in reserves)
+    trained = settings.rank * sum(map(sum, shapes)) + rows * config.d_model
+    return {"trained_parameters": trained, "parameters": config.parameters}
 
 
 @contextmanager

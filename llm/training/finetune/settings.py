@@ -79,16 +79,22 @@ class LoraSettings:
         default=16.0, description="A change counts alpha / rank times (no unit).", gt=0
     )
     targets: (
-        tuple[
+        Literal["all-linear"]
+        | tuple[
             Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
             ...,
         ]
-        | None
     ) = setting(
-        default=None,
-        description="Linear maps of the blocks that are changed, by the names that peft's users know, whatever "
-        "the model's layout calls them; none: all.",
+        default="all-linear",
+        description="Linear maps of the blocks that are changed: all-linear, or a list of them by the names that "
+        "peft's users know, whatever the model's layout calls them.",
     )
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The targets, each by its name."""
+        return tuple(LORA_TARGETS) if self.targets == "all-linear" else self.targets
+
     dropout: float = setting(
         default=0.0,
         description="Share of a change's inputs that is zeroed in training (0 to 1).",
@@ -99,8 +105,11 @@ class LoraSettings:
 
 def lacks(adapt: LoraSettings | None, model: "ModelConfig | ModelSettings") -> list[str]:
     """The targets of an adapter that a model has no linear map for."""
-    wanted = () if adapt is None else adapt.targets or ()
-    return [name for name in wanted if name == "gate_proj" and model.feed_forward != "swiglu"]
+    if adapt is None or adapt.targets == "all-linear":
+        return []
+    return [
+        name for name in adapt.targets if name == "gate_proj" and model.feed_forward != "swiglu"
+    ]
 
 
 @section

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flows import costs as printed
 from flows.planning import make_plan
 from llm.machine import Machine
 from llm.step import Reporter
@@ -100,6 +101,24 @@ def test_a_longer_run_is_told_what_is_left_of_it(
     # Of the 8 steps of the first run, half were a decay, which the longer run does not go on from.
     assert found is not None and (found["steps"], found["steps_done"]) == (32, 4)
     assert found["seconds"] == pytest.approx(10 + 28 * 2 + 3 + 1 / 3 + 5, abs=0.1)
+
+
+def test_of_a_task_with_an_adapter_it_is_told_how_few_weights_are_trained(
+    home: Home, small: tuple[str, ...], tried: list[int], tmp_path: Path
+) -> None:
+    targets = "finetune.0.adapt={type: lora, rank: 2, targets: [q_proj, v_proj]}"
+    for where in (home, Home(tmp_path / "new")):  # with a base model, and before there is one
+        tell = costs.Costs(where, False, Said())
+        planned = make_plan(
+            where, "demo", (*small, targets), None, None, None, None, (), (), ["device=cpu"], tell
+        )
+        found = next(item.costs for item in planned if item.step == "finetune")
+        assert found is not None
+        # Of one layer of width 32: two maps of 32 by 32, and the two marks of a message.
+        assert found["trained_parameters"] == 2 * 2 * (32 + 32) + 2 * 32
+        assert found["vocabulary"] == 400
+        assert "320 numbers: " in dict(printed.rows(found))["trained"]
+    assert not tried
 
 
 def test_before_anything_is_made_the_recipe_tells_the_vocabulary(

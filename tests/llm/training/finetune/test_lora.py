@@ -1,6 +1,7 @@
 """LoRA: what is learned is what peft reads, the rest stays as it was, and a merged model is the sum."""
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,17 @@ from llm.models.layers import Linear, project
 from llm.models.low_rank import LowRank
 from llm.step import BadInput, Inputs, StepResult
 from llm.tokens.special import MESSAGE_END_ID, MESSAGE_START_ID, reserved
+from llm.training.finetune import lora
 from llm.training.finetune.classify import Classify
-from llm.training.finetune.instruct import InstructSettings
+from llm.training.finetune.instruct import Instruct, InstructSettings
 from llm.training.finetune.prepare import prepare
 from llm.training.finetune.settings import LoraSettings, TuningSchedule
 from llm.training.finetune.step import finetune
+from llm.training.ranks.launch import TrainingError
 from tests.examples import write_conversations
 from tests.llm.training.finetune import test_of_texts as of_texts
 from tests.llm.training.finetune.talks import CONTEXT, byte_tokenizer, conversation
-from tests.llm.training.finetune.test_step import at
+from tests.llm.training.finetune.test_step import at, kill_after_steps
 
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen3": {"preset": "qwen3", "initialisation": "normal"},
@@ -123,6 +126,9 @@ def test_what_is_frozen_keeps_its_bits_and_counts_say_what_is_not(tmp_path: Path
     assert result.counts["trained_parameters"] == sum(one.numel() for one in adapter.values())
     assert result.counts["parameters"] == sum(one.numel() for one in before.values())
     assert result.counts["merged_distance"] <= 1e-4
+    config = folder.read_config(made["model"][0] / "model")
+    planned = lora.planned_counts(config, values.adapt, Instruct.reserves)
+    assert planned == {name: result.counts[name] for name in planned}
 
 
 @pytest.mark.parametrize("shape", ["bert", "qwen3", "gpt2", "own encoder", "encoder_decoder"])
@@ -148,12 +154,21 @@ def test_a_head_for_texts_is_trained_whole_and_part_of_the_adapter(
         )
 
 
-def test_the_bits_do_not_depend_on_processes_with_dropout_too(tmp_path: Path) -> None:
+def test_killed_with_two_processes_a_retry_gives_the_bits_of_one_undisturbed_with_dropout_too(
+    tmp_path: Path,
+) -> None:
     made = base_of(tmp_path, "qwen3")
-    values = settings(adapt=replace(LORA, dropout=0.1), steps=6)
+    values = settings(adapt=replace(LORA, dropout=0.1), steps=150, checkpoint_every=20)
     alone, out = tune(values, made, tmp_path / "one")
-    together, other = tune(values, made, tmp_path / "two", processes=2)
-    assert alone == together
+    work = tmp_path / "two" / "tuned" / "work"
+    killer = threading.Thread(target=kill_after_steps, args=(work, 30))
+    killer.start()
+    with pytest.raises(TrainingError):
+        tune(values, made, tmp_path / "two", processes=2)
+    killer.join()
+    assert any((work / "checkpoints").iterdir())
+    again, other = tune(values, made, tmp_path / "two", processes=2)
+    assert alone == again
     for name in ("model/model.safetensors", "adapter/adapter_model.safetensors", "seen.jsonl"):
         assert (out / name).read_bytes() == (other / name).read_bytes()
 
@@ -216,8 +231,6 @@ def test_a_fused_block_learns_as_its_parts_do(tmp_path: Path) -> None:
 def test_a_merge_that_is_not_the_sum_stops_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from llm.training.finetune import lora
-
     shape = {"layers": 1, "d_model": 32, "heads": 2, "hidden": 64, "context_length": 16}
     model = build(ModelSettings(**shape).resolve(50), torch.float32)
     model.initialise(seed=0)
