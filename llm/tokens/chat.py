@@ -8,8 +8,10 @@
 White space around a message is dropped, so that a message never melts into the line end before it.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from tokenizers import Tokenizer
 
@@ -59,7 +61,7 @@ def encode_messages(
     [(ids, learn)] = encode_conversations(tokenizer, [messages])
     if ask:
         [start] = special_ids(tokenizer, [MESSAGE_START]).values()
-        opening = [start, *encode_text(tokenizer, "assistant\n").ids]
+        opening = [start, *encode_text(inside(tokenizer), "assistant\n").ids]
         ids += opening
         learn += [False] * len(opening)
     return ids, learn
@@ -70,6 +72,7 @@ def encode_conversations(
 ) -> Iterator[tuple[list[int], list[bool]]]:
     """`encode_messages` of each conversation in turn, encoded many at a time."""
     start, end = special_ids(tokenizer, [MESSAGE_START, MESSAGE_END]).values()
+    tokenizer = inside(tokenizer)
     line_end = encode_text(tokenizer, "\n").ids
     for batch in _batches(conversations):
         encodings = iter(
@@ -91,6 +94,29 @@ def encode_conversations(
                 learn.append(answers)
                 learn += [False] * len(line_end)
             yield ids, learn
+
+
+_inside: WeakKeyDictionary[Tokenizer, tuple[int, Tokenizer | None]] = WeakKeyDictionary()
+
+
+def inside(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer as it reads what stands behind a special token.
+
+    A SentencePiece vocabulary may put a blank before the first text alone (`prepend_scheme: first`, as
+    Mistral's do): messages, each of which is encoded by itself, are none.
+    """
+    size = tokenizer.get_vocab_size()
+    if tokenizer not in _inside or _inside[tokenizer][0] != size:
+        fields = json.loads(tokenizer.to_str())
+        before = fields["pre_tokenizer"] or {}
+        parts = [before, *before.get("pretokenizers", ())]
+        firsts = [one for one in parts if one.get("prepend_scheme") == "first"]
+        for one in firsts:
+            one["prepend_scheme"] = "never"
+        # A tokenizer that held itself would never be let go of.
+        made = Tokenizer.from_str(json.dumps(fields)) if firsts else None
+        _inside[tokenizer] = size, made
+    return _inside[tokenizer][1] or tokenizer
 
 
 def _batches(conversations: Iterable[Messages]) -> Iterator[list[list[_Message]]]:

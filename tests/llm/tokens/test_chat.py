@@ -2,7 +2,7 @@ import json
 import re
 
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from llm.tokens.bpe import train_bpe
 from llm.tokens.chat import (
@@ -12,7 +12,13 @@ from llm.tokens.chat import (
     encode_messages,
 )
 from llm.tokens.patterns import PATTERNS
-from llm.tokens.special import END_OF_TEXT, MESSAGE_END_ID, MESSAGE_START_ID, PADDING
+from llm.tokens.special import (
+    END_OF_TEXT,
+    MESSAGE_END_ID,
+    MESSAGE_START_ID,
+    PADDING,
+    SPECIAL_TOKENS,
+)
 
 QUESTION = {"role": "user", "content": "What does os.path.join do?"}
 ANSWER = {"role": "assistant", "content": "Join two or more pathname components, naïve 日本 🙂"}
@@ -125,3 +131,28 @@ def test_of_conversations_encoded_together_the_bad_one_is_numbered(tokenizer):
     with pytest.raises(BadConversation, match="message 1: role 'tool'") as caught:
         list(encode_conversations(tokenizer, [[QUESTION], [QUESTION, {"role": "tool"}]]))
     assert caught.value.number == 1
+
+
+@pytest.mark.parametrize("scheme", ["first", "always", "never"])
+@pytest.mark.parametrize("messages", CONVERSATIONS[:4])
+def test_ids_of_sentencepiece_vocabularies_are_those_of_the_template(scheme, messages):
+    """Mistral's tokenizer puts a blank before the first text alone, which no message is."""
+    transformers = pytest.importorskip("transformers")
+    made = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
+    bytes_ = [f"<0x{one:02X}>" for one in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<unk>", *bytes_], show_progress=False
+    )
+    made.train_from_iterator(["assistant\nuser\nsystem\n Join two or more, do?\n\n\n"] * 3, trainer)
+    fields = json.loads(made.to_str())
+    fields["added_tokens"] = fields["added_tokens"][:1]  # bytes are no special tokens
+    made = Tokenizer.from_str(json.dumps(fields))
+    made.add_special_tokens(list(SPECIAL_TOKENS))
+    theirs = transformers.PreTrainedTokenizerFast(tokenizer_object=made)
+    ids, learn = encode_messages(made, messages, ask=True)
+    found = theirs.apply_chat_template(
+        messages, chat_template=CHAT_TEMPLATE, add_generation_prompt=True, return_dict=True
+    )
+    assert ids == found["input_ids"]
+    assert len(learn) == len(ids)
