@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from llm.corpus.archive.endings import inner_name
 from llm.corpus.archive.packed import BROKEN, lines, unpacked
+from llm.corpus.rows.arrow_files import ENDINGS, arrow_rows
 from llm.corpus.rows.json_lines import LINE_BYTES, BadRow, json_lines, parse
 from llm.corpus.rows.parquet import parquet_rows
 from llm.corpus.rows.tables import table_rows
@@ -30,7 +31,7 @@ def numbered_rows(
 ) -> Iterator[tuple[int, Any | BadRow]]:
     """The rows of a file by line or item.
 
-    Of JSON lines, JSON, Parquet, CSV and TSV they are values; of other files the lines of their text.
+    Of JSON lines, JSON, Parquet, Arrow, CSV and TSV they are values; of other files the lines of their text.
     header: whether the first line of a table names its columns; where it does not, every file is a
     table (see `tables.table_rows`).
     read: told now and then how far the file was read (bytes). Raises BadInput for a file that cannot
@@ -60,6 +61,8 @@ def numbered_rows(
 def _numbered(raw: BinaryIO, name: str, inner: str) -> Iterator[tuple[int, Any]]:
     if inner.endswith(".parquet"):
         yield from enumerate(parquet_rows(raw), start=1)
+    elif inner.endswith(ENDINGS):
+        yield from enumerate(arrow_rows(raw), start=1)
     elif inner.endswith(JSON_LINES):
         yield from json_lines(raw, name, LINE_BYTES)
     elif inner.endswith(".json"):

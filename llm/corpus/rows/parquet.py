@@ -7,11 +7,11 @@ A text that every row repeats is stored once (dictionaries), or as what it adds 
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm.corpus.archive import packed
 from llm.corpus.archive.packed import Bomb
+from llm.corpus.rows.arrow_files import class_names, rows_of
 from llm.corpus.rows.json_lines import BadRow
 
 LIBRARIES = ("pyarrow",)
@@ -39,8 +39,9 @@ def parquet_rows(raw: BinaryIO, wanted: Collection[str] | None = None) -> Iterat
         repeated, size = _checked(probe.metadata, columns)
     raw.seek(0)
     with pq.ParquetFile(raw, read_dictionary=repeated, pre_buffer=False) as file:
+        names = class_names(file.schema_arrow)
         for batch in file.iter_batches(batch_size=size, columns=columns):
-            yield from _one_by_one(batch)
+            yield from rows_of(batch, names)
 
 
 def _checked(metadata: Any, columns: Collection[str]) -> tuple[list[str], int]:
@@ -61,17 +62,3 @@ def _checked(metadata: Any, columns: Collection[str]) -> tuple[list[str], int]:
                 repeated[path] = plain and repeated.get(path, True)
     size = _BATCH if all(repeated.values()) else _SMALL_BATCH
     return [path for path, plain in repeated.items() if plain], size
-
-
-def _one_by_one(batch: pa.RecordBatch) -> Iterator[Any | BadRow]:
-    names = batch.schema.names
-    for number in range(batch.num_rows):
-        try:
-            yield {
-                name: column[number].as_py()
-                for name, column in zip(names, batch.columns, strict=True)
-            }
-        except UnicodeDecodeError:
-            yield BadRow("damaged", "not UTF-8")
-        except ValueError as error:
-            yield BadRow("damaged", str(error))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from llm.corpus.archive.endings import inner_name
 
-_BY_ITEM = (".parquet", ".json")
+_BY_ITEM = (".parquet", ".arrow", ".feather", ".json")
 
 
 def unit(path: Path) -> str:

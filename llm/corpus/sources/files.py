@@ -18,6 +18,7 @@ from llm.corpus.archive.endings import inner_name
 from llm.corpus.archive.packed import BROKEN, Bomb, unpacked
 from llm.corpus.archive.pages import Page, PageStore
 from llm.corpus.archive.warc import write_pages
+from llm.corpus.rows import arrow_files
 from llm.corpus.rows.json_lines import BadRow, json_lines, whole
 from llm.corpus.rows.parquet import parquet_rows
 from llm.corpus.rows.tables import table_rows
@@ -34,7 +35,7 @@ TABLES = (".csv", ".tsv")
 TEXT = (".txt", ".md", ".rst", ".text", ".markdown")
 # Dumps come in parts: enwiki-latest-pages-articles1.xml-p1p41242.bz2.
 DUMP = re.compile(r".*\.xml(-\w+)*")
-READABLE = (*JSON_LINES, ".json", ".parquet", *TABLES, ".xml", *TEXT)
+READABLE = (*JSON_LINES, ".json", ".parquet", *arrow_files.ENDINGS, *TABLES, ".xml", *TEXT)
 
 ARCHIVES = (".warc", ".arc", ".wet")
 
@@ -137,6 +138,9 @@ def _rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
             yield from _table_rows(raw, name, values)
         elif inner.endswith(".parquet") and inner == name.lower():
             yield from _parquet_rows(raw, name, values)
+        elif inner.endswith(arrow_files.ENDINGS):
+            for number, row in enumerate(arrow_files.arrow_rows(raw), start=1):
+                yield _row_or_problem(row, name, number, values)
         elif inner.endswith((*JSON_LINES, ".json")):
             yield from _json_rows(raw, name, values)
         elif DUMP.fullmatch(inner):
@@ -175,10 +179,7 @@ def _json_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
 def _table_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
     header = isinstance(values.text, str)
     for number, row in table_rows(raw, name, values.max_document_bytes, header):
-        if isinstance(row, BadRow):
-            yield Row(f"{name}#{number}", problem=str(row))
-        else:
-            yield _row(row, name, number, values)
+        yield _row_or_problem(row, name, number, values)
 
 
 def _wiki_rows(stream: BinaryIO, name: str, values: FilesSource) -> Iterator[Row]:
@@ -207,10 +208,7 @@ def _parquet_rows(raw: BinaryIO, name: str, values: FilesSource) -> Iterator[Row
             return
     raw.seek(0)
     for number, row in enumerate(parquet_rows(raw, wanted), start=1):
-        if isinstance(row, BadRow):
-            yield Row(f"{name}#{number}", problem=str(row))
-        else:
-            yield _row(row, name, number, values)
+        yield _row_or_problem(row, name, number, values)
 
 
 def _text_row(stream: BinaryIO, name: str, values: FilesSource) -> Row:
@@ -220,6 +218,12 @@ def _text_row(stream: BinaryIO, name: str, values: FilesSource) -> Row:
     if not data.strip():
         return Row(name, problem="empty: the file has no text")
     return Row(name, data, file_url(name))
+
+
+def _row_or_problem(row: Any, name: str, number: int, values: FilesSource) -> Row:
+    if isinstance(row, BadRow):
+        return Row(f"{name}#{number}", problem=str(row))
+    return _row(row, name, number, values)
 
 
 def _row(row: Any, name: str, number: int, values: FilesSource) -> Row:

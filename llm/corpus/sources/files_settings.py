@@ -12,7 +12,7 @@ class FilesSource:
     type: Literal["files"] = setting(default="files", description="Kind of source: files.")
     path: str = setting(
         description="A file, a folder, or a pattern such as archive/**/*.jsonl.zst. Endings: jsonl, "
-        "ndjson, parquet, csv, tsv, txt, md, rst, xml (a wiki's dump, such as Wikipedia's pages-articles); all but "
+        "ndjson, parquet, arrow, csv, tsv, txt, md, rst, xml (a wiki's dump, such as Wikipedia's pages-articles); all but "
         "parquet also with .gz, .bz2, .zst or .xz.",
         path="file",
         min_length=1,

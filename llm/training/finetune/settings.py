@@ -145,7 +145,7 @@ class FinetuneSettings(Optimisation):
     )
     task: str = setting(description="Kind of task; each says its own.")
     data: str = setting(
-        description="Files with the examples (a path, * allowed): JSON lines, JSON, CSV, TSV or Parquet.",
+        description="Files with the examples (a path, * allowed): JSON lines, JSON, CSV, TSV, Parquet or Arrow.",
         path="file",
     )
     validation: str | None = setting(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -78,6 +79,14 @@ def test_parquet_and_field_names(context: Context, tmp_path: Path) -> None:
     found, bad = read(context, tmp_path / "rows.parquet", text="meta.body", url=None, id="key")
     assert found == {"file:///rows.parquet#k3": "nested"}
     assert {reason.partition(":")[0] for reason in bad.values()} == {"no_text"}
+
+
+def test_arrow_files_as_datasets_saves_them(context: Context, tmp_path: Path) -> None:
+    made = datasets.Dataset.from_dict({"text": ["One.", "", "Three."]})
+    made.save_to_disk(tmp_path / "set")
+    found, bad = read(context, f"{tmp_path}/set/*.arrow")
+    assert list(found.values()) == ["One.", "Three."]
+    assert list(bad.values()) == ["empty: field 'text' has no text"]
 
 
 @pytest.mark.parametrize(("ending", "pack"), [("csv", bytes), ("csv.gz", gzip.compress)])
