@@ -6,6 +6,7 @@ from typing import Any
 
 from llm.training.finetune.proof.members import Member
 from llm.training.finetune.proof.split import Split
+from llm.words import counted
 
 LIBRARIES = ("numpy", "tokenizers")
 
@@ -44,7 +45,7 @@ def _example(split: Split, one: Member) -> dict[str, Any]:
     pieces = _shortened(pieces)
     lost = int(split.entries.given[entry] - split.entries.kept[entry])
     if lost:
-        pieces.append(["cut", f"{lost:,} tokens"])
+        pieces.append(["cut", f" … {counted(lost, 'token')} cut"])
     origin = int(split.entries.origin[entry])
     if one.target is not None:
         pieces.append(["trained", f" → {split.said(origin)}"])

@@ -187,19 +187,21 @@ class Split:
             yield pairs
 
     def left_out(self) -> Iterator[dict[str, Any]]:
-        """File and line of each example that lost tokens, and how many."""
+        """File and line (or address) of each example that lost tokens, and how many."""
         lost = np.flatnonzero(self.entries.kept < self.entries.given)
         places = self._places()
         for entry in lost.tolist():
-            file, line = places[int(self.entries.origin[entry])]
+            file, line, url = places[int(self.entries.origin[entry])]
             given, kept = int(self.entries.given[entry]), int(self.entries.kept[entry])
             why = "cut" if kept else "left out"
-            told = {"split": self.name, "file": file, "line": line, "what": why}
+            where = {"file": file, "line": line} if file else {"url": url}
+            told = {"split": self.name, **where, "what": why}
             yield {**told, "tokens": given, "dropped": given - kept}
 
-    def _places(self) -> list[tuple[str, int]]:
-        found: list[tuple[str, int]] = []
+    def _places(self) -> list[tuple[str, int, str]]:
+        """File, line and address of each example."""
+        found: list[tuple[str, int, str]] = []
         for batch in self.shard.batches:
-            columns = (batch.column(name).to_pylist() for name in ("file", "line"))
+            columns = (batch.column(name).to_pylist() for name in ("file", "line", "url"))
             found += zip(*columns, strict=True)
         return found

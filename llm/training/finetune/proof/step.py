@@ -99,12 +99,15 @@ def _splits(
 
 def _check_left_out(train: Split, most: float) -> None:
     """Raise BadInput where truncation, or a flag, leaves too little to learn."""
+    import numpy as np
+
     left_out, examples = train.counts["left_out"], train.counts["examples"]
     if left_out > most * (left_out + examples):
-        first = next(one for one in train.left_out() if one["what"] == "left out")
+        first = int(np.flatnonzero(train.entries.kept == 0)[0])
+        place = train.place(int(train.entries.origin[first]))
         raise BadInput(
             f"finetune {train.task}: {left_out:,} of {left_out + examples:,} examples have nothing to learn within "
-            f"the model's context, the first in {first['file']}, line {first['line']} ({first['tokens']:,} "
+            f"the model's context, the first in {place} ({train.entries.given[first]:,} "
             "tokens). Shorten them, take a model with a longer context, or raise proof.left_out"
         )
 
