@@ -7,7 +7,7 @@ CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/python -m pip --quiet
 HELD = $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test tatoeba setup ui lint test-slow docs clean bench-setup refresh wheels
+.PHONY: demo test intents tatoeba setup ui lint test-slow docs clean bench-setup refresh wheels
 
 demo: setup
 	@$(BIN)/penstock run demo
@@ -17,6 +17,12 @@ ui: setup
 
 test: setup lint
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# DATA: a folder with the reference data. See benchmarks/reference_texts.py and docs/results.md.
+intents: setup
+	@test -n "$(DATA)" || { echo "say where the reference data is: make intents DATA=../shared/data"; exit 1; }
+	@$(BIN)/python benchmarks/reference_texts.py "$(DATA)" .penstock/texts
+	@$(BIN)/penstock run intents
 
 # PAIRS: a file of English, tab, German, such as Tatoeba's deu.txt. See docs/results.md.
 tatoeba: setup

@@ -9,7 +9,14 @@ from llm.located import found as files
 from llm.recipe import RECIPES, STAGES, RecipeError, fields, load_machine, load_recipe
 
 # Files that `make` writes before the recipe of this name runs.
-MADE = {"tatoeba": [".penstock/tatoeba/train.tsv", ".penstock/tatoeba/test.tsv"]}
+MADE = {
+    "tatoeba": [".penstock/tatoeba/train.tsv", ".penstock/tatoeba/test.tsv"],
+    "intents": [
+        f".penstock/texts/{name}-{split}.csv"
+        for name in ("banking77", "mr", "subj")
+        for split in ("train", "test")
+    ],
+}
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
