@@ -67,7 +67,7 @@ def finetune(run: Run, stages: Stages) -> Outputs:
         if task_of(task.task).refers:
             call = Call(REFERENCE, shaping(task), inputs, task.name, parts=how)
             inputs = {**inputs, "reference": [run.step(call)]}
-        how |= chosen("optimizer", [task.optimizer.type])
+        how |= chosen("optimizer", [task.trained_by.type])
         how |= chosen("adapt", [task.adapt.type] if task.adapt else [])
         proved = run.parts(proof)[PROVED] if run.is_made(proof) else proof
         inputs = {**inputs, "proof": [proved]}

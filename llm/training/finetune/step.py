@@ -150,7 +150,7 @@ def train(job: dict[str, Any], group: "Group", work: Path) -> bool:
     model = task.model(setup, device, devices.compute_type(values.precision, device))
     if values.adapt is not None:
         load("adapt", values.adapt.type).adapt(model, setup, task.reserves)
-    plan = values.plan(
+    plan = dataclasses.replace(values, optimizer=values.trained_by).plan(
         job,
         steps=job["steps"],
         tokens_per_step=job["rows_per_step"] * job["row_length"],

@@ -24,7 +24,7 @@ from llm.models.low_rank import LowRank
 from llm.step import BadInput, Inputs, StepResult
 from llm.tokens.special import MESSAGE_END_ID, MESSAGE_START_ID, reserved
 from llm.training.finetune import lora
-from llm.training.finetune.classify import Classify
+from llm.training.finetune.classify import Classify, ClassifySettings
 from llm.training.finetune.instruct import Instruct, InstructSettings
 from llm.training.finetune.prepare import prepare
 from llm.training.finetune.settings import LoraSettings, TuningSchedule
@@ -152,6 +152,19 @@ def test_a_head_for_texts_is_trained_whole_and_part_of_the_adapter(
         torch.testing.assert_close(
             theirs(input_ids=ids).logits, merged(input_ids=ids).logits, rtol=1e-4, atol=1e-4
         )
+
+
+def test_an_adapter_learns_at_the_rate_and_with_the_optimizer_of_the_defaults(
+    tmp_path: Path,
+) -> None:
+    splits = {"train": of_texts.texts(120, 1), "validation": of_texts.texts(60, 2)}
+    data = of_texts.write_shards(tmp_path / "data", Classify.said, splits)
+    usual = ClassifySettings(task="classify", name="kind", data="x", adapt=LORA)
+    assert (usual.optimizer.type, usual.trained_by.type) == ("muon", "adamw")
+    values = of_texts.settings(adapt=LORA, optimizer=usual.optimizer, schedule=usual.schedule)
+    base = of_texts.base_of(tmp_path / "base", preset="bert")
+    result, _ = tune(values, {"model": [base], "data": [data]}, tmp_path)
+    assert result.counts["validation_accuracy"]["after"] > 0.9
 
 
 def test_killed_with_two_processes_a_retry_gives_the_bits_of_one_undisturbed_with_dropout_too(
