@@ -3,8 +3,9 @@
     python benchmarks/finetune.py [--row pretrain-bert|classify|instruct|lora|all] [--rounds 3]
                                   [--revision REVISION] [--texts CSV] [--talks JSONL]
 
-pretrain-bert: six layers of 384 over rows of 128 tokens (masked tokens, dropout 0.1), rows end to end and
-packed by best fit, beside a git revision of ours, which is checked out into a temporary worktree.
+pretrain-bert: six layers of 384 over rows of 128 tokens (masked tokens, dropout 0.1), whole rows and rows
+that hold texts of 30 tokens on average, beside a git revision of ours in a temporary worktree; the sides
+make each step in turn, and the ratio is the median of the steps'.
 classify: the same model on short texts, packed, beside transformers' Trainer, whose batches hold as many texts
 and are padded to the longest. instruct: a decoder of eight layers of 384 over rows of 256 tokens, beside TRL's
 SFTTrainer with its own packing. lora: the same with adapters of rank 8, beside peft and Trainer on our
@@ -41,10 +42,10 @@ from finetune_data import (  # noqa: E402
 from finetune_sides import (  # noqa: E402
     Result,
     filled,
+    in_turn,
     ours,
     peer,
     prepared,
-    pretrained,
     rows_of,
     settings,
 )
@@ -67,15 +68,17 @@ def pretrain_bert(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     )
     shape = {name: SHAPES["bert"].settings[name] for name in ("layers", "d_model", "heads")}
     shape["context_length"] = SHAPES["bert"].context_length
+    if options.width:
+        shape |= {"d_model": options.width, "heads": options.width // 64}
     try:
-        for packing in ("concat", "best_fit"):
-            sides = {
-                side: lambda tree=tree, packing=packing: pretrained(
-                    tree, shape, VOCABULARY, packing, root
-                )
-                for side, tree in (("ours", HOME), ("then", then))
-            }
-            found[packing] = compared(f"pretrain-bert, {packing}", sides, options.rounds)
+        for packed in (False, True):
+            checkouts = {"ours": HOME, options.revision: then}
+            runs = in_turn(checkouts, shape, VOCABULARY, packed, options.steps)
+            for made in runs.values():
+                for one in made:
+                    one["positions_per_second"] = one["positions"] / one["seconds"]
+            name = "packed" if packed else "whole rows"
+            found[name] = told(f"pretrain-bert, {name}", runs)
     finally:
         subprocess.run([*git, "remove", "--force", str(then)], check=True)
     return found
@@ -88,12 +91,11 @@ def tuned(task: str, options: argparse.Namespace, root: Path) -> dict[str, Any]:
     texts = labelled(options.texts) if task == "classify" else talks(options.talks)
     shards = text_shards if task == "classify" else talk_shards
     data = shards(root / "data", texts)
-    values = settings(task, shape, options.epochs)
+    values = settings(task, shape, options.steps)
     packed = prepared(values, model, data, root / "rows")
     rows = rows_of(values, model, packed)
     fill, each = filled(rows)
     per_step = values.batch_tokens // rows.length
-    steps = max(TRIED_STEPS, int(options.epochs * len(rows) / per_step))
     names = ("text", "label") if task == "classify" else ("prompt", "response")
     lines = [dict(zip(names, row, strict=True)) for row in texts]
     if task == "lora":
@@ -111,7 +113,9 @@ def tuned(task: str, options: argparse.Namespace, root: Path) -> dict[str, Any]:
     print(f"{task}: {PEERS[task]} is fastest with {best}", flush=True)
     sides = {
         "ours": lambda: ours(values, model, packed, fill, root / "run"),
-        PEERS[task]: lambda: peer({**job, **best, "steps": steps}, root, options.peer_python),
+        PEERS[task]: lambda: peer(
+            {**job, **best, "steps": options.steps}, root, options.peer_python
+        ),
     }
     return {**compared(task, sides, options.rounds), "peer_shape": best}
 
@@ -140,18 +144,23 @@ def fastest(
 
 
 def compared(name: str, sides: dict[str, Any], rounds: int) -> dict[str, Any]:
-    """All rounds; prints a table."""
+    """All rounds."""
     runs: dict[str, list[Result]] = {side: [] for side in sides}
     for number in range(rounds):
         for side in list(sides)[:: -1 if number % 2 else 1]:
             runs[side].append(sides[side]())
+    return told(name, runs)
+
+
+def told(name: str, runs: dict[str, list[Result]]) -> dict[str, Any]:
+    """The figures of two sides' runs, or steps, that were made in turn; prints a table."""
     mine, other = runs
     pairs = list(zip(runs[mine], runs[other], strict=True))
     ratios = sorted(a["positions_per_second"] / b["positions_per_second"] for a, b in pairs)
     memory = {side: max(one["memory_bytes"] for one in made) for side, made in runs.items()}
     for side, made in runs.items():
         speed = statistics.median(one["positions_per_second"] for one in made)
-        loss = statistics.median(one["loss"] for one in made)
+        loss = made[-1]["loss"]
         print(
             f"{name}, {side}: {speed:,.0f} positions/s, {memory[side] / 1e6:,.0f} MB, loss {loss:.3f}"
         )
@@ -163,10 +172,10 @@ def compared(name: str, sides: dict[str, Any], rounds: int) -> dict[str, Any]:
             for side, made in runs.items()
         },
         "ratio": round(ratio, 3),
-        "ratios": [round(one, 3) for one in ratios],
+        "ratios": [round(ratios[0], 3), round(ratios[-1], 3)],
         "memory_mb": {side: round(held / 1e6) for side, held in memory.items()},
         "memory_ratio": round(memory[mine] / memory[other], 3),
-        "loss": {side: [round(one["loss"], 4) for one in made] for side, made in runs.items()},
+        "loss": {side: round(made[-1]["loss"], 4) for side, made in runs.items()},
         "peer_versions": runs[other][-1].get("versions", {}),
     }
 
@@ -180,7 +189,8 @@ def main() -> None:
     parser.add_argument("--row", choices=[*rows, "all"], default="all")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side runs (count)")
     parser.add_argument("--revision", help="of ours, for pretrain-bert", default="2ef9035")
-    parser.add_argument("--epochs", type=float, default=1.0, help="of each run of a task")
+    parser.add_argument("--steps", type=int, default=20, help="of each run of a task (count)")
+    parser.add_argument("--width", type=int, help="of pretrain-bert's model, instead of 384")
     parser.add_argument("--texts", type=Path, help="a CSV with the columns text and category")
     parser.add_argument("--talks", type=Path, help="JSON lines with prompt and response")
     parser.add_argument("--peer-python", type=Path, default=HOME / ".venv-bench/bin/python")
