@@ -16,6 +16,7 @@ from llm.machine import Machine
 from llm.step import Context
 from llm.training.finetune.classify import ClassifySettings
 from llm.training.finetune.instruct import InstructSettings
+from llm.training.finetune.of_texts import TextOptimizer
 from llm.training.finetune.prepare import prepare, setup_of
 from llm.training.finetune.settings import FinetuneSettings, LoraSettings, TuningSchedule
 from llm.training.finetune.step import finetune
@@ -125,7 +126,9 @@ def settings(task: str, shape: Shape, steps: int) -> FinetuneSettings:
         "checkpoint_every": 100_000,
     }
     if task == "classify":
-        return ClassifySettings(task="classify", **values)
+        plain: dict[str, Any] = {"label_smoothing": 0.1, "early_stopping": None, "dropout": None}
+        optimizer = TextOptimizer(type="adamw", weight_decay=0.01)
+        return ClassifySettings(task="classify", **values, **plain, optimizer=optimizer)
     adapt = LoraSettings(type="lora", rank=8, alpha=16.0) if task == "lora" else None
     return InstructSettings(**values, adapt=adapt)
 
