@@ -49,12 +49,14 @@ def training_flops_per_token(
     length / 2 on average for causal attention (PaLM, arXiv 2204.02311, appendix B, counts length).
     source_length: an encoder-decoder's tokens of source for each row of `length` target tokens
     (None: as many); the tokens that are counted are the targets. scored: the share of tokens that
-    have a target, for models that let only those through the head.
+    have a target: only those go through the head, and in the last layer no others behind attention.
     """
     d_attention = 12 * config.heads * config.head_dim
     causal = config.architecture != "encoder"
     block = _attention(config) + _feed_forward(config)
     total: float = 6 * (config.layers * block + scored * _head(config))
+    last = config.heads * config.head_dim * config.d_model + _feed_forward(config)
+    total -= 6 * (1 - scored) * last
     total += d_attention * _keys_seen(config, length, causal)
     if config.architecture == "encoder_decoder":
         source = length if source_length is None else source_length

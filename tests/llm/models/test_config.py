@@ -216,11 +216,12 @@ def test_an_encoder_decoders_flops_are_those_of_both_sides() -> None:
     assert config.training_flops_per_token(32, source_length=128) == target + 4 * source
 
 
-def test_only_scored_tokens_go_through_the_head() -> None:
+def test_only_scored_tokens_go_through_the_head_and_the_end_of_the_last_layer() -> None:
     config = ModelSettings(preset="bert", d_model=64).resolve(vocabulary=100)
     head = 100 * 64 + 64 * 64
+    behind_attention = 64 * 64 + 2 * 64 * config.hidden
     whole, some = (config.training_flops_per_token(32, scored=share) for share in (1.0, 0.25))
-    assert whole - some == round(6 * 0.75 * head)
+    assert whole - some == round(6 * 0.75 * (head + behind_attention))
 
 
 @pytest.mark.parametrize(
